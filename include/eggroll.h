@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * eggroll: trains neural networks without back-propagation, by evolution strategies with low-rank perturbations
+ * (EGGROLL, arXiv:2511.16652).
+ *
+ * The whole of a training run:
+ *
+ *     egg_options *options = egg_options_new("pretrain");
+ *     egg_options_set(options, "minutes", "1", &error);
+ *     egg_trainer_open(&trainer, options, data, 1, &error);
+ *     while (!egg_trainer_finished(trainer)) egg_trainer_epoch(trainer, &stats, &error);
+ *     egg_trainer_save(trainer, &error);
+ *     egg_trainer_close(trainer);
+ *
+ * Conventions. Functions that can fail return an egg_status and describe the failure in 'error', which may be NULL.
+ * Handles come from *_open or *_new and go with *_close or *_free, which accept NULL. Strings are UTF-8. Nothing here
+ * prints, exits or installs a signal handler. One handle must not be used by two threads at once; different handles
+ * may.
+ */
+#ifndef EGGROLL_H
+#define EGGROLL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define EGG_API __attribute__((visibility("default")))
+#else
+#define EGG_API
+#endif
+
+/* The build reads these. */
+#define EGG_VERSION_MAJOR 0
+#define EGG_VERSION_MINOR 1
+#define EGG_VERSION_PATCH 0
+
+/* ------------------------------------------------------------------------------------------------------ failures */
+
+typedef enum egg_status {
+    EGG_OK = 0,
+    EGG_ERR_ARGUMENT = -1,      /* the caller asked for something that cannot be: a usage error */
+    EGG_ERR_NOMEM = -2,
+    EGG_ERR_IO = -3,
+    EGG_ERR_FORMAT = -4,        /* a file is not what it should be */
+    EGG_ERR_UNSUPPORTED = -5,   /* valid, but this build or machine cannot do it */
+    EGG_ERR_DEVICE = -6,
+    EGG_ERR_COMM = -7
+} egg_status;
+
+typedef struct egg_error {
+    egg_status status;
+    char text[512];             /* one sentence that names file, field or option, what was expected, what was found */
+    size_t offset;              /* byte or line the text speaks of, where there is one */
+} egg_error;
+
+EGG_API const char *egg_status_name(egg_status status);
+
+/* ------------------------------------------------------------------------------------------------------- options */
+
+/*
+ * The settings of one command ("pretrain", "eval", "generate"), each with a range and a default. Names are those of the
+ * command line without the leading dashes, for example "seq-len".
+ */
+typedef struct egg_options egg_options;
+
+typedef enum egg_option_type {
+    EGG_OPTION_BOOL,            /* "true" or "false" */
+    EGG_OPTION_INTEGER,         /* with an optional suffix k, M or G (powers of 1000) or Ki, Mi, Gi (powers of 1024) */
+    EGG_OPTION_NUMBER,
+    EGG_OPTION_CHOICE,          /* one of the words in 'choices' */
+    EGG_OPTION_TEXT
+} egg_option_type;
+
+typedef struct egg_option_info {
+    const char *name;
+    egg_option_type type;
+    const char *default_text;   /* as a user would write it; "" for none */
+    double low, high;           /* inclusive; for integers and numbers */
+    const char *choices;        /* "a|b|c" for a choice, else NULL */
+    const char *argument;       /* what help shows after the name: "N", "PATH", ...; NULL for booleans */
+    const char *group;          /* heading in the help text */
+    const char *help;
+} egg_option_info;
+
+EGG_API egg_options *egg_options_new(const char *command);   /* NULL: unknown command or no memory */
+EGG_API void egg_options_free(egg_options *options);
+
+/* An unknown name is answered with the nearest known one; a value out of range with the range. */
+EGG_API egg_status egg_options_set(egg_options *options, const char *name, const char *value, egg_error *error);
+
+/* Reads a JSON object {"name": value, ...}; errors carry the line. Unknown keys are refused, "data" is left alone. */
+EGG_API egg_status egg_options_load(egg_options *options, const char *path, egg_error *error);
+
+/* The value as text, valid until the next call on 'options'; NULL for an unknown name. */
+EGG_API const char *egg_options_get(egg_options *options, const char *name);
+EGG_API bool egg_options_is_set(const egg_options *options, const char *name);   /* set or loaded, not defaulted */
+
+EGG_API size_t egg_options_count(const egg_options *options);
+EGG_API egg_option_info egg_options_describe(const egg_options *options, size_t index);
+
+/* ------------------------------------------------------------------------------------------------------ training */
+
+typedef struct egg_trainer egg_trainer;
+
+typedef struct egg_epoch_stats {
+    uint64_t epoch;                /* epochs done, this one included */
+    uint64_t member_tokens;        /* done so far: population x tokens a member read, over all epochs */
+    uint64_t text_bytes;           /* bytes of text read so far, each shared segment counted once */
+    double progress;               /* share of the budget that is used, 0...1 */
+    double seconds;                /* of training so far, resumed runs added up */
+    double train_bits_per_byte;    /* mean over all members of this epoch's segments, perturbed weights */
+    double tied_pairs;             /* share of antithetic pairs with equal fitness */
+    double weights_moved;          /* share of the int8 weights that this epoch changed */
+    double weights_saturated;      /* share of the int8 weights at +-127, as of the last validation */
+    double activations_saturated;  /* share of the residual stream at +-127, as of the last validation */
+    double rate;                   /* learning rate ('fractional') or alpha ('vote') of this epoch */
+    double evaluate_seconds, update_seconds, validate_seconds;   /* of this epoch */
+    double valid_bits_per_byte;    /* of the last validation; NaN before the first */
+    bool validated;                /* a validation followed this epoch */
+    bool saved;                    /* a save followed this epoch */
+} egg_epoch_stats;
+
+/*
+ * egg_trainer_open() starts a new run on the text in 'data' (files, directories, .jsonl, .gz, .zst, "-" for standard
+ * input), or, where option "resume" names a run folder, goes on with that one; then 'data' may be empty and is taken
+ * from the run's own configuration. A run without option "out" keeps nothing on disk.
+ */
+EGG_API egg_status egg_trainer_open(egg_trainer **trainer, const egg_options *options, const char *const *data,
+                                    size_t data_count, egg_error *error);
+EGG_API void egg_trainer_close(egg_trainer *trainer);
+
+/*
+ * One epoch: evaluates every member of the population, updates the parameters in place, validates and saves where the
+ * options say so, fills 'stats' if it is not NULL. If saving fails the epoch stands and the previous save is intact.
+ */
+EGG_API egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *stats, egg_error *error);
+EGG_API bool egg_trainer_finished(const egg_trainer *trainer);   /* the budget (epochs, tokens or minutes) is used */
+EGG_API egg_status egg_trainer_save(egg_trainer *trainer, egg_error *error);
+
+/* Scores the unperturbed weights on the validation text; 'bits_per_byte' may be NULL. */
+EGG_API egg_status egg_trainer_validate(egg_trainer *trainer, double *bits_per_byte, egg_error *error);
+
+/* Facts about the text of a run, for judging its score. Entropies are of the validation bytes themselves. */
+typedef struct egg_corpus_stats {
+    uint64_t train_bytes, valid_bytes, documents;
+    double unigram_bits, bigram_bits;       /* bits per byte of the validation bytes */
+} egg_corpus_stats;
+
+EGG_API egg_corpus_stats egg_trainer_corpus(const egg_trainer *trainer);
+
+/* The resolved value of an option of this run, as text; NULL for an unknown name. Valid until the next call. */
+EGG_API const char *egg_trainer_option(egg_trainer *trainer, const char *name);
+
+/* What a run would hold in memory, item by item; computed without opening it. */
+typedef struct egg_plan_item {
+    const char *name;
+    uint64_t bytes;
+} egg_plan_item;
+
+typedef struct egg_plan {
+    egg_plan_item items[16];
+    uint32_t count;
+    uint64_t total_bytes;          /* peak resident memory of the process */
+    uint64_t available_bytes;      /* that the machine has to give */
+    uint64_t parameters;
+    uint64_t epochs;               /* of the budget; 0 where the clock bounds the run */
+} egg_plan;
+
+/* EGG_ERR_NOMEM, with the plan filled in, where the run cannot fit. */
+EGG_API egg_status egg_trainer_plan(egg_plan *plan, const egg_options *options, const char *const *data,
+                                    size_t data_count, egg_error *error);
+
+/* --------------------------------------------------------------------------------------------------------- models */
+
+typedef struct egg_model egg_model;
+
+/* 'path': a .safetensors file or a run folder. */
+EGG_API egg_status egg_model_open(egg_model **model, const char *path, egg_error *error);
+EGG_API void egg_model_close(egg_model *model);
+
+typedef struct egg_score {
+    double bits_per_byte;
+    uint64_t bytes;                /* scored: all but the first of each document */
+    uint64_t documents;
+    double seconds;
+} egg_score;
+
+/* Scores every document of 'data' from a zero state; the first byte of each is read but not scored. Options: "eval". */
+EGG_API egg_status egg_model_score(egg_model *model, const egg_options *options, const char *const *data,
+                                   size_t data_count, egg_score *score, egg_error *error);
+
+/* Receives text as it is generated; 'stream' counts from 0. Return false to stop. */
+typedef bool egg_text_fn(void *context, uint32_t stream, const char *text, size_t bytes);
+
+/* Continues option "prompt" for option "bytes" bytes in each of "streams" streams. Options: "generate". */
+EGG_API egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_text_fn *write, void *context,
+                                      egg_error *error);
+
+/* A JSON text that describes the model or run at 'path': architecture, parameters, history, hashes. Free: egg_text_free */
+EGG_API egg_status egg_describe(const char *path, char **json, egg_error *error);
+EGG_API void egg_text_free(char *text);
+
+/* ------------------------------------------------------------------------------------------------------ the build */
+
+EGG_API const char *egg_version(void);             /* "0.1.0" */
+
+/* A JSON text: version, compiler, kernel levels of this machine and which is in use, optional parts. */
+EGG_API egg_status egg_build_info(char **json, egg_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* The public functions that no single floor has: using a model, and describing what there is. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "eggroll.h"
+#include "tasks/generate.h"
+#include "tasks/score.h"
+#include "train/describe.h"
+#include "train/machine.h"
+#include "train/model_file.h"
+#include "train/options.h"
+#include "train/run.h"
+
+#define TEXT_OF(number) #number
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *egg_version(void)
+{
+    return VERSION_TEXT(EGG_VERSION_MAJOR, EGG_VERSION_MINOR, EGG_VERSION_PATCH);
+}
+
+egg_status egg_model_open(egg_model **model, const char *path, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_safetensors *file = NULL;
+    egg_kernels kernels;
+    char model_path[EGG_PATH_BYTES];
+    *model = NULL;
+    EGG_TRY(egg_describe_model_path(path, model_path, sizeof model_path, error));
+    EGG_TRY(egg_machine_kernels(&kernels, error));
+    EGG_TRY(egg_safetensors_open(&file, model_path, error));
+    EGG_TRY(egg_model_file_read(model, file, model_path, &kernels, error));
+out:
+    egg_safetensors_close(file);
+    return status;
+}
+
+void egg_model_close(egg_model *model)
+{
+    egg_model_free(model);
+}
+
+egg_status egg_model_score(egg_model *model, const egg_options *options, const char *const *data, size_t data_count,
+                           egg_score *score, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_settings *settings = egg_options_values(options);
+    egg_kernels kernels;
+    egg_pool *pool = NULL;
+    egg_corpus *corpus = NULL;
+    egg_scorer *scorer = NULL;
+    egg_score_result result;
+    EGG_TRY(egg_machine_kernels(&kernels, error));
+    EGG_TRY(egg_pool_open(&pool, (uint32_t)settings->threads, error));
+    EGG_TRY(egg_corpus_open(&corpus, data, data_count, settings->field, NULL, error));
+    EGG_TRY(egg_scorer_open(&scorer, model, egg_pool_threads(pool), error));
+    double begun = egg_clock_seconds();
+    EGG_TRY(egg_scorer_run(scorer, &kernels, pool, corpus, 0, egg_corpus_bytes(corpus), &result, error));
+    if (result.bytes == 0) {
+        status = egg_fail(error, EGG_ERR_ARGUMENT, "'%s'%s: no document has the two bytes that a score needs", data[0],
+                          data_count > 1 ? " and the rest" : "");
+        goto out;
+    }
+    *score = (egg_score){.bits_per_byte = result.bits_per_byte, .bytes = result.bytes, .documents = result.documents,
+                         .seconds = egg_clock_seconds() - begun};
+out:
+    egg_scorer_close(scorer);
+    egg_corpus_close(corpus);
+    egg_pool_close(pool);
+    return status;
+}
+
+static egg_status write_texts(egg_generator *generator, egg_pool *pool, const egg_settings *settings, egg_text_fn *write,
+                              void *context, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    uint32_t streams = (uint32_t)settings->streams;
+    uint8_t *next = egg_alloc(streams);
+    if (!next) return egg_fail(error, EGG_ERR_NOMEM, "no memory for %u streams", streams);
+    for (uint64_t i = 0; i < settings->bytes; i++) {
+        EGG_TRY(egg_generator_step(generator, pool, next, error));
+        for (uint32_t s = 0; s < streams; s++)
+            if (!write(context, s, (const char *)&next[s], 1)) goto out;
+    }
+out:
+    egg_free(next);
+    return status;
+}
+
+egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_text_fn *write, void *context,
+                              egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_settings *settings = egg_options_values(options);
+    const egg_sampling sampling = {.seed = settings->seed, .temperature = settings->temperature,
+                                   .top_p = settings->top_p, .min_p = settings->min_p};
+    egg_kernels kernels;
+    egg_pool *pool = NULL;
+    egg_generator *generator = NULL;
+    EGG_TRY(egg_machine_kernels(&kernels, error));
+    EGG_TRY(egg_pool_open(&pool, (uint32_t)settings->threads, error));
+    EGG_TRY(egg_generator_open(&generator, model, &kernels, (uint32_t)settings->streams, egg_pool_threads(pool), &sampling,
+                               error));
+    EGG_TRY(egg_generator_prompt(generator, pool, (const uint8_t *)settings->prompt, strlen(settings->prompt), error));
+    EGG_TRY(write_texts(generator, pool, settings, write, context, error));
+out:
+    egg_generator_close(generator);
+    egg_pool_close(pool);
+    return status;
+}
+
+egg_status egg_describe(const char *path, char **json, egg_error *error)
+{
+    return egg_describe_path(path, json, error);
+}
+
+egg_status egg_build_info(char **json, egg_error *error)
+{
+    return egg_describe_build(json, error);
+}
+
+void egg_text_free(char *text)
+{
+    egg_free(text);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "es/param.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+size_t egg_dtype_bytes(egg_dtype dtype)
+{
+    return dtype == EGG_I8 ? 1 : sizeof(float);
+}
+
+static size_t packed_bytes(const egg_kernels *kernels, egg_dtype dtype, uint32_t out, uint32_t in)
+{
+    return dtype == EGG_I8 ? kernels->packed_bytes_i8(out, in) : kernels->packed_bytes_f32(out, in);
+}
+
+uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels)
+{
+    uint64_t bytes = egg_param_elements(param) * egg_dtype_bytes(param->dtype);
+    if (param->kind != EGG_PARAM_MATRIX) return bytes;
+    return bytes + packed_bytes(kernels, param->dtype, param->out, param->in);
+}
+
+egg_status egg_param_open(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
+                          egg_dtype dtype, uint32_t out, uint32_t in, const char *name, egg_error *error)
+{
+    *param = (egg_param){.id = id, .kind = kind, .dtype = dtype, .out = out, .in = in};
+    snprintf(param->name, sizeof param->name, "%s", name);
+    if (!kernels) return EGG_OK;
+    param->data = egg_alloc_array(egg_param_elements(param), egg_dtype_bytes(dtype));
+    if (kind == EGG_PARAM_MATRIX) param->packed = egg_alloc(packed_bytes(kernels, dtype, out, in));
+    if (!param->data || (kind == EGG_PARAM_MATRIX && !param->packed))
+        return egg_fail(error, EGG_ERR_NOMEM, "no memory for parameter '%s' of shape [%u, %u]", name, out, in);
+    return EGG_OK;
+}
+
+void egg_param_close(egg_param *param)
+{
+    egg_free(param->data);
+    egg_free(param->fraction);
+    egg_free(param->packed);
+    *param = (egg_param){0};
+}
+
+void egg_param_pack(const egg_param *param, const egg_kernels *kernels)
+{
+    if (param->kind != EGG_PARAM_MATRIX) return;
+    egg_pack_fn *pack = param->dtype == EGG_I8 ? kernels->pack_i8 : kernels->pack_f32;
+    pack(param->data, param->out, param->in, param->packed);
+}
+
+uint32_t egg_product_shift(uint32_t in)
+{
+    uint32_t log2_in = 31 - (uint32_t)__builtin_clz(in);
+    return 4 + (log2_in + 1) / 2;
+}
+
+void egg_param_init_normal_i8(egg_param *param, uint64_t seed, double deviation)
+{
+    enum { DRAWS = 4 };   /* their sum has standard deviation 32 and is closer to a normal than one quantised draw */
+    egg_key key = egg_key_make(seed, EGG_DOMAIN_INITIAL_WEIGHTS);
+    int8_t *w = param->data;
+    int32_t factor = (int32_t)lround(deviation * 256);
+    for (size_t i = 0; i < egg_param_elements(param); i++) {
+        int8_t draws[DRAWS];
+        egg_noise_i8(key, (egg_noise_at){.param = param->id}, (uint64_t)i * DRAWS, DRAWS, draws);
+        int32_t sum = draws[0] + draws[1] + draws[2] + draws[3];
+        int32_t value = (sum * factor + (1 << 12)) >> 13;   /* sum / 32 * factor / 256, to nearest */
+        w[i] = (int8_t)(value < -127 ? -127 : value > 127 ? 127 : value);
+    }
+}
+
+void egg_param_init_constant_i8(egg_param *param, int8_t value)
+{
+    memset(param->data, value, egg_param_elements(param));
+}

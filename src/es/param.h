@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* A parameter: a named tensor, how evolution perturbs it, and what the update keeps beside it. */
+#ifndef EGG_ES_PARAM_H
+#define EGG_ES_PARAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+
+typedef enum egg_param_kind {
+    EGG_PARAM_MATRIX,      /* low-rank perturbation; used through the shared product */
+    EGG_PARAM_EMBEDDING,   /* low-rank perturbation; rows are looked up */
+    EGG_PARAM_VECTOR,      /* elementwise product of two factors, so an element has the law of a matrix entry */
+    EGG_PARAM_FROZEN       /* neither perturbed nor updated */
+} egg_param_kind;
+
+typedef enum egg_dtype { EGG_I8, EGG_F32 } egg_dtype;
+
+enum { EGG_PARAM_NAME_BYTES = 48 };
+
+typedef struct egg_param {
+    char name[EGG_PARAM_NAME_BYTES];
+    uint32_t id;           /* position in the model: part of the noise's address */
+    egg_param_kind kind;
+    egg_dtype dtype;
+    uint32_t out, in;      /* a vector of n elements: out = 1, in = n */
+    void *data;            /* (out, in) int8 or float32; by the model, the update */
+    int16_t *fraction;     /* (out, in) the same weights in 1/256 of an int8 step, or NULL; by the update */
+    void *packed;          /* matrices: 'data' in the order of the kernel table's product; by egg_param_pack */
+} egg_param;
+
+static inline size_t egg_param_elements(const egg_param *param)
+{
+    return (size_t)param->out * param->in;
+}
+
+size_t egg_dtype_bytes(egg_dtype dtype);
+
+/* Elements of one component of factor A and of factor B. */
+static inline uint32_t egg_param_factor_length(const egg_param *param, egg_side side)
+{
+    return param->kind == EGG_PARAM_VECTOR || side == EGG_B ? param->in : param->out;
+}
+
+/* Allocates 'data' (zeros), and 'packed' for a matrix; with kernels == NULL neither: a shape to plan with. */
+egg_status egg_param_open(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
+                          egg_dtype dtype, uint32_t out, uint32_t in, const char *name, egg_error *error);
+void egg_param_close(egg_param *param);
+
+/* Bytes of 'data' and 'packed'. */
+uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels);
+
+/* To be called after 'data' changed. */
+void egg_param_pack(const egg_param *param, const egg_kernels *kernels);
+
+/*
+ * Integer models: the product of a row of 'in' inputs with int8 weights, 16 = 1.0, is divided by 16 * sqrt(in) (paper
+ * App. G), here by 2^shift. Exact where 'in' is a power of 4; for the other powers of 2 sqrt(in) is rounded up to one.
+ */
+uint32_t egg_product_shift(uint32_t in);
+
+/* Fills an int8 parameter with round(deviation * n), n normal, from the stream (seed, id): the sum of four int8 normals. */
+void egg_param_init_normal_i8(egg_param *param, uint64_t seed, double deviation);
+void egg_param_init_constant_i8(egg_param *param, int8_t value);
+
+#endif

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/* The perturbed matrix product: packing of the weights, shrink, and linear with everything after the sum in registers. */
+#include "kernels/avx512vnni/tile.h"
+
+/* ------------------------------------------------------------------------------------------------------- weights */
+
+/*
+ * Packed weights are panels of 64 outputs, [in/4][64][4] bytes of w + 128, and at the end up to three panels of 16.
+ * In a wide panel, lane 4g + e of vector v is output 16g + 4v + e: packing four vectors of sums to bytes works within
+ * 128-bit lanes and then leaves the outputs in order.
+ */
+static size_t packed_bytes_i8_avx512vnni(uint32_t out, uint32_t in)
+{
+    return (size_t)out * in;
+}
+
+/* One vector of a panel: the four inputs at W of 16 outputs, 'lanes' holding the offsets of these. */
+EGG_INLINE void pack_vector(const int8_t *W, __m512i lanes, uint8_t *packed)
+{
+    __m512i w = _mm512_i32gather_epi32(lanes, W, 1);
+    _mm512_store_si512(packed, _mm512_xor_si512(w, _mm512_set1_epi8(-128)));
+}
+
+static void pack_i8_avx512vnni(const void *weights, uint32_t out, uint32_t in, void *packed)
+{
+    const int8_t *W = weights;
+    uint8_t *at = packed;
+    const __m512i length = _mm512_set1_epi32((int32_t)in);
+    const __m512i narrow = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i wide = _mm512_set_epi32(51, 50, 49, 48, 35, 34, 33, 32, 19, 18, 17, 16, 3, 2, 1, 0);
+    uint32_t o = 0;
+    for (; o + WIDE <= out; o += WIDE, W += (size_t)WIDE * in)
+        for (uint32_t i = 0; i < in; i += 4)
+            for (uint32_t v = 0; v < 4; v++, at += 64)
+                pack_vector(W + (size_t)4 * v * in + i, _mm512_mullo_epi32(wide, length), at);
+    for (; o < out; o += NARROW, W += (size_t)NARROW * in)
+        for (uint32_t i = 0; i < in; i += 4, at += 64) pack_vector(W + i, _mm512_mullo_epi32(narrow, length), at);
+}
+
+/* -------------------------------------------------------------------------------------------------------- shrink */
+
+typedef struct shrink_sums {
+    __m512i row0, row1, row2, row3;   /* sum (x + 128) * B: here x is the unsigned operand */
+    __m512i pair0, pair1;             /* sum 128 * B */
+} shrink_sums;
+
+EGG_INLINE void shrink_chunk(shrink_sums *s, const int8_t *const x[4], const int8_t *const B[2], size_t i, size_t count)
+{
+    const __m512i high_bit = _mm512_set1_epi8(-128);
+    __m512i b0 = load_part(B[0] + i, count), b1 = load_part(B[1] + i, count);
+    s->pair0 = _mm512_dpbusd_epi32(s->pair0, high_bit, b0);
+    s->pair1 = _mm512_dpbusd_epi32(s->pair1, high_bit, b1);
+    s->row0 = _mm512_dpbusd_epi32(s->row0, _mm512_xor_si512(load_part(x[0] + i, count), high_bit), b0);
+    s->row1 = _mm512_dpbusd_epi32(s->row1, _mm512_xor_si512(load_part(x[1] + i, count), high_bit), b0);
+    s->row2 = _mm512_dpbusd_epi32(s->row2, _mm512_xor_si512(load_part(x[2] + i, count), high_bit), b1);
+    s->row3 = _mm512_dpbusd_epi32(s->row3, _mm512_xor_si512(load_part(x[3] + i, count), high_bit), b1);
+}
+
+/* Four products of rows, the first two with B[0] and the others with B[1]. */
+EGG_INLINE __m128i shrink_dots(const int8_t *const x[4], const int8_t *const B[2], size_t in)
+{
+    const __m512i zero = _mm512_setzero_si512();
+    shrink_sums s = {zero, zero, zero, zero, zero, zero};
+    size_t i = 0;
+    for (; i + 64 <= in; i += 64) shrink_chunk(&s, x, B, i, 64);
+    if (i < in) shrink_chunk(&s, x, B, i, in - i);
+    return sum_lanes4(_mm512_sub_epi32(s.row0, s.pair0), _mm512_sub_epi32(s.row1, s.pair0),
+                      _mm512_sub_epi32(s.row2, s.pair1), _mm512_sub_epi32(s.row3, s.pair1));
+}
+
+/* Rows 2j and 2j + 1 always belong to one pair, whatever 'steps' is: four rows at a time need two Bs at most. */
+static void shrink_i8_avx512vnni(const egg_shrink_args *args)
+{
+    const int8_t *X = args->X, *const all_B = args->B;
+    const size_t pair_stride = (size_t)args->rank * args->in;
+    int32_t *t = args->t;
+    for (uint32_t row = 0, member = 0, step = 0; row < args->rows; row += 4) {
+        const uint32_t left = args->rows - row;
+        const int8_t *x[4], *B[2];
+        int64_t factor[4];
+        for (uint32_t r = 0; r < 4; r++) {
+            x[r] = X;
+            factor[r] = member % 2 ? -args->scale : args->scale;
+            if (r % 2 == 0) B[r / 2] = all_B + member / 2 * pair_stride;
+            if (r + 1 >= left) continue;   /* the last row stands in for those beyond it, which are not stored */
+            X += args->x_stride;
+            if (++step == args->steps) step = 0, member++;
+        }
+        __m256i factors = _mm256_loadu_si256((const __m256i *)factor);
+        for (uint32_t k = 0; k < args->rank; k++, B[0] += args->in, B[1] += args->in) {
+            __m256i sums = _mm256_cvtepi32_epi64(shrink_dots(x, B, args->in));
+            __m128i four = _mm256_cvtepi64_epi32(_mm256_srai_epi64(_mm256_mul_epi32(sums, factors), 8));
+            int32_t *to = t + (size_t)row * args->rank + k;
+            if (args->rank == 1 && left >= 4) {
+                _mm_storeu_si128((__m128i *)to, four);
+                continue;
+            }
+            for (uint32_t r = 0; r < 4 && r < left; r++, four = _mm_shuffle_epi32(four, _MM_SHUFFLE(0, 3, 2, 1)))
+                to[(size_t)r * args->rank] = _mm_cvtsi128_si32(four);
+        }
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------- linear */
+
+/* How the noise term (sum_k t * A) >> noise_shift is computed; all give the same bits where they are allowed. */
+typedef enum noise_term {
+    NO_TERM,
+    SPLIT_ONE,     /* rank 1, noise_shift <= 8, t >> noise_shift fits 16 bits */
+    SPLIT_PAIRS,   /* |t| < 2^23 */
+    WHOLE          /* any t */
+} noise_term;
+
+/* What each row of a block needs besides its inputs. Blocks bound the stack and keep their part of X in the L2 cache. */
+enum { BLOCK_ROWS = 32 * TILE_ROWS, BLOCK_BYTES = 1 << 18 };
+
+typedef struct row_block {
+    const egg_linear_args *args;
+    uint32_t first, rows;
+    noise_term term;
+    const int8_t *A[BLOCK_ROWS];
+    int32_t start[BLOCK_ROWS];                        /* -128 * sum X: see tile.h */
+    int32_t remainder[BLOCK_ROWS], quotient[BLOCK_ROWS];   /* SPLIT_ONE's two factors */
+} row_block;
+
+static void block_starts(row_block *block)
+{
+    const egg_linear_args *args = block->args;
+    const __m512i ones = _mm512_set1_epi8(1);
+    for (uint32_t r = 0; r < block->rows; r += 4) {
+        const int8_t *x[4];
+        for (uint32_t j = 0; j < 4; j++) {
+            uint32_t row = r + j < block->rows ? r + j : block->rows - 1;
+            x[j] = (const int8_t *)args->X + (block->first + row) * args->x_stride;
+        }
+        __m512i s0 = _mm512_setzero_si512(), s1 = s0, s2 = s0, s3 = s0;
+        for (size_t i = 0; i < args->in; i += 64) {
+            size_t count = args->in - i;
+            s0 = _mm512_dpbusd_epi32(s0, ones, load_part(x[0] + i, count));
+            s1 = _mm512_dpbusd_epi32(s1, ones, load_part(x[1] + i, count));
+            s2 = _mm512_dpbusd_epi32(s2, ones, load_part(x[2] + i, count));
+            s3 = _mm512_dpbusd_epi32(s3, ones, load_part(x[3] + i, count));
+        }
+        __m128i sums = sum_lanes4(s0, s1, s2, s3);
+        _mm_storeu_si128((__m128i *)(block->start + r),
+                         _mm_sub_epi32(_mm_setzero_si128(), _mm_slli_epi32(sums, 7)));
+    }
+}
+
+static void block_factors(row_block *block)
+{
+    const egg_linear_args *args = block->args;
+    const uint32_t pair_rows = 2 * args->steps;
+    const size_t pair_stride = (size_t)args->rank * args->out;
+    const int8_t *A = (const int8_t *)args->A + block->first / pair_rows * pair_stride;
+    for (uint32_t r = 0, within = block->first % pair_rows; r < block->rows; r++) {
+        block->A[r] = A;
+        if (++within == pair_rows) within = 0, A += pair_stride;
+    }
+}
+
+/*
+ * SPLIT_ONE. With t = q * 2^n + p and 0 <= p < 2^n (n = noise_shift):  (t * a) >> n  =  q * a + ((p * a) >> n),  and
+ * the last term is the high half of (a * 2^8) * (p * 2^(8 - n)). So one vpmulhw of (a << 8, a << 8) with
+ * (2^8, p * 2^(8 - n)) gives (a, (p * a) >> n), and one vpdpwssd of that with (q, 1) adds both to the sum.
+ */
+static void block_split(row_block *block)
+{
+    const uint32_t n = block->args->noise_shift;
+    const int32_t *t = (const int32_t *)block->args->t + block->first;
+    const __m512i quotient_shift = _mm512_set1_epi32((int32_t)n), remainder_shift = _mm512_set1_epi32(24 - (int32_t)n);
+    const __m512i low = _mm512_set1_epi32(0xFFFF), remainder_bits = _mm512_set1_epi32((1 << n) - 1);
+    for (uint32_t r = 0; r < block->rows; r += 16) {
+        __m512i v = load_part(t + r, sizeof *t * (block->rows - r));
+        __m512i p = _mm512_sllv_epi32(_mm512_and_si512(v, remainder_bits), remainder_shift);
+        __m512i q = _mm512_and_si512(_mm512_srav_epi32(v, quotient_shift), low);
+        _mm512_storeu_si512(block->remainder + r, _mm512_or_si512(p, _mm512_set1_epi32(1 << 8)));
+        _mm512_storeu_si512(block->quotient + r, _mm512_or_si512(q, _mm512_set1_epi32(1 << 16)));
+    }
+}
+
+static noise_term block_term(const row_block *block)
+{
+    const egg_linear_args *args = block->args;
+    const size_t count = (size_t)block->rows * args->rank;
+    const int32_t *t = (const int32_t *)args->t + (size_t)block->first * args->rank;
+    __m512i bits = _mm512_setzero_si512();   /* those of every t, of ~t where it is negative */
+    for (size_t i = 0; i < count; i += 16) {
+        __m512i v = load_part(t + i, sizeof *t * (count - i));
+        bits = _mm512_or_si512(bits, _mm512_xor_si512(v, _mm512_srai_epi32(v, 31)));
+    }
+    uint32_t all = (uint32_t)_mm512_reduce_or_epi32(bits);
+    if (args->rank == 1 && args->noise_shift <= 8 && all >> (15 + args->noise_shift) == 0) return SPLIT_ONE;
+    return all >> 23 == 0 ? SPLIT_PAIRS : WHOLE;
+}
+
+static void block_prepare(row_block *block, const egg_linear_args *args, uint32_t first, uint32_t rows)
+{
+    block->args = args;
+    block->first = first;
+    block->rows = rows;
+    block_starts(block);
+    block->term = NO_TERM;
+    if (!args->A) return;
+    block_factors(block);
+    block->term = block_term(block);
+    if (block->term == SPLIT_ONE) block_split(block);
+}
+
+/* The bytes (0, a, 0, b) in every lane of the four vectors of a wide row, from 64 bytes a and 64 bytes b in order. */
+typedef struct factor_words {
+    __m512i v0, v1, v2, v3;
+} factor_words;
+
+EGG_INLINE factor_words factor_words_make(__m512i a, __m512i b)
+{
+    __m512i low = _mm512_unpacklo_epi8(a, b), high = _mm512_unpackhi_epi8(a, b);
+    return (factor_words){high_bytes_low(low), high_bytes_high(low), high_bytes_low(high), high_bytes_high(high)};
+}
+
+EGG_INLINE void add_split_one(tile_row *row, const row_block *block, uint32_t r, factor_words w)
+{
+    __m512i p = _mm512_set1_epi32(block->remainder[r]), q = _mm512_set1_epi32(block->quotient[r]);
+    row->c0 = _mm512_dpwssd_epi32(row->c0, _mm512_mulhi_epi16(w.v0, p), q);
+    row->c1 = _mm512_dpwssd_epi32(row->c1, _mm512_mulhi_epi16(w.v1, p), q);
+    row->c2 = _mm512_dpwssd_epi32(row->c2, _mm512_mulhi_epi16(w.v2, p), q);
+    row->c3 = _mm512_dpwssd_epi32(row->c3, _mm512_mulhi_epi16(w.v3, p), q);
+}
+
+EGG_INLINE __m512i shifted_sum(__m512i sum, __m512i noise, uint32_t noise_shift)
+{
+    return _mm512_add_epi32(sum, _mm512_srav_epi32(noise, _mm512_set1_epi32((int32_t)noise_shift)));
+}
+
+/* Two of t's 16-bit parts in the two halves of every lane. */
+EGG_INLINE __m512i two_words(int32_t low, int32_t high)
+{
+    return _mm512_set1_epi32((int32_t)(((uint32_t)low & 0xFFFF) | (uint32_t)high << 16));
+}
+
+/*
+ * SPLIT_PAIRS. With t = 256 q + p, 0 <= p < 256:  sum t*a = sum (256 a) * q + (sum (256 a) * p) >> 8,  each a vpdpwssd
+ * over two components; the second sum stays below 2^31 up to 2^31 / (256 * 127 * 255) = 259 components, and q fits.
+ */
+EGG_INLINE void add_split_pairs(tile_row *row, const row_block *block, uint32_t r, uint32_t o)
+{
+    const egg_linear_args *args = block->args;
+    const int8_t *A = block->A[r] + o;
+    const int32_t *t = (const int32_t *)args->t + (size_t)(block->first + r) * args->rank;
+    tile_row q_sum, p_sum;
+    row_start(&q_sum, 0);
+    row_start(&p_sum, 0);
+    for (uint32_t k = 0; k < args->rank; k += 2, A += (size_t)2 * args->out) {
+        int paired = k + 1 < args->rank;
+        int32_t t0 = t[k], t1 = paired ? t[k + 1] : 0;
+        __m512i a = _mm512_loadu_si512(A), b = paired ? _mm512_loadu_si512(A + args->out) : a;
+        __m512i q = two_words(t0 >> 8, t1 >> 8), p = two_words(t0 & 255, t1 & 255);
+        factor_words w = factor_words_make(a, b);
+        q_sum.c0 = _mm512_dpwssd_epi32(q_sum.c0, w.v0, q);
+        q_sum.c1 = _mm512_dpwssd_epi32(q_sum.c1, w.v1, q);
+        q_sum.c2 = _mm512_dpwssd_epi32(q_sum.c2, w.v2, q);
+        q_sum.c3 = _mm512_dpwssd_epi32(q_sum.c3, w.v3, q);
+        p_sum.c0 = _mm512_dpwssd_epi32(p_sum.c0, w.v0, p);
+        p_sum.c1 = _mm512_dpwssd_epi32(p_sum.c1, w.v1, p);
+        p_sum.c2 = _mm512_dpwssd_epi32(p_sum.c2, w.v2, p);
+        p_sum.c3 = _mm512_dpwssd_epi32(p_sum.c3, w.v3, p);
+    }
+    uint32_t n = args->noise_shift;
+    row->c0 = shifted_sum(row->c0, _mm512_add_epi32(q_sum.c0, _mm512_srai_epi32(p_sum.c0, 8)), n);
+    row->c1 = shifted_sum(row->c1, _mm512_add_epi32(q_sum.c1, _mm512_srai_epi32(p_sum.c1, 8)), n);
+    row->c2 = shifted_sum(row->c2, _mm512_add_epi32(q_sum.c2, _mm512_srai_epi32(p_sum.c2, 8)), n);
+    row->c3 = shifted_sum(row->c3, _mm512_add_epi32(q_sum.c3, _mm512_srai_epi32(p_sum.c3, 8)), n);
+}
+
+EGG_INLINE void add_whole(tile_row *row, const row_block *block, uint32_t r, uint32_t o)
+{
+    const egg_linear_args *args = block->args;
+    const int8_t *A = block->A[r] + o;
+    const int32_t *t = (const int32_t *)args->t + (size_t)(block->first + r) * args->rank;
+    tile_row sum;
+    row_start(&sum, 0);
+    for (uint32_t k = 0; k < args->rank; k++, A += args->out) {
+        __m512i a = _mm512_loadu_si512(A), tk = _mm512_set1_epi32(t[k]);
+        factor_words w = factor_words_make(a, a);
+        sum.c0 = _mm512_add_epi32(sum.c0, _mm512_mullo_epi32(_mm512_srai_epi32(w.v0, 24), tk));
+        sum.c1 = _mm512_add_epi32(sum.c1, _mm512_mullo_epi32(_mm512_srai_epi32(w.v1, 24), tk));
+        sum.c2 = _mm512_add_epi32(sum.c2, _mm512_mullo_epi32(_mm512_srai_epi32(w.v2, 24), tk));
+        sum.c3 = _mm512_add_epi32(sum.c3, _mm512_mullo_epi32(_mm512_srai_epi32(w.v3, 24), tk));
+    }
+    uint32_t n = args->noise_shift;
+    row->c0 = shifted_sum(row->c0, sum.c0, n);
+    row->c1 = shifted_sum(row->c1, sum.c1, n);
+    row->c2 = shifted_sum(row->c2, sum.c2, n);
+    row->c3 = shifted_sum(row->c3, sum.c3, n);
+}
+
+/* Shift, clip, 64 bytes in order: see packed_bytes. */
+EGG_INLINE void row_store_wide(const tile_row *row, const row_block *block, uint32_t r, uint32_t o)
+{
+    const egg_linear_args *args = block->args;
+    const __m512i shift = _mm512_set1_epi32((int32_t)args->shift);
+    __m512i low = _mm512_packs_epi32(_mm512_srav_epi32(row->c0, shift), _mm512_srav_epi32(row->c1, shift));
+    __m512i high = _mm512_packs_epi32(_mm512_srav_epi32(row->c2, shift), _mm512_srav_epi32(row->c3, shift));
+    _mm512_storeu_si512((int8_t *)args->Y + (block->first + r) * args->y_stride + o, pack_i8(low, high));
+}
+
+EGG_INLINE void row_finish_narrow(tile_row *row, const row_block *block, uint32_t r, uint32_t o)
+{
+    const egg_linear_args *args = block->args;
+    __m512i noise = _mm512_setzero_si512(), sum = row->c0;
+    for (uint32_t k = 0; args->A && k < args->rank; k++) {
+        __m512i a = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(block->A[r] + (size_t)k * args->out + o)));
+        int32_t t = ((const int32_t *)args->t)[(size_t)(block->first + r) * args->rank + k];
+        noise = _mm512_add_epi32(noise, _mm512_mullo_epi32(a, _mm512_set1_epi32(t)));
+    }
+    sum = shifted_sum(sum, noise, args->noise_shift);
+    sum = _mm512_srav_epi32(sum, _mm512_set1_epi32((int32_t)args->shift));
+    sum = _mm512_max_epi32(sum, _mm512_set1_epi32(-127));
+    _mm_storeu_si128((__m128i *)((int8_t *)args->Y + (block->first + r) * args->y_stride + o),
+                     _mm512_cvtsepi32_epi8(sum));
+}
+
+/* Rows r and, unless it is NULL, r + 1; r is even, so that both belong to one pair: see shrink. */
+EGG_INLINE void rows_finish(tile_row *row, tile_row *next, const row_block *block, uint32_t r, uint32_t o, uint32_t width)
+{
+    if (width == NARROW) {
+        row_finish_narrow(row, block, r, o);
+        if (next) row_finish_narrow(next, block, r + 1, o);
+        return;
+    }
+    if (block->term == SPLIT_ONE) {
+        __m512i a = _mm512_loadu_si512(block->A[r] + o);
+        factor_words words = factor_words_make(a, a);
+        add_split_one(row, block, r, words);
+        if (next) add_split_one(next, block, r + 1, words);
+    } else if (block->term == SPLIT_PAIRS) {
+        add_split_pairs(row, block, r, o);
+        if (next) add_split_pairs(next, block, r + 1, o);
+    } else if (block->term == WHOLE) {
+        add_whole(row, block, r, o);
+        if (next) add_whole(next, block, r + 1, o);
+    }
+    row_store_wide(row, block, r, o);
+    if (next) row_store_wide(next, block, r + 1, o);
+}
+
+/* The factors are read here and there, one line of 64 outputs of each row; the sum's loop hides the way to them. */
+EGG_INLINE void prefetch_factors(const row_block *block, uint32_t r, uint32_t rows, uint32_t o)
+{
+    const size_t out = block->args->out;
+    for (uint32_t j = 0; j < rows; j += 2)
+        for (uint32_t k = 0; k < block->args->rank; k++)
+            _mm_prefetch((const char *)block->A[r + j] + k * out + o, _MM_HINT_T0);
+}
+
+/* Rows r ... r + rows - 1 of the block, outputs o ... o + width - 1. */
+EGG_INLINE void linear_tile(const row_block *block, uint32_t r, uint32_t rows, uint32_t o, uint32_t width)
+{
+    const egg_linear_args *args = block->args;
+    const uint8_t *panel = (const uint8_t *)args->W + (size_t)o * args->in;
+    const int8_t *x = (const int8_t *)args->X + (block->first + r) * args->x_stride;
+    tile t;
+    if (args->A) prefetch_factors(block, r, rows, o);
+    tile_start(&t, block->start + r, rows);
+    tile_multiply(&t, rows, width, panel, x, args->x_stride, 4, args->in / 4);
+    rows_finish(&t.row0, rows > 1 ? &t.row1 : NULL, block, r, o, width);
+    if (rows > 2) rows_finish(&t.row2, rows > 3 ? &t.row3 : NULL, block, r + 2, o, width);
+    if (rows > 4) rows_finish(&t.row4, rows > 5 ? &t.row5 : NULL, block, r + 4, o, width);
+}
+
+/* One panel for all rows of the block: the panel stays in the L1 or L2 cache while the rows pass. */
+EGG_INLINE void linear_panel(const row_block *block, uint32_t o, uint32_t width)
+{
+    uint32_t r = 0;
+    for (; r + 6 <= block->rows; r += 6) linear_tile(block, r, 6, o, width);
+    if (r + 4 <= block->rows) linear_tile(block, r, 4, o, width), r += 4;
+    if (r + 2 <= block->rows) linear_tile(block, r, 2, o, width), r += 2;
+    if (r < block->rows) linear_tile(block, r, 1, o, width);
+}
+
+static void linear_panel_wide(const row_block *block, uint32_t o)
+{
+    linear_panel(block, o, WIDE);
+}
+
+static void linear_panel_narrow(const row_block *block, uint32_t o)
+{
+    linear_panel(block, o, NARROW);
+}
+
+static uint32_t block_rows(const egg_linear_args *args)
+{
+    uint32_t rows = BLOCK_BYTES / args->in / TILE_ROWS * TILE_ROWS;
+    return rows < TILE_ROWS ? TILE_ROWS : rows > BLOCK_ROWS ? BLOCK_ROWS : rows;
+}
+
+static void linear_i8_avx512vnni(const egg_linear_args *args)
+{
+    const uint32_t size = block_rows(args);
+    row_block block;
+    for (uint32_t first = 0; first < args->rows; first += size) {
+        block_prepare(&block, args, first, args->rows - first < size ? args->rows - first : size);
+        uint32_t o = 0;
+        for (; o + WIDE <= args->out; o += WIDE) linear_panel_wide(&block, o);
+        for (; o < args->out; o += NARROW) linear_panel_narrow(&block, o);
+    }
+}
+
+void egg_avx512vnni_product(egg_kernels *kernels)
+{
+    kernels->packed_bytes_i8 = packed_bytes_i8_avx512vnni;
+    kernels->pack_i8 = pack_i8_avx512vnni;
+    kernels->shrink_i8 = shrink_i8_avx512vnni;
+    kernels->linear_i8 = linear_i8_avx512vnni;
+}

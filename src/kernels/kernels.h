@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel table: one slot per operation and element type. A kernel is a pure loop: no allocation, no threads, no
+ * globals, no knowledge of models. Every slot holds the plain C reference (kernels_ref.c, the definition of right)
+ * until a faster level overwrites it; int8 kernels of all levels agree bit for bit.
+ *
+ * Words: a *row* is one activation vector. Rows of one population member are contiguous, 'steps' rows each; member m
+ * owns rows m*steps ... m*steps + steps - 1 and belongs to antithetic pair m / 2, with sign s = +1 for even m and -1
+ * for odd m. Members and pairs count from 0 within a call. Paper letters: weights W (out, in), inputs X, outputs Y,
+ * factors A (out) and B (in) of rank r.
+ *
+ * int8 values lie in [-127, 127]; I8(x) clips to that range; >> and "floor" round toward minus infinity. Every length
+ * of a row (in, out, n, vocabulary) is a multiple of EGG_ROW_QUANTUM; factors and weights are 64-byte aligned, other
+ * pointers and strides carry no assumption unless stated. Strides count elements. No kernel reads or writes outside
+ * the rows given.
+ */
+#ifndef EGG_KERNELS_KERNELS_H
+#define EGG_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "random/noise.h"
+
+enum { EGG_ROW_QUANTUM = 16 };
+
+/* ---------------------------------------------------------------------------------------------------------- noise */
+
+/*
+ * out[p][i] = element first + i of the stream at {at.epoch, at.param, at.side, at.pair + p},   0 <= i < n
+ *
+ *   out (pairs, n; out_stride)      first and n are multiples of the block (16 for int8, 4 for float32)
+ */
+typedef struct egg_noise_args {
+    egg_key key;
+    egg_noise_at at;
+    uint64_t first;
+    size_t n;
+    uint32_t pairs;
+    void *out;
+    size_t out_stride;
+} egg_noise_args;
+
+typedef void egg_noise_fn(const egg_noise_args *args);
+
+/* ----------------------------------------------------------------------------------- the perturbed matrix product */
+
+/* Weights in the order that the level's product reads them. 'packed' is 64-byte aligned and holds packed_bytes(). */
+typedef size_t egg_packed_bytes_fn(uint32_t out, uint32_t in);
+typedef void egg_pack_fn(const void *W, uint32_t out, uint32_t in, void *packed);
+
+/*
+ * shrink:  int8     t[b,k] = (s(b) * scale * sum_i X[b,i] * B[p(b),k,i]) >> 8       scale = round(256 / sqrt(r))
+ *          float32  t[b,k] =  s(b) * c     * sum_i X[b,i] * B[p(b),k,i]             c = sigma / sqrt(r)
+ *
+ *   X (rows, in; x_stride)   B (pairs, r, in)   t (rows, r): int32 or float
+ *
+ * int8: in * 127 * EGG_NORMAL_I8_MAX * scale need not fit 32 bits, t does.
+ */
+typedef struct egg_shrink_args {
+    const void *X;
+    size_t x_stride;
+    const void *B;
+    void *t;
+    uint32_t rows, steps, in, rank;
+    int32_t scale;
+    float c;
+} egg_shrink_args;
+
+typedef void egg_shrink_fn(const egg_shrink_args *args);
+
+/*
+ * linear:  int8     Y[b,o] = I8( ( sum_i X[b,i] * W[o,i]  +  ((sum_k t[b,k] * A[p(b),k,o]) >> noise_shift) ) >> shift )
+ *          float32  Y[b,o] =       sum_i X[b,i] * W[o,i]  +    sum_k t[b,k] * A[p(b),k,o]
+ *
+ *   X (rows, in; x_stride)   W packed   A (pairs, r, out) or NULL: no second term   t (rows, r)   Y (rows, out; y_stride)
+ *
+ * int8: |sum_k t*A| < 2^31 (egg_law_check sees to it); 4 <= shift <= 15; 4 <= noise_shift <= 15. Y must not overlap X.
+ */
+typedef struct egg_linear_args {
+    const void *X;
+    size_t x_stride;
+    const void *W;
+    const void *A;
+    const void *t;
+    void *Y;
+    size_t y_stride;
+    uint32_t rows, steps, out, in, rank;
+    uint32_t shift, noise_shift;
+} egg_linear_args;
+
+typedef void egg_linear_fn(const egg_linear_args *args);
+
+/* ------------------------------------------------------------------------------------ perturbed tables and vectors */
+
+/*
+ * embed:   int8     Y[b,i] = I8( W[v,i] + ((s(b) * scale * sum_k A[p(b),k,v] * B[p(b),k,i]) >> (8 + noise_shift)) )
+ *          float32  Y[b,i] =     W[v,i] +   s(b) * c     * sum_k A[p(b),k,v] * B[p(b),k,i]            v = tokens[b]
+ *
+ *   W (vocabulary, n), not packed   tokens (rows)   A (pairs, r, vocabulary) or NULL   B (pairs, r, n)   Y (rows, n)
+ */
+typedef struct egg_embed_args {
+    const void *W;
+    const uint8_t *tokens;
+    const void *A, *B;
+    void *Y;
+    uint32_t rows, steps, vocabulary, n, rank;
+    int32_t scale;
+    float c;
+    uint32_t noise_shift;
+} egg_embed_args;
+
+typedef void egg_embed_fn(const egg_embed_args *args);
+
+/*
+ * perturb_vector:   out[2p + j] = I8( w + (((j ? -1 : 1) * scale * sum_k A[p,k] * B[p,k]) >> (8 + noise_shift)) )
+ * elementwise; float32 likewise with c, no shift and no clip. The law of an element is that of a matrix entry.
+ *
+ *   w (n)   A, B (pairs, r, n)   out (2 * pairs, n)
+ */
+typedef struct egg_perturb_vector_args {
+    const void *w;
+    const void *A, *B;
+    void *out;
+    uint32_t pairs, n, rank;
+    int32_t scale;
+    float c;
+    uint32_t noise_shift;
+} egg_perturb_vector_args;
+
+typedef void egg_perturb_vector_fn(const egg_perturb_vector_args *args);
+
+/* ---------------------------------------------------------------------------------------------------- elementwise */
+
+/*
+ * layer_norm:  int8     Y[b,i] = I8( floor( X[b,i] * w[i] / mav ) )   mav = max(1, floor( sum_i |X[b,i]| / n ))
+ *              float32  Y[b,i] = (X[b,i] - mean) / sqrt(variance + 1e-5) * w[i]         variance divides by n
+ *
+ *   X, Y (rows, n; strides), may be the same   w (members, n; w_stride, 0 where all members share one)
+ */
+typedef struct egg_layer_norm_args {
+    const void *X;
+    size_t x_stride;
+    const void *w;
+    size_t w_stride;
+    void *Y;
+    size_t y_stride;
+    uint32_t rows, steps, n;
+} egg_layer_norm_args;
+
+typedef void egg_layer_norm_fn(const egg_layer_norm_args *args);
+
+/* add:  Y[i] = I8(Y[i] + X[i])  for 0 <= i < n;  float32 without the clip. n is a multiple of EGG_ROW_QUANTUM. */
+typedef void egg_add_fn(void *Y, const void *X, size_t n);
+
+/*
+ * The two halves of EGG's gated recurrent unit, one row a member (int8 only). 'a' and 'b' are the products of the input
+ * and of the state.
+ *
+ *   gru_gate:   f = I8(a + b + bias);   g = ((f + 127) * state) >> 8                       writes f and g
+ *   gru_blend:  h = state + (((f + 127) * (I8(a + b + bias) - state)) >> 8)                reads f, writes state and Y
+ *
+ *   a, Y (rows, n; a_stride, y_stride)   b, f, g (rows, n)   bias (rows, n; bias_stride, 0 = shared)
+ *   state (rows, n; state_stride)
+ */
+typedef struct egg_gru_args {
+    const int8_t *a;
+    size_t a_stride;
+    const int8_t *b;
+    const int8_t *bias;
+    size_t bias_stride;
+    int8_t *state;
+    size_t state_stride;
+    int8_t *f;
+    int8_t *g;          /* gru_gate */
+    int8_t *Y;          /* gru_blend */
+    size_t y_stride;
+    uint32_t rows, n;
+} egg_gru_args;
+
+typedef void egg_gru_fn(const egg_gru_args *args);
+
+/*
+ * loss (int8), paper App. H, in sixteenths of a bit, over a vocabulary of 256:
+ *
+ *   loss[b] = LOG2( sum_k EXP2(y[b,k]) ) - y[b,target[b]]     y = logits + 128     EXP2(i) = trunc(16 * 2^(i/16))
+ *                                                             LOG2(v) = trunc(16 * log2(v / 16))
+ *
+ *   logits (rows, 256; stride)   targets (rows)   loss (rows)
+ */
+typedef struct egg_loss_args {
+    const int8_t *logits;
+    size_t stride;
+    const uint8_t *targets;
+    int32_t *loss;
+    uint32_t rows;
+} egg_loss_args;
+
+typedef void egg_loss_fn(const egg_loss_args *args);
+
+/* --------------------------------------------------------------------------------------------------------- update */
+
+/*
+ * weigh:  out[p,i] = (A[p,i] * F[p] + 32) >> 6       A, out (pairs, n), may be the same   F (pairs), |F| <= 127
+ * so F = 64 multiplies by one. |out| <= 95.
+ */
+typedef void egg_weigh_fn(const int8_t *A, const int8_t *F, uint32_t pairs, size_t n, int8_t *out);
+
+/*
+ * outer:  Z[i,j] += sum_{q < count} A[q,i] * B[q,j]          the fitness-weighted sum of outer products
+ *
+ *   A (count, m)   B (count, n)   Z (m, n) int32
+ *   scratch: EGG_OUTER_SCRATCH(m, n, count) bytes, 64-byte aligned
+ *
+ * diagonal:  Z[i] += sum_{q < count} A[q,i] * B[q,i]         the same for vectors; A, B (count, n)
+ *
+ * |A| <= 95, |B| <= EGG_NORMAL_I8_MAX; the true sums fit 32 bits, partial ones may wrap.
+ */
+typedef struct egg_outer_args {
+    const int8_t *A, *B;
+    int32_t *Z;
+    uint32_t count, m, n;
+    void *scratch;
+} egg_outer_args;
+
+#define EGG_OUTER_SCRATCH(m, n, count) ((((size_t)(count) + 63) / 64 * 64) * ((size_t)(m) + (size_t)(n) + 128) * 2)
+
+typedef void egg_outer_fn(const egg_outer_args *args);
+typedef void egg_diagonal_fn(const int8_t *A, const int8_t *B, uint32_t count, size_t n, int32_t *Z);
+
+/*
+ * step_vote:        where |Z| >= threshold:  W = I8(W + (Z > 0 ? 1 : -1))
+ * step_fractional:  V = clip(V + ((clip(Z, limit) * rate + 32768) >> 16), 32512);  W = (V + 128) >> 8
+ *
+ * clip(x, c) keeps -c...c; limit * rate + 32768 < 2^31. Both return how many W changed.
+ */
+typedef size_t egg_step_vote_fn(int8_t *W, const int32_t *Z, size_t n, int32_t threshold);
+typedef size_t egg_step_fractional_fn(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate, int32_t limit);
+
+/* ------------------------------------------------------------------------------------------------------ the table */
+
+typedef struct egg_kernels {
+    const char *level;              /* name of the strongest level in use */
+
+    egg_noise_fn *noise_i8, *noise_f32;
+    egg_packed_bytes_fn *packed_bytes_i8, *packed_bytes_f32;
+    egg_pack_fn *pack_i8, *pack_f32;
+    egg_shrink_fn *shrink_i8, *shrink_f32;
+    egg_linear_fn *linear_i8, *linear_f32;
+    egg_embed_fn *embed_i8, *embed_f32;
+    egg_perturb_vector_fn *perturb_vector_i8, *perturb_vector_f32;
+    egg_layer_norm_fn *layer_norm_i8, *layer_norm_f32;
+    egg_add_fn *add_i8, *add_f32;
+    egg_gru_fn *gru_gate_i8, *gru_blend_i8;
+    egg_loss_fn *loss_i8;
+    egg_weigh_fn *weigh_i8;
+    egg_outer_fn *outer_i8;
+    egg_diagonal_fn *diagonal_i8;
+    egg_step_vote_fn *step_vote_i8;
+    egg_step_fractional_fn *step_fractional_i8;
+} egg_kernels;
+
+/* 'levels': egg_cpu_level bits; 0 gives the reference. */
+void egg_kernels_init(egg_kernels *kernels, uint32_t levels);
+
+/* One a level; each overwrites the slots that it has. Callers go through egg_kernels_init. */
+void egg_kernels_ref(egg_kernels *kernels);
+void egg_kernels_avx2(egg_kernels *kernels);
+void egg_kernels_avx512vnni(egg_kernels *kernels);
+void egg_kernels_neon(egg_kernels *kernels);
+
+#endif

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/* The slow, obvious version of every kernel: the definition of right, on every machine. */
+#include <math.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "kernels/kernels.h"
+#include "kernels/loss_tables.h"
+
+static int8_t clip_i8(int32_t x)
+{
+    return (int8_t)(x < -127 ? -127 : x > 127 ? 127 : x);
+}
+
+/* floor(a / b) for b > 0; C's division truncates. */
+static int32_t floor_divide(int32_t a, int32_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+static int32_t row_sign(uint32_t row, uint32_t steps)
+{
+    return row / steps % 2 ? -1 : 1;
+}
+
+static uint32_t row_pair(uint32_t row, uint32_t steps)
+{
+    return row / steps / 2;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- noise */
+
+static void noise_i8(const egg_noise_args *args)
+{
+    egg_noise_at at = args->at;
+    for (uint32_t p = 0; p < args->pairs; p++, at.pair++)
+        egg_noise_i8(args->key, at, args->first, args->n, (int8_t *)args->out + p * args->out_stride);
+}
+
+static void noise_f32(const egg_noise_args *args)
+{
+    egg_noise_at at = args->at;
+    for (uint32_t p = 0; p < args->pairs; p++, at.pair++)
+        egg_noise_f32(args->key, at, args->first, args->n, (float *)args->out + p * args->out_stride);
+}
+
+/* ----------------------------------------------------------------------------------- the perturbed matrix product */
+
+static size_t packed_bytes_i8(uint32_t out, uint32_t in)
+{
+    return (size_t)out * in;
+}
+
+static void pack_i8(const void *W, uint32_t out, uint32_t in, void *packed)
+{
+    memcpy(packed, W, packed_bytes_i8(out, in));
+}
+
+static void shrink_i8(const egg_shrink_args *args)
+{
+    int32_t *t = args->t;
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const int8_t *x = (const int8_t *)args->X + b * args->x_stride;
+        const int8_t *B = (const int8_t *)args->B + (size_t)row_pair(b, args->steps) * args->rank * args->in;
+        int64_t factor = (int64_t)row_sign(b, args->steps) * args->scale;
+        for (uint32_t k = 0; k < args->rank; k++, B += args->in) {
+            int32_t sum = 0;
+            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * B[i];
+            t[(size_t)b * args->rank + k] = (int32_t)((factor * sum) >> 8);
+        }
+    }
+}
+
+static void linear_i8(const egg_linear_args *args)
+{
+    const int8_t *W = args->W, *A = NULL;
+    const int32_t *t = args->t;
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const int8_t *x = (const int8_t *)args->X + b * args->x_stride;
+        int8_t *y = (int8_t *)args->Y + b * args->y_stride;
+        if (args->A) A = (const int8_t *)args->A + (size_t)row_pair(b, args->steps) * args->rank * args->out;
+        for (uint32_t o = 0; o < args->out; o++) {
+            int32_t sum = 0, noise = 0;
+            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * W[(size_t)o * args->in + i];
+            for (uint32_t k = 0; A && k < args->rank; k++)
+                noise += t[(size_t)b * args->rank + k] * A[(size_t)k * args->out + o];
+            y[o] = clip_i8((sum + (noise >> args->noise_shift)) >> args->shift);
+        }
+    }
+}
+
+static size_t packed_bytes_f32(uint32_t out, uint32_t in)
+{
+    return (size_t)out * in * sizeof(float);
+}
+
+static void pack_f32(const void *W, uint32_t out, uint32_t in, void *packed)
+{
+    memcpy(packed, W, packed_bytes_f32(out, in));
+}
+
+static void shrink_f32(const egg_shrink_args *args)
+{
+    float *t = args->t;
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const float *x = (const float *)args->X + b * args->x_stride;
+        const float *B = (const float *)args->B + (size_t)row_pair(b, args->steps) * args->rank * args->in;
+        float factor = (float)row_sign(b, args->steps) * args->c;
+        for (uint32_t k = 0; k < args->rank; k++, B += args->in) {
+            float sum = 0;
+            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * B[i];
+            t[(size_t)b * args->rank + k] = factor * sum;
+        }
+    }
+}
+
+static void linear_f32(const egg_linear_args *args)
+{
+    const float *W = args->W, *A = NULL, *t = args->t;
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const float *x = (const float *)args->X + b * args->x_stride;
+        float *y = (float *)args->Y + b * args->y_stride;
+        if (args->A) A = (const float *)args->A + (size_t)row_pair(b, args->steps) * args->rank * args->out;
+        for (uint32_t o = 0; o < args->out; o++) {
+            float sum = 0;
+            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * W[(size_t)o * args->in + i];
+            for (uint32_t k = 0; A && k < args->rank; k++)
+                sum += t[(size_t)b * args->rank + k] * A[(size_t)k * args->out + o];
+            y[o] = sum;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------ perturbed tables and vectors */
+
+static void embed_i8(const egg_embed_args *args)
+{
+    uint32_t n = args->n, vocabulary = args->vocabulary;
+    for (uint32_t b = 0; b < args->rows; b++) {
+        uint32_t v = args->tokens[b], p = row_pair(b, args->steps);
+        const int8_t *w = (const int8_t *)args->W + (size_t)v * n;
+        int8_t *y = (int8_t *)args->Y + (size_t)b * n;
+        int32_t factor = row_sign(b, args->steps) * args->scale;
+        for (uint32_t i = 0; i < n; i++) {
+            int32_t sum = 0;
+            for (uint32_t k = 0; args->A && k < args->rank; k++) {
+                size_t component = (size_t)p * args->rank + k;
+                sum += ((const int8_t *)args->A)[component * vocabulary + v] *
+                       ((const int8_t *)args->B)[component * n + i];
+            }
+            y[i] = clip_i8(w[i] + ((factor * sum) >> (8 + args->noise_shift)));
+        }
+    }
+}
+
+static void embed_f32(const egg_embed_args *args)
+{
+    uint32_t n = args->n, vocabulary = args->vocabulary;
+    for (uint32_t b = 0; b < args->rows; b++) {
+        uint32_t v = args->tokens[b], p = row_pair(b, args->steps);
+        const float *w = (const float *)args->W + (size_t)v * n;
+        float *y = (float *)args->Y + (size_t)b * n;
+        float factor = (float)row_sign(b, args->steps) * args->c;
+        for (uint32_t i = 0; i < n; i++) {
+            float sum = 0;
+            for (uint32_t k = 0; args->A && k < args->rank; k++) {
+                size_t component = (size_t)p * args->rank + k;
+                sum += ((const float *)args->A)[component * vocabulary + v] *
+                       ((const float *)args->B)[component * n + i];
+            }
+            y[i] = w[i] + factor * sum;
+        }
+    }
+}
+
+static void perturb_vector_i8(const egg_perturb_vector_args *args)
+{
+    const int8_t *w = args->w, *A = args->A, *B = args->B;
+    uint32_t n = args->n, shift = 8 + args->noise_shift;
+    for (uint32_t p = 0; p < args->pairs; p++) {
+        int8_t *plus = (int8_t *)args->out + (size_t)2 * p * n, *minus = plus + n;
+        for (uint32_t i = 0; i < n; i++) {
+            int32_t sum = 0;
+            for (uint32_t k = 0; k < args->rank; k++) {
+                size_t at = ((size_t)p * args->rank + k) * n + i;
+                sum += A[at] * B[at];
+            }
+            plus[i] = clip_i8(w[i] + ((args->scale * sum) >> shift));
+            minus[i] = clip_i8(w[i] + ((-args->scale * sum) >> shift));
+        }
+    }
+}
+
+static void perturb_vector_f32(const egg_perturb_vector_args *args)
+{
+    const float *w = args->w, *A = args->A, *B = args->B;
+    uint32_t n = args->n;
+    for (uint32_t p = 0; p < args->pairs; p++) {
+        float *plus = (float *)args->out + (size_t)2 * p * n, *minus = plus + n;
+        for (uint32_t i = 0; i < n; i++) {
+            float sum = 0;
+            for (uint32_t k = 0; k < args->rank; k++) {
+                size_t at = ((size_t)p * args->rank + k) * n + i;
+                sum += A[at] * B[at];
+            }
+            plus[i] = w[i] + args->c * sum;
+            minus[i] = w[i] - args->c * sum;
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------- elementwise */
+
+static void layer_norm_i8(const egg_layer_norm_args *args)
+{
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const int8_t *x = (const int8_t *)args->X + b * args->x_stride;
+        const int8_t *w = (const int8_t *)args->w + b / args->steps * args->w_stride;
+        int8_t *y = (int8_t *)args->Y + b * args->y_stride;
+        int32_t sum = 0;
+        for (uint32_t i = 0; i < args->n; i++) sum += x[i] < 0 ? -x[i] : x[i];
+        int32_t mav = sum / (int32_t)args->n;
+        if (mav < 1) mav = 1;
+        for (uint32_t i = 0; i < args->n; i++) y[i] = clip_i8(floor_divide(x[i] * w[i], mav));
+    }
+}
+
+static void layer_norm_f32(const egg_layer_norm_args *args)
+{
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const float *x = (const float *)args->X + b * args->x_stride;
+        const float *w = (const float *)args->w + b / args->steps * args->w_stride;
+        float *y = (float *)args->Y + b * args->y_stride;
+        float sum = 0, squares = 0;
+        for (uint32_t i = 0; i < args->n; i++) sum += x[i];
+        float mean = sum / (float)args->n;
+        for (uint32_t i = 0; i < args->n; i++) squares += (x[i] - mean) * (x[i] - mean);
+        float deviation = sqrtf(squares / (float)args->n + 1e-5f);
+        for (uint32_t i = 0; i < args->n; i++) y[i] = (x[i] - mean) / deviation * w[i];
+    }
+}
+
+static void add_i8(void *Y, const void *X, size_t n)
+{
+    int8_t *y = Y;
+    const int8_t *x = X;
+    for (size_t i = 0; i < n; i++) y[i] = clip_i8(y[i] + x[i]);
+}
+
+static void add_f32(void *Y, const void *X, size_t n)
+{
+    float *y = Y;
+    const float *x = X;
+    for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+static void gru_gate_i8(const egg_gru_args *args)
+{
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const int8_t *a = args->a + b * args->a_stride, *bias = args->bias + b * args->bias_stride;
+        const int8_t *state = args->state + b * args->state_stride;
+        size_t row = (size_t)b * args->n;
+        for (uint32_t i = 0; i < args->n; i++) {
+            int8_t f = clip_i8(a[i] + args->b[row + i] + bias[i]);
+            args->f[row + i] = f;
+            args->g[row + i] = (int8_t)(((f + 127) * state[i]) >> 8);
+        }
+    }
+}
+
+static void gru_blend_i8(const egg_gru_args *args)
+{
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const int8_t *a = args->a + b * args->a_stride, *bias = args->bias + b * args->bias_stride;
+        int8_t *state = args->state + b * args->state_stride, *y = args->Y + b * args->y_stride;
+        size_t row = (size_t)b * args->n;
+        for (uint32_t i = 0; i < args->n; i++) {
+            int32_t candidate = clip_i8(a[i] + args->b[row + i] + bias[i]);
+            int32_t h = state[i] + (((args->f[row + i] + 127) * (candidate - state[i])) >> 8);
+            state[i] = y[i] = (int8_t)h;
+        }
+    }
+}
+
+static void loss_i8(const egg_loss_args *args)
+{
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const int8_t *logits = args->logits + b * args->stride;
+        int32_t sum = 0;
+        for (uint32_t k = 0; k < 256; k++) sum += egg_exp2_i32((uint32_t)(logits[k] + 128));
+        args->loss[b] = egg_log2_i32((uint32_t)sum) - (logits[args->targets[b]] + 128);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- update */
+
+static void weigh_i8(const int8_t *A, const int8_t *F, uint32_t pairs, size_t n, int8_t *out)
+{
+    for (uint32_t p = 0; p < pairs; p++)
+        for (size_t i = 0; i < n; i++) out[p * n + i] = (int8_t)((A[p * n + i] * F[p] + 32) >> 6);
+}
+
+static void outer_i8(const egg_outer_args *args)
+{
+    for (uint32_t i = 0; i < args->m; i++)
+        for (uint32_t j = 0; j < args->n; j++) {
+            int32_t sum = 0;
+            for (uint32_t q = 0; q < args->count; q++)
+                sum += args->A[(size_t)q * args->m + i] * args->B[(size_t)q * args->n + j];
+            args->Z[(size_t)i * args->n + j] += sum;
+        }
+}
+
+static void diagonal_i8(const int8_t *A, const int8_t *B, uint32_t count, size_t n, int32_t *Z)
+{
+    for (uint32_t q = 0; q < count; q++)
+        for (size_t i = 0; i < n; i++) Z[i] += A[q * n + i] * B[q * n + i];
+}
+
+static size_t step_vote_i8(int8_t *W, const int32_t *Z, size_t n, int32_t threshold)
+{
+    size_t changed = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (Z[i] > -threshold && Z[i] < threshold) continue;
+        int8_t w = clip_i8(W[i] + (Z[i] > 0 ? 1 : -1));
+        changed += w != W[i];
+        W[i] = w;
+    }
+    return changed;
+}
+
+static size_t step_fractional_i8(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate, int32_t limit)
+{
+    size_t changed = 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t z = Z[i] < -limit ? -limit : Z[i] > limit ? limit : Z[i];
+        int32_t v = V[i] + ((z * rate + 32768) >> 16);
+        v = v < -32512 ? -32512 : v > 32512 ? 32512 : v;
+        int8_t w = (int8_t)((v + 128) >> 8);
+        changed += w != W[i];
+        V[i] = (int16_t)v;
+        W[i] = w;
+    }
+    return changed;
+}
+
+void egg_kernels_ref(egg_kernels *kernels)
+{
+    *kernels = (egg_kernels){
+        .level = "ref",
+        .noise_i8 = noise_i8,
+        .noise_f32 = noise_f32,
+        .packed_bytes_i8 = packed_bytes_i8,
+        .packed_bytes_f32 = packed_bytes_f32,
+        .pack_i8 = pack_i8,
+        .pack_f32 = pack_f32,
+        .shrink_i8 = shrink_i8,
+        .shrink_f32 = shrink_f32,
+        .linear_i8 = linear_i8,
+        .linear_f32 = linear_f32,
+        .embed_i8 = embed_i8,
+        .embed_f32 = embed_f32,
+        .perturb_vector_i8 = perturb_vector_i8,
+        .perturb_vector_f32 = perturb_vector_f32,
+        .layer_norm_i8 = layer_norm_i8,
+        .layer_norm_f32 = layer_norm_f32,
+        .add_i8 = add_i8,
+        .add_f32 = add_f32,
+        .gru_gate_i8 = gru_gate_i8,
+        .gru_blend_i8 = gru_blend_i8,
+        .loss_i8 = loss_i8,
+        .weigh_i8 = weigh_i8,
+        .outer_i8 = outer_i8,
+        .diagonal_i8 = diagonal_i8,
+        .step_vote_i8 = step_vote_i8,
+        .step_fractional_i8 = step_fractional_i8,
+    };
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A byte-level language model behind one table of functions: what tasks, trainer and commands know of it. Parameters do
+ * not change in a forward; what changes is the state.
+ */
+#ifndef EGG_MODELS_MODEL_H
+#define EGG_MODELS_MODEL_H
+
+#include "nn/layers.h"
+
+enum { EGG_VOCABULARY = 256 };
+
+typedef struct egg_model egg_model;
+
+typedef struct egg_shape {
+    uint32_t width, layers;
+} egg_shape;
+
+typedef struct egg_model_ops {
+    const char *architecture;   /* as model files name it */
+
+    /*
+     * logits = model(tokens), over all steps of all members, from 'state' on, which is left at the last step.
+     *
+     *   tokens (members * steps)   state (members, state_bytes)   logits (members * steps, 256)
+     */
+    void (*forward)(egg_pass *pass, const egg_model *model, const uint8_t *tokens, void *state, egg_mat logits);
+} egg_model_ops;
+
+struct egg_model {
+    const egg_model_ops *ops;
+    egg_shape shape;
+    egg_param *params;          /* (param_count), params[i].id == i */
+    uint32_t param_count;
+    size_t state_bytes;         /* of one member */
+};
+
+void egg_model_free(egg_model *model);     /* NULL is fine */
+
+uint64_t egg_model_parameters(const egg_model *model);
+
+/* Bytes of the weights and their packed copies. */
+uint64_t egg_model_bytes(const egg_model *model, const egg_kernels *kernels);
+
+/* After the parameters' data changed. */
+void egg_model_pack(const egg_model *model, const egg_kernels *kernels);
+
+/*
+ * Scratch that forward needs for 'members' sequences of 'steps' steps under perturbations of 'rank' (0: none), the
+ * logits included.
+ */
+size_t egg_model_scratch_bytes(const egg_model *model, uint32_t members, uint32_t steps, uint32_t rank);
+
+#endif

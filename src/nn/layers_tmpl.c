@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Template. Parameters, undefined at the end:
+ *   EGG_I8       1: int8, 0: float32
+ */
+#if EGG_I8
+#define NAME(function) function##_i8
+#define KERNEL(pass, slot) ((pass)->kernels->slot##_i8)
+#define ELEMENT_BYTES sizeof(int8_t)
+#define SUM_BYTES sizeof(int32_t)
+#else
+#define NAME(function) function##_f32
+#define KERNEL(pass, slot) ((pass)->kernels->slot##_f32)
+#define ELEMENT_BYTES sizeof(float)
+#define SUM_BYTES sizeof(float)
+#endif
+
+egg_mat NAME(egg_mat)(egg_pass *pass, uint32_t steps, uint32_t cols)
+{
+    void *data = egg_pass_take(pass, (size_t)pass->members * steps * cols * ELEMENT_BYTES);
+    return (egg_mat){.data = data, .stride = cols, .steps = steps, .cols = cols};
+}
+
+static const void *NAME(draw_side)(egg_pass *pass, const egg_param *param, egg_side side)
+{
+    uint32_t n = egg_param_factor_length(param, side), pairs = pass->members / 2;
+    void *factor = egg_pass_take(pass, (size_t)pairs * pass->law->rank * n * ELEMENT_BYTES);
+    if (factor) egg_perturb_draw(pass->law, pass->kernels, param, side, pass->first_pair, pairs, 0, n, factor);
+    return factor;
+}
+
+egg_factors NAME(egg_factors)(egg_pass *pass, const egg_param *param)
+{
+    if (!pass->law || param->kind == EGG_PARAM_FROZEN) return (egg_factors){0};
+    egg_factors factors = {.A = NAME(draw_side)(pass, param, EGG_A), .B = NAME(draw_side)(pass, param, EGG_B)};
+    return factors;
+}
+
+void NAME(egg_linear_drawn)(egg_pass *pass, const egg_param *W, egg_factors factors, egg_mat X, egg_mat Y)
+{
+    egg_mark mark = egg_arena_mark(pass->arena);
+    uint32_t rows = egg_mat_rows(pass, X), rank = factors.A ? pass->law->rank : 0;
+    void *t = rank ? egg_pass_take(pass, (size_t)rows * rank * SUM_BYTES) : NULL;
+    if (pass->failed) return;
+    if (rank)
+        KERNEL(pass, shrink)(&(egg_shrink_args){.X = X.data, .x_stride = X.stride, .B = factors.B, .t = t, .rows = rows,
+                                                .steps = X.steps, .in = W->in, .rank = rank, .scale = pass->law->scale,
+                                                .c = pass->law->c});
+    KERNEL(pass, linear)(&(egg_linear_args){.X = X.data, .x_stride = X.stride, .W = W->packed, .A = factors.A, .t = t,
+                                            .Y = Y.data, .y_stride = Y.stride, .rows = rows, .steps = X.steps,
+                                            .out = W->out, .in = W->in, .rank = rank,
+                                            .shift = egg_product_shift(W->in),
+                                            .noise_shift = rank ? pass->law->noise_shift : 0});
+    egg_arena_release(pass->arena, mark);
+}
+
+void NAME(egg_linear)(egg_pass *pass, const egg_param *W, egg_mat X, egg_mat Y)
+{
+    egg_mark mark = egg_arena_mark(pass->arena);
+    NAME(egg_linear_drawn)(pass, W, NAME(egg_factors)(pass, W), X, Y);
+    egg_arena_release(pass->arena, mark);
+}
+
+void NAME(egg_embed)(egg_pass *pass, const egg_param *W, const uint8_t *tokens, egg_mat Y)
+{
+    egg_mark mark = egg_arena_mark(pass->arena);
+    egg_factors factors = NAME(egg_factors)(pass, W);
+    if (pass->failed) return;
+    egg_embed_args args = {.W = W->data, .tokens = tokens, .A = factors.A, .B = factors.B, .Y = Y.data,
+                           .rows = egg_mat_rows(pass, Y), .steps = Y.steps, .vocabulary = W->out, .n = W->in};
+    if (factors.A) {
+        args.rank = pass->law->rank;
+        args.scale = pass->law->scale;
+        args.c = pass->law->c;
+        args.noise_shift = pass->law->noise_shift;
+    }
+    KERNEL(pass, embed)(&args);
+    egg_arena_release(pass->arena, mark);
+}
+
+egg_member_vector NAME(egg_member_vector)(egg_pass *pass, const egg_param *w)
+{
+    if (!pass->law || w->kind == EGG_PARAM_FROZEN) return (egg_member_vector){.data = w->data, .stride = 0};
+    void *out = egg_pass_take(pass, (size_t)pass->members * w->in * ELEMENT_BYTES);
+    egg_mark mark = egg_arena_mark(pass->arena);
+    egg_factors factors = NAME(egg_factors)(pass, w);
+    if (!pass->failed)
+        KERNEL(pass, perturb_vector)(&(egg_perturb_vector_args){.w = w->data, .A = factors.A, .B = factors.B, .out = out,
+                                                                .pairs = pass->members / 2, .n = w->in,
+                                                                .rank = pass->law->rank, .scale = pass->law->scale,
+                                                                .c = pass->law->c,
+                                                                .noise_shift = pass->law->noise_shift});
+    egg_arena_release(pass->arena, mark);
+    return (egg_member_vector){.data = out, .stride = w->in};
+}
+
+void NAME(egg_layer_norm)(egg_pass *pass, const egg_param *w, egg_mat X, egg_mat Y)
+{
+    egg_mark mark = egg_arena_mark(pass->arena);
+    egg_member_vector weights = NAME(egg_member_vector)(pass, w);
+    if (pass->failed) return;
+    KERNEL(pass, layer_norm)(&(egg_layer_norm_args){.X = X.data, .x_stride = X.stride, .w = weights.data,
+                                                    .w_stride = weights.stride, .Y = Y.data, .y_stride = Y.stride,
+                                                    .rows = egg_mat_rows(pass, X), .steps = X.steps, .n = X.cols});
+    egg_arena_release(pass->arena, mark);
+}
+
+void NAME(egg_add)(egg_pass *pass, egg_mat X, egg_mat Y)
+{
+    if (pass->failed) return;
+    KERNEL(pass, add)(Y.data, X.data, (size_t)egg_mat_rows(pass, X) * X.cols);
+}
+
+#undef EGG_I8
+#undef NAME
+#undef KERNEL
+#undef ELEMENT_BYTES
+#undef SUM_BYTES

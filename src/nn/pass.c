@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#include "nn/pass.h"
+
+egg_pass egg_pass_begin(const egg_kernels *kernels, egg_arena *arena, const egg_perturb *law, uint32_t first_pair,
+                        uint32_t members)
+{
+    return (egg_pass){.kernels = kernels, .arena = arena, .law = law, .first_pair = first_pair, .members = members};
+}
+
+void *egg_pass_take(egg_pass *pass, size_t bytes)
+{
+    void *memory = pass->failed ? NULL : egg_arena_take(pass->arena, bytes);
+    if (!memory) pass->failed = true;
+    return memory;
+}

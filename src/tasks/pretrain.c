@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#include "tasks/pretrain.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum {
+    CHUNK_ACTIVATION_BYTES = 512 * 1024,   /* what a chunk's activations may take of the second-level cache */
+    MIN_CHUNK_PAIRS = 4,                   /* rows of a recurrent product: fewer leave the product kernel half idle */
+    MAX_CHUNK_PAIRS = 64,
+    CHUNKS_PER_THREAD = 4
+};
+
+/* What one thread needs to evaluate one chunk. */
+typedef struct egg_pretrain_scratch {
+    egg_arena arena;
+    uint8_t *tokens, *targets;   /* (chunk members * steps) */
+    uint8_t *segment;            /* (steps + 1) */
+    int8_t *states;              /* (chunk members, state_bytes) where states are not carried, else NULL */
+} egg_pretrain_scratch;
+
+struct egg_pretrain {
+    egg_pretrain_shape shape;
+    const egg_model *model;
+    const egg_corpus *corpus;
+    int8_t *states;              /* (population, state_bytes) or NULL */
+    int32_t *loss;               /* (population) */
+    egg_pretrain_scratch *scratch;   /* (threads) */
+
+    /* of the evaluation in progress */
+    const egg_kernels *kernels;
+    const egg_perturb *law;
+    uint64_t epoch;
+    atomic_bool failed;
+};
+
+static uint32_t chunk_pairs(const egg_pretrain_shape *shape, const egg_model *model)
+{
+    uint32_t pairs = shape->population / 2;
+    uint64_t chunk = shape->chunk_pairs;
+    if (!chunk) {
+        uint64_t bytes_per_pair = (uint64_t)2 * shape->steps * (9 * model->shape.width + EGG_VOCABULARY);
+        uint64_t balanced = pairs / ((uint64_t)CHUNKS_PER_THREAD * shape->threads);
+        chunk = CHUNK_ACTIVATION_BYTES / bytes_per_pair;
+        if (chunk > balanced) chunk = balanced;
+        if (chunk > MAX_CHUNK_PAIRS) chunk = MAX_CHUNK_PAIRS;
+        if (chunk < MIN_CHUNK_PAIRS) chunk = MIN_CHUNK_PAIRS;
+    }
+    return chunk < pairs ? (uint32_t)chunk : pairs;
+}
+
+static size_t arena_bytes(const egg_pretrain_shape *shape, const egg_model *model)
+{
+    return egg_model_scratch_bytes(model, 2 * chunk_pairs(shape, model), shape->steps, shape->rank);
+}
+
+egg_pretrain_memory egg_pretrain_bytes(const egg_pretrain_shape *shape, const egg_model *model)
+{
+    uint64_t members = 2 * (uint64_t)chunk_pairs(shape, model);
+    uint64_t chunk = arena_bytes(shape, model) + 2 * members * shape->steps + shape->steps + 1;
+    if (!shape->carry) chunk += members * model->state_bytes;
+    return (egg_pretrain_memory){
+        .states = shape->carry ? (uint64_t)shape->population * model->state_bytes : 0,
+        .scratch = shape->threads * chunk,
+        .fitness = (uint64_t)shape->population * sizeof(int32_t),
+    };
+}
+
+static egg_status open_scratch(egg_pretrain_scratch *scratch, const egg_pretrain_shape *shape, const egg_model *model,
+                               egg_error *error)
+{
+    size_t members = 2 * (size_t)chunk_pairs(shape, model);
+    scratch->tokens = egg_alloc_array(members, shape->steps);
+    scratch->targets = egg_alloc_array(members, shape->steps);
+    scratch->segment = egg_alloc((size_t)shape->steps + 1);
+    if (!shape->carry) scratch->states = egg_alloc_array(members, model->state_bytes);
+    if (!scratch->tokens || !scratch->targets || !scratch->segment || (!shape->carry && !scratch->states))
+        return egg_fail(error, EGG_ERR_NOMEM, "no memory for the segments of a chunk");
+    return egg_arena_open(&scratch->arena, arena_bytes(shape, model), error);
+}
+
+egg_status egg_pretrain_open(egg_pretrain **out, const egg_pretrain_shape *shape, const egg_model *model,
+                             const egg_corpus *corpus, egg_error *error)
+{
+    *out = NULL;
+    if (shape->train_bytes < (uint64_t)shape->steps + 1)
+        return egg_fail(error, EGG_ERR_ARGUMENT,
+                        "--seq-len: the training text has %llu bytes, fewer than one segment of %u and the byte that follows",
+                        (unsigned long long)shape->train_bytes, shape->steps);
+    egg_status status = EGG_OK;
+    egg_pretrain *task = egg_alloc(sizeof *task);
+    if (!task) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a task");
+    task->shape = *shape;
+    task->model = model;
+    task->corpus = corpus;
+    task->loss = egg_alloc_array(shape->population, sizeof *task->loss);
+    task->scratch = egg_alloc_array(shape->threads, sizeof *task->scratch);
+    if (shape->carry) task->states = egg_alloc_array(shape->population, model->state_bytes);
+    if (!task->loss || !task->scratch || (shape->carry && !task->states)) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a population of %u", shape->population);
+        goto out;
+    }
+    for (uint32_t i = 0; i < shape->threads; i++) EGG_TRY(open_scratch(&task->scratch[i], shape, model, error));
+    *out = task;
+    task = NULL;
+out:
+    egg_pretrain_close(task);
+    return status;
+}
+
+void egg_pretrain_close(egg_pretrain *task)
+{
+    if (!task) return;
+    for (uint32_t i = 0; task->scratch && i < task->shape.threads; i++) {
+        egg_arena_close(&task->scratch[i].arena);
+        egg_free(task->scratch[i].tokens);
+        egg_free(task->scratch[i].targets);
+        egg_free(task->scratch[i].segment);
+        egg_free(task->scratch[i].states);
+    }
+    egg_free(task->scratch);
+    egg_free(task->states);
+    egg_free(task->loss);
+    egg_free(task);
+}
+
+/* The segment of stream 'stream': steps inputs and the byte after them. */
+static void read_segment(const egg_pretrain *task, uint32_t stream, uint8_t *segment)
+{
+    const egg_pretrain_shape *shape = &task->shape;
+    uint64_t streams = shape->population / shape->group, length = shape->train_bytes;
+    uint64_t start = stream * (length / streams) + stream * (length % streams) / streams;
+    uint64_t at = (start + task->epoch % length * shape->steps) % length;
+    size_t wanted = (size_t)shape->steps + 1;
+    while (wanted) {   /* the corpus itself goes on behind the training text, so the turn is taken here */
+        size_t n = length - at < wanted ? (size_t)(length - at) : wanted;
+        egg_corpus_read(task->corpus, at, n, segment);
+        segment += n;
+        wanted -= n;
+        at = 0;
+    }
+}
+
+static void load_tokens(const egg_pretrain *task, egg_pretrain_scratch *scratch, uint32_t first_member, uint32_t members)
+{
+    size_t steps = task->shape.steps;
+    for (uint32_t m = 0; m < members; m++) {
+        uint32_t member = first_member + m;
+        if (m == 0 || member % task->shape.group == 0)
+            read_segment(task, member / task->shape.group, scratch->segment);
+        memcpy(scratch->tokens + m * steps, scratch->segment, steps);
+        memcpy(scratch->targets + m * steps, scratch->segment + 1, steps);
+    }
+}
+
+static void evaluate_chunk(void *context, size_t begin, size_t end, uint32_t thread)
+{
+    egg_pretrain *task = context;
+    egg_pretrain_scratch *scratch = &task->scratch[thread];
+    uint32_t first_member = 2 * (uint32_t)begin, members = 2 * (uint32_t)(end - begin);
+    size_t state_bytes = task->model->state_bytes;
+    int8_t *states = task->states ? task->states + first_member * state_bytes : scratch->states;
+    if (!task->states) memset(states, 0, members * state_bytes);
+    load_tokens(task, scratch, first_member, members);
+
+    egg_mark mark = egg_arena_mark(&scratch->arena);
+    egg_pass pass = egg_pass_begin(task->kernels, &scratch->arena, task->law, (uint32_t)begin, members);
+    egg_mat logits = egg_mat_i8(&pass, task->shape.steps, EGG_VOCABULARY);
+    task->model->ops->forward(&pass, task->model, scratch->tokens, states, logits);
+    egg_sequence_loss(&pass, logits, scratch->targets, task->loss + first_member);
+    egg_arena_release(&scratch->arena, mark);
+    if (pass.failed) atomic_store(&task->failed, true);
+}
+
+egg_status egg_pretrain_evaluate(egg_pretrain *task, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
+                                 uint64_t epoch, egg_error *error)
+{
+    task->kernels = kernels;
+    task->law = law;
+    task->epoch = epoch;
+    atomic_store(&task->failed, false);
+    egg_parallel_for(pool, task->shape.population / 2, chunk_pairs(&task->shape, task->model), evaluate_chunk, task);
+    if (atomic_load(&task->failed)) return egg_fail(error, EGG_ERR_NOMEM, "a chunk outgrew its scratch memory");
+    return EGG_OK;
+}
+
+const int32_t *egg_pretrain_loss(const egg_pretrain *task)
+{
+    return task->loss;
+}
+
+int8_t *egg_pretrain_states(egg_pretrain *task, size_t *bytes)
+{
+    *bytes = task->states ? (size_t)task->shape.population * task->model->state_bytes : 0;
+    return task->states;
+}
+
+uint64_t egg_pretrain_text_bytes(const egg_pretrain *task)
+{
+    return (uint64_t)(task->shape.population / task->shape.group) * task->shape.steps;
+}

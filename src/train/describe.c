@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/describe.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "kernels/kernels.h"
+#include "train/checkpoint.h"
+#include "train/run.h"
+
+static egg_status dump(json_t *object, char **json, egg_error *error)
+{
+    char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : NULL;
+    *json = text ? egg_strdup(text) : NULL;
+    free(text);
+    return *json ? EGG_OK : egg_fail(error, EGG_ERR_NOMEM, "no memory for a description");
+}
+
+static void set_text(json_t *object, const char *key, const char *value)
+{
+    json_object_set_new(object, key, json_string(value));
+}
+
+static void set_number(json_t *object, const char *key, const char *value)
+{
+    double number = value ? strtod(value, NULL) : NAN;
+    if (!isfinite(number)) return;
+    if (strpbrk(value, ".e"))
+        json_object_set_new(object, key, json_real(number));
+    else
+        json_object_set_new(object, key, json_integer(strtoll(value, NULL, 10)));
+}
+
+static void set_hash(json_t *object, const char *key, egg_hash hash)
+{
+    char text[33];
+    egg_hash_text(hash, text);
+    set_text(object, key, text);
+}
+
+/* ---------------------------------------------------------------------------------------------------- models, runs */
+
+egg_status egg_describe_model_path(const char *path, char *out, size_t size, egg_error *error)
+{
+    if (egg_path_is_directory(path)) {
+        egg_status status = egg_path_join(out, size, path, EGG_RUN_MODEL, error);
+        if (status == EGG_OK && !egg_path_exists(out))
+            status = egg_fail(error, EGG_ERR_FORMAT, "%s: not a run folder; it holds no %s", path, EGG_RUN_MODEL);
+        return status;
+    }
+    return egg_path_join(out, size, "", path, error);
+}
+
+static egg_status describe_weights(json_t *object, const egg_safetensors *file, const char *path, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_kernels kernels;
+    egg_model *model = NULL;
+    egg_hash hash;
+    egg_kernels_init(&kernels, 0);
+    EGG_TRY(egg_model_file_read(&model, file, path, &kernels, error));
+    EGG_TRY(egg_model_hash(model, &hash, error));
+    set_text(object, "architecture", model->ops->architecture);
+    json_object_set_new(object, "width", json_integer(model->shape.width));
+    json_object_set_new(object, "layers", json_integer(model->shape.layers));
+    json_object_set_new(object, "vocabulary", json_integer(EGG_VOCABULARY));
+    json_object_set_new(object, "parameters", json_integer((json_int_t)egg_model_parameters(model)));
+    set_text(object, "weights", "int8");
+    set_hash(object, "model_hash", hash);
+out:
+    egg_model_free(model);
+    return status;
+}
+
+static void describe_history(json_t *object, const egg_safetensors *file)
+{
+    static const char *const keys[] = {"epoch", "member_tokens", "seconds", "valid_bits_per_byte"};
+    for (size_t i = 0; i < EGG_COUNT(keys); i++) set_number(object, keys[i], egg_safetensors_metadata(file, keys[i]));
+}
+
+static egg_status describe_config(json_t *object, const char *folder, egg_error *error)
+{
+    char path[EGG_PATH_BYTES];
+    json_error_t reason;
+    egg_status status = egg_path_join(path, sizeof path, folder, EGG_RUN_CONFIG, error);
+    if (status != EGG_OK) return status;
+    json_t *options = json_load_file(path, 0, &reason);
+    if (!options) return egg_fail(error, EGG_ERR_FORMAT, "%s:%d: %s", path, reason.line, reason.text);
+    json_object_set_new(object, "options", options);
+    return EGG_OK;
+}
+
+static egg_status describe_run(json_t *object, const char *folder, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    egg_safetensors *file = NULL;
+    egg_hash hash;
+    EGG_TRY(egg_path_join(path, sizeof path, folder, EGG_RUN_CHECKPOINT, error));
+    EGG_TRY(egg_safetensors_open(&file, path, error));
+    set_text(object, "kind", "run");
+    EGG_TRY(describe_weights(object, file, path, error));
+    EGG_TRY(egg_checkpoint_hash(file, &hash, error));
+    set_hash(object, "state_hash", hash);
+    describe_history(object, file);
+    EGG_TRY(describe_config(object, folder, error));
+out:
+    egg_safetensors_close(file);
+    return status;
+}
+
+static egg_status describe_model(json_t *object, const char *path, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_safetensors *file = NULL;
+    EGG_TRY(egg_safetensors_open(&file, path, error));
+    set_text(object, "kind", "model");
+    EGG_TRY(describe_weights(object, file, path, error));
+    describe_history(object, file);
+out:
+    egg_safetensors_close(file);
+    return status;
+}
+
+egg_status egg_describe_path(const char *path, char **json, egg_error *error)
+{
+    char model_path[EGG_PATH_BYTES];
+    json_t *object = json_object();
+    *json = NULL;
+    egg_status status = egg_describe_model_path(path, model_path, sizeof model_path, error);
+    if (status == EGG_OK)
+        status = egg_path_is_directory(path) ? describe_run(object, path, error) : describe_model(object, path, error);
+    if (status == EGG_OK) status = dump(object, json, error);
+    json_decref(object);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------------- the build */
+
+static json_t *level_names(uint32_t levels)
+{
+    json_t *names = json_array();
+    json_array_append_new(names, json_string(egg_cpu_level_name(0)));
+    for (uint32_t level = 1; level && level <= levels; level <<= 1)
+        if (levels & level) json_array_append_new(names, json_string(egg_cpu_level_name(level)));
+    return names;
+}
+
+static void set_part(json_t *parts, const char *name, bool present)
+{
+    json_object_set_new(parts, name, json_boolean(present));
+}
+
+egg_status egg_describe_build(char **json, egg_error *error)
+{
+    const char *unknown;
+    egg_kernels kernels;
+    egg_kernels_init(&kernels, egg_cpu_levels(&unknown));
+    json_t *object = json_object(), *parts = json_object();
+    set_text(object, "version", egg_version());
+#if defined(__clang__)
+    set_text(object, "compiler", "clang " __clang_version__);
+#else
+    set_text(object, "compiler", "gcc " __VERSION__);
+#endif
+    json_object_set_new(object, "kernel_levels", level_names(egg_cpu_detect()));
+    set_text(object, "kernel_level_in_use", kernels.level);
+    set_text(object, "jansson", JANSSON_VERSION);
+#ifdef EGG_HAVE_ZLIB
+    set_part(parts, "zlib", true);
+#else
+    set_part(parts, "zlib", false);
+#endif
+#ifdef EGG_HAVE_ZSTD
+    set_part(parts, "zstd", true);
+#else
+    set_part(parts, "zstd", false);
+#endif
+    json_object_set_new(object, "optional_parts", parts);
+    egg_status status = dump(object, json, error);
+    json_decref(object);
+    return status;
+}

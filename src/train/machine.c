@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/machine.h"
+
+#include "base/cpu.h"
+
+egg_status egg_machine_kernels(egg_kernels *kernels, egg_error *error)
+{
+    const char *unknown;
+    egg_kernels_init(kernels, egg_cpu_levels(&unknown));
+    if (!unknown) return EGG_OK;
+    return egg_fail(error, EGG_ERR_ARGUMENT, "EGGROLL_ISA: '%s' is no kernel level; expected ref, neon, avx2 or avx512vnni",
+                    unknown);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef EGG_TRAIN_MACHINE_H
+#define EGG_TRAIN_MACHINE_H
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+
+/* The kernel table of this processor, within what EGGROLL_ISA allows; refuses a value that names no level. */
+egg_status egg_machine_kernels(egg_kernels *kernels, egg_error *error);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/plan.h"
+
+#include "base/system.h"
+#include "es/update.h"
+#include "tasks/score.h"
+
+static void add_item(egg_plan *plan, const char *name, uint64_t bytes)
+{
+    plan->items[plan->count++] = (egg_plan_item){.name = name, .bytes = bytes};
+    plan->total_bytes += bytes;
+}
+
+static egg_status check_fit(const egg_plan *plan, uint64_t held, uint64_t text, egg_error *error)
+{
+    uint64_t needed = plan->total_bytes - held - text;
+    if (!plan->available_bytes || needed <= plan->available_bytes) return EGG_OK;
+    const egg_plan_item *largest = &plan->items[1];
+    for (uint32_t i = 1; i < plan->count; i++)
+        if (plan->items[i].bytes > largest->bytes) largest = &plan->items[i];
+    return egg_fail(error, EGG_ERR_NOMEM,
+                    "the run needs %.1f MiB of memory and %.1f MiB are available; the largest part: %s, %.1f MiB",
+                    (double)needed / 0x1p20, (double)plan->available_bytes / 0x1p20, largest->name,
+                    (double)largest->bytes / 0x1p20);
+}
+
+egg_status egg_plan_run(egg_plan *plan, const egg_settings *settings, const egg_model *shape,
+                        const egg_kernels *kernels, uint32_t threads, const egg_corpus *const *corpora, size_t count,
+                        uint64_t train_bytes, uint64_t base_bytes, egg_error *error)
+{
+    egg_pretrain_shape pretrain = egg_settings_pretrain(settings, threads, train_bytes);
+    egg_pretrain_memory task = egg_pretrain_bytes(&pretrain, shape);
+    uint64_t parameters = egg_model_parameters(shape), text = 0;
+    for (size_t i = 0; i < count; i++) text += egg_corpus_resident_bytes(corpora[i]);
+
+    *plan = (egg_plan){.parameters = parameters, .epochs = egg_settings_schedule(settings).epochs,
+                       .available_bytes = egg_system_available_bytes()};
+    add_item(plan, "program", base_bytes);
+    add_item(plan, "text, as far as it stays in memory", text);
+    add_item(plan, "parameters", egg_model_bytes(shape, kernels));
+    if (settings->update == EGG_UPDATE_FRACTIONAL) add_item(plan, "fractions of the weights", parameters * sizeof(int16_t));
+    if (task.states) add_item(plan, "recurrent states of the members", task.states);
+    add_item(plan, "fitness of the members", task.fitness + settings->population / 2);
+    add_item(plan, "scratch for evaluating", task.scratch);
+    add_item(plan, "scratch for updating",
+             egg_update_bytes(shape->params, shape->param_count, (uint32_t)settings->rank, threads));
+    add_item(plan, "scratch for validating", egg_scorer_bytes(shape, threads));
+    return check_fit(plan, base_bytes, text, error);
+}

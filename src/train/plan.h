@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What a run will hold in memory, from the same functions that size it. */
+#ifndef EGG_TRAIN_PLAN_H
+#define EGG_TRAIN_PLAN_H
+
+#include "data/corpus.h"
+#include "train/settings.h"
+
+/*
+ * 'shape': the model, with or without weights. 'base_bytes': what the process held before anything of the run was
+ * opened. 'corpora' (count) are open. Fills 'plan'; EGG_ERR_NOMEM where the total, less text that the system can drop and
+ * read again, is more than the machine has available.
+ */
+egg_status egg_plan_run(egg_plan *plan, const egg_settings *settings, const egg_model *shape,
+                        const egg_kernels *kernels, uint32_t threads, const egg_corpus *const *corpora, size_t count,
+                        uint64_t train_bytes, uint64_t base_bytes, egg_error *error);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* From options as given to options as meant: chosen values filled in, combinations that cannot be refused. */
+#ifndef EGG_TRAIN_SETTINGS_H
+#define EGG_TRAIN_SETTINGS_H
+
+#include "models/egg.h"
+#include "tasks/pretrain.h"
+#include "train/options.h"
+#include "train/schedule.h"
+
+/* Replaces every "chosen" default of pretrain by its value and checks the combination. */
+egg_status egg_settings_resolve(egg_options *options, egg_error *error);
+
+/*
+ * The options of a resumed run: those of its configuration, with the ones that 'given' sets and that may change (budget,
+ * threads, saving, validating). Another value for any other option is refused by name.
+ */
+egg_status egg_settings_resume(egg_options **options, const egg_options *given, const char *folder, egg_error *error);
+
+/* Views of resolved settings. */
+egg_shape egg_settings_shape(const egg_settings *settings);
+egg_egg_init egg_settings_init(const egg_settings *settings);
+egg_schedule egg_settings_schedule(const egg_settings *settings);
+egg_perturb egg_settings_law(const egg_settings *settings, uint64_t epoch);
+egg_pretrain_shape egg_settings_pretrain(const egg_settings *settings, uint32_t threads, uint64_t train_bytes);
+
+#endif

@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: MIT */
+/* The epoch loop: evaluate, shape, update; and around it validating, saving, resuming. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/system.h"
+#include "data/entropy.h"
+#include "es/update.h"
+#include "tasks/score.h"
+#include "train/checkpoint.h"
+#include "train/machine.h"
+#include "train/metrics.h"
+#include "train/plan.h"
+#include "train/run.h"
+
+/* A save takes at most about this share of the time of a run, however large the run's states are. */
+static const double save_share = 0.05;
+
+typedef struct egg_text_list {
+    char **paths;
+    size_t count;
+} egg_text_list;
+
+/* The text of a run, and which part of it is for what. */
+typedef struct egg_run_text {
+    egg_corpus *corpus;
+    egg_corpus *valid;               /* NULL: a tail of 'corpus' is held out */
+    uint64_t train_bytes;            /* [0, train_bytes) of 'corpus' */
+    uint64_t valid_begin, valid_end; /* of the corpus that validates; empty: no validation */
+} egg_run_text;
+
+struct egg_trainer {
+    egg_options *options;
+    const egg_settings *settings;    /* of 'options' */
+    egg_text_list data;
+    egg_run_text text;
+    egg_corpus_stats corpus_stats;
+
+    egg_kernels kernels;
+    egg_pool *pool;
+    egg_model *model;
+    egg_pretrain *task;
+    egg_update *update;
+    egg_scorer *scorer;
+    int8_t *F;                       /* (pairs) */
+
+    egg_schedule schedule;
+    egg_progress progress;
+    double origin;                   /* clock at which progress.seconds was 0 */
+    egg_score_result score;          /* of the last validation */
+    uint64_t validations;            /* due so far by progress */
+
+    char *folder;                    /* NULL: nothing is kept on disk */
+    char *law;                       /* the options that determine the run's course, for the checkpoint */
+    egg_metrics *metrics;
+    uint64_t saved_epoch;
+    double save_due;                 /* progress.seconds at which to save again */
+};
+
+/* ----------------------------------------------------------------------------------------------------------- text */
+
+static void close_text(egg_run_text *text)
+{
+    egg_corpus_close(text->corpus);
+    egg_corpus_close(text->valid);
+    *text = (egg_run_text){0};
+}
+
+static const egg_corpus *valid_corpus(const egg_run_text *text)
+{
+    return text->valid ? text->valid : text->corpus;
+}
+
+static egg_status open_text(egg_run_text *text, const egg_settings *settings, const char *const *paths, size_t count,
+                            egg_error *error)
+{
+    egg_status status = EGG_OK;
+    *text = (egg_run_text){0};
+    EGG_TRY(egg_corpus_open(&text->corpus, paths, count, settings->field, NULL, error));
+    uint64_t bytes = egg_corpus_bytes(text->corpus);
+    text->train_bytes = bytes;
+    if (*settings->valid) {
+        const char *valid = settings->valid;
+        EGG_TRY(egg_corpus_open(&text->valid, &valid, 1, settings->field, NULL, error));
+        text->valid_end = egg_corpus_bytes(text->valid);
+    } else {
+        text->train_bytes = bytes - (uint64_t)((double)bytes * settings->valid_fraction);
+        text->valid_begin = text->train_bytes;
+        text->valid_end = bytes;
+    }
+    if (settings->valid_bytes && text->valid_end - text->valid_begin > settings->valid_bytes)
+        text->valid_end = text->valid_begin + settings->valid_bytes;
+out:
+    return status;
+}
+
+static egg_status measure_text(egg_trainer *trainer, egg_error *error)
+{
+    const egg_run_text *text = &trainer->text;
+    uint64_t valid_bytes = text->valid_end - text->valid_begin;
+    trainer->corpus_stats = (egg_corpus_stats){.train_bytes = text->train_bytes, .valid_bytes = valid_bytes,
+                                               .documents = egg_corpus_documents(text->corpus)};
+    return egg_entropy(valid_corpus(text), text->valid_begin, valid_bytes, &trainer->corpus_stats.unigram_bits,
+                       &trainer->corpus_stats.bigram_bits, error);
+}
+
+static egg_status copy_paths(egg_text_list *list, const char *const *paths, size_t count, egg_error *error)
+{
+    list->paths = egg_alloc_array(count, sizeof *list->paths);
+    if (!list->paths) return egg_fail(error, EGG_ERR_NOMEM, "no memory for %zu paths", count);
+    for (; list->count < count; list->count++) {
+        list->paths[list->count] = egg_strdup(paths[list->count]);
+        if (!list->paths[list->count]) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a path");
+    }
+    return EGG_OK;
+}
+
+static void free_paths(egg_text_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) egg_free(list->paths[i]);
+    egg_free(list->paths);
+    *list = (egg_text_list){0};
+}
+
+/* ------------------------------------------------------------------------------------------------------ the machine */
+
+static uint32_t thread_count(const egg_settings *settings)
+{
+    return settings->threads ? (uint32_t)settings->threads : egg_processor_count();
+}
+
+static egg_status check_memory(egg_trainer *trainer, uint64_t base_bytes, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_model *shape = NULL;
+    egg_plan plan;
+    const egg_corpus *corpora[2] = {trainer->text.corpus, trainer->text.valid};
+    EGG_TRY(egg_egg_open(&shape, egg_settings_shape(trainer->settings), NULL, error));
+    EGG_TRY(egg_plan_run(&plan, trainer->settings, shape, &trainer->kernels, thread_count(trainer->settings), corpora,
+                         corpora[1] ? 2 : 1, trainer->text.train_bytes, base_bytes, error));
+out:
+    egg_model_free(shape);
+    return status;
+}
+
+static egg_status open_fractions(egg_model *model, egg_error *error)
+{
+    for (uint32_t i = 0; i < model->param_count; i++) {
+        egg_param *param = &model->params[i];
+        size_t n = egg_param_elements(param);
+        param->fraction = egg_alloc_array(n, sizeof *param->fraction);
+        if (!param->fraction) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the fractions of '%s'", param->name);
+        for (size_t k = 0; k < n; k++) param->fraction[k] = (int16_t)(((const int8_t *)param->data)[k] * 256);
+    }
+    return EGG_OK;
+}
+
+static egg_status open_machine(egg_trainer *trainer, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_settings *settings = trainer->settings;
+    EGG_TRY(egg_pool_open(&trainer->pool, (uint32_t)settings->threads, error));
+    uint32_t threads = egg_pool_threads(trainer->pool), rank = (uint32_t)settings->rank;
+    egg_pretrain_shape shape = egg_settings_pretrain(settings, threads, trainer->text.train_bytes);
+    egg_egg_init init = egg_settings_init(settings);
+
+    EGG_TRY(egg_egg_open(&trainer->model, egg_settings_shape(settings), &trainer->kernels, error));
+    egg_egg_init_weights(trainer->model, &init);
+    if (settings->update == EGG_UPDATE_FRACTIONAL) EGG_TRY(open_fractions(trainer->model, error));
+    EGG_TRY(egg_pretrain_open(&trainer->task, &shape, trainer->model, trainer->text.corpus, error));
+    EGG_TRY(egg_update_open(&trainer->update, trainer->model->params, trainer->model->param_count, rank, threads, error));
+    EGG_TRY(egg_scorer_open(&trainer->scorer, trainer->model, threads, error));
+    trainer->F = egg_alloc((size_t)settings->population / 2);
+    if (!trainer->F) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for the fitness of the population");
+out:
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------------------------- run folder */
+
+static egg_status run_path(const egg_trainer *trainer, const char *name, char path[EGG_PATH_BYTES], egg_error *error)
+{
+    return egg_path_join(path, EGG_PATH_BYTES, trainer->folder, name, error);
+}
+
+static egg_status write_config(egg_trainer *trainer, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES], *json = NULL;
+    EGG_TRY(run_path(trainer, EGG_RUN_CONFIG, path, error));
+    EGG_TRY(egg_options_write_json(trainer->options, (const char *const *)trainer->data.paths, trainer->data.count, &json,
+                                   error));
+    EGG_TRY(egg_file_replace(path, json, strlen(json), error));
+out:
+    egg_free(json);
+    return status;
+}
+
+static egg_status refuse_existing_run(const egg_trainer *trainer, egg_error *error)
+{
+    static const char *const names[] = {EGG_RUN_CONFIG, EGG_RUN_CHECKPOINT, EGG_RUN_MODEL};
+    for (size_t i = 0; i < EGG_COUNT(names); i++) {
+        char path[EGG_PATH_BYTES];
+        egg_status status = run_path(trainer, names[i], path, error);
+        if (status != EGG_OK) return status;
+        if (egg_path_exists(path))
+            return egg_fail(error, EGG_ERR_ARGUMENT, "--out: '%s' already holds a run; go on with --resume %s or name another",
+                            trainer->folder, trainer->folder);
+    }
+    return EGG_OK;
+}
+
+static egg_checkpoint checkpoint_of(egg_trainer *trainer)
+{
+    egg_checkpoint checkpoint = {.model = trainer->model, .progress = trainer->progress, .law = trainer->law};
+    checkpoint.states = egg_pretrain_states(trainer->task, &checkpoint.states_bytes);
+    return checkpoint;
+}
+
+static egg_status load_checkpoint(egg_trainer *trainer, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    egg_checkpoint checkpoint = checkpoint_of(trainer);
+    egg_progress now = trainer->progress;
+    EGG_TRY(run_path(trainer, EGG_RUN_CHECKPOINT, path, error));
+    EGG_TRY(egg_checkpoint_load(&checkpoint, path, error));
+    trainer->progress = checkpoint.progress;
+    if (now.text.high != trainer->progress.text.high || now.text.low != trainer->progress.text.low)
+        status = egg_fail(error, EGG_ERR_ARGUMENT,
+                          "--resume: the text in '%s'%s is not the one of the run in '%s', which has %" PRIu64
+                          " bytes; found %" PRIu64,
+                          trainer->data.paths[0], trainer->data.count > 1 ? " and the rest" : "", trainer->folder,
+                          trainer->progress.text_bytes, now.text_bytes);
+out:
+    return status;
+}
+
+/* "name=value" a line, of every option that may not differ between two runs with equal bits. */
+static egg_status write_law(egg_trainer *trainer, egg_error *error)
+{
+    enum { LAW_BYTES = 4096 };
+    static const char *const without_effect[] = {"threads", "chunk",       "validations",  "valid-bytes", "save-seconds",
+                                                 "quiet",   "save-epochs", "config",       "resume",      "out",
+                                                 "valid",   "field",       "json"};
+    trainer->law = egg_alloc(LAW_BYTES);
+    if (!trainer->law) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the record of options");
+    size_t used = 0;
+    for (size_t i = 0; i < egg_options_count(trainer->options); i++) {
+        const char *name = egg_options_describe(trainer->options, i).name;
+        bool matters = true;
+        for (size_t k = 0; k < EGG_COUNT(without_effect); k++) matters &= strcmp(name, without_effect[k]) != 0;
+        if (matters && used < LAW_BYTES)
+            used += (size_t)snprintf(trainer->law + used, LAW_BYTES - used, "%s=%s\n", name,
+                                     egg_options_get(trainer->options, name));
+    }
+    return EGG_OK;
+}
+
+static egg_status open_folder(egg_trainer *trainer, bool resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    EGG_TRY(run_path(trainer, EGG_RUN_RATES, path, error));
+    EGG_TRY(egg_schedule_open_record(&trainer->schedule, path, error));
+    EGG_TRY(write_config(trainer, error));
+    EGG_TRY(egg_metrics_open(&trainer->metrics, trainer->folder, trainer->progress.epoch, error));
+    if (!resumed) EGG_TRY(egg_trainer_save(trainer, error));
+out:
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- open */
+
+static egg_status open_options(egg_trainer *trainer, const egg_options *given, bool *resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_settings *settings = egg_options_values(given);
+    const char *folder = *settings->resume ? settings->resume : settings->out;
+    *resumed = *settings->resume;
+    if (*settings->resume && *settings->out && strcmp(settings->resume, settings->out) != 0)
+        return egg_fail(error, EGG_ERR_ARGUMENT, "--out: a resumed run stays in its folder '%s', found '%s'",
+                        settings->resume, settings->out);
+    if (*folder) {
+        trainer->folder = egg_strdup(folder);
+        if (!trainer->folder) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a path");
+    }
+    if (*resumed) {
+        EGG_TRY(egg_settings_resume(&trainer->options, given, folder, error));
+    } else {
+        trainer->options = egg_options_copy(given);
+        if (!trainer->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
+        EGG_TRY(egg_settings_resolve(trainer->options, error));
+    }
+    trainer->settings = egg_options_values(trainer->options);
+    trainer->schedule = egg_settings_schedule(trainer->settings);
+out:
+    return status;
+}
+
+static egg_status open_data(egg_trainer *trainer, const char *const *data, size_t count, bool resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    if (count) {
+        EGG_TRY(copy_paths(&trainer->data, data, count, error));
+    } else if (resumed) {
+        EGG_TRY(run_path(trainer, EGG_RUN_CONFIG, path, error));
+        EGG_TRY(egg_options_load_data(path, &trainer->data.paths, &trainer->data.count, error));
+    }
+    if (!trainer->data.count) return egg_fail(error, EGG_ERR_ARGUMENT, "no text to train on: name a file or a directory");
+    EGG_TRY(open_text(&trainer->text, trainer->settings, (const char *const *)trainer->data.paths, trainer->data.count,
+                      error));
+    trainer->progress.text = egg_corpus_hash(trainer->text.corpus);
+    trainer->progress.text_bytes = egg_corpus_bytes(trainer->text.corpus);
+    trainer->progress.valid_bits_per_byte = NAN;
+out:
+    return status;
+}
+
+egg_status egg_trainer_open(egg_trainer **out, const egg_options *options, const char *const *data, size_t data_count,
+                            egg_error *error)
+{
+    egg_status status = EGG_OK;
+    bool resumed;
+    uint64_t base_bytes = egg_system_resident_bytes();
+    *out = NULL;
+    egg_trainer *trainer = egg_alloc(sizeof *trainer);
+    if (!trainer) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a trainer");
+    trainer->schedule.record = -1;
+    double opened = egg_clock_seconds();
+    EGG_TRY(open_options(trainer, options, &resumed, error));
+    EGG_TRY(egg_machine_kernels(&trainer->kernels, error));
+    if (trainer->folder && !resumed) EGG_TRY(refuse_existing_run(trainer, error));
+    EGG_TRY(open_data(trainer, data, data_count, resumed, error));
+    EGG_TRY(check_memory(trainer, base_bytes, error));
+    EGG_TRY(open_machine(trainer, error));
+    EGG_TRY(measure_text(trainer, error));
+    EGG_TRY(write_law(trainer, error));
+    if (resumed) EGG_TRY(load_checkpoint(trainer, error));
+    egg_model_pack(trainer->model, &trainer->kernels);
+    if (trainer->folder && !resumed) EGG_TRY(egg_directory_create(trainer->folder, error));
+    trainer->origin = opened - trainer->progress.seconds;
+    trainer->saved_epoch = trainer->progress.epoch;
+    trainer->save_due = trainer->progress.seconds + trainer->settings->save_seconds;
+    if (trainer->folder) EGG_TRY(open_folder(trainer, resumed, error));
+    trainer->validations = (uint64_t)(egg_schedule_progress(&trainer->schedule, trainer->progress.epoch,
+                                                            trainer->progress.seconds) *
+                                      (double)trainer->settings->validations);
+    *out = trainer;
+    trainer = NULL;
+out:
+    egg_trainer_close(trainer);
+    return status;
+}
+
+void egg_trainer_close(egg_trainer *trainer)
+{
+    if (!trainer) return;
+    egg_metrics_close(trainer->metrics);
+    egg_schedule_close_record(&trainer->schedule);
+    egg_scorer_close(trainer->scorer);
+    egg_update_close(trainer->update);
+    egg_pretrain_close(trainer->task);
+    egg_model_free(trainer->model);
+    egg_pool_close(trainer->pool);
+    close_text(&trainer->text);
+    free_paths(&trainer->data);
+    egg_options_free(trainer->options);
+    egg_free(trainer->F);
+    egg_free(trainer->folder);
+    egg_free(trainer->law);
+    egg_free(trainer);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- epoch */
+
+static double elapsed(const egg_trainer *trainer)
+{
+    return egg_clock_seconds() - trainer->origin;
+}
+
+static egg_step make_step(const egg_trainer *trainer, const egg_fitness *fitness, uint32_t rate24)
+{
+    uint32_t pairs = (uint32_t)trainer->settings->population / 2, rank = (uint32_t)trainer->settings->rank;
+    if (trainer->schedule.rule == EGG_RULE_FRACTIONAL) return egg_step_fractional(rate24, fitness->sum_squares, rank);
+    double alpha = egg_schedule_alpha(&trainer->schedule, trainer->progress.epoch);
+    return egg_step_vote(egg_vote_quantile(alpha), pairs, rank);
+}
+
+static double mean_bits_per_byte(const egg_trainer *trainer)
+{
+    const egg_settings *settings = trainer->settings;
+    const int32_t *loss = egg_pretrain_loss(trainer->task);
+    int64_t sum = 0;
+    for (uint64_t i = 0; i < settings->population; i++) sum += loss[i];
+    return (double)sum / (16.0 * (double)settings->population * (double)settings->seq_len);
+}
+
+static double weights_saturated(const egg_model *model)
+{
+    uint64_t saturated = 0;
+    for (uint32_t i = 0; i < model->param_count; i++) {
+        const int8_t *w = model->params[i].data;
+        size_t n = egg_param_elements(&model->params[i]);
+        for (size_t k = 0; k < n; k++) saturated += w[k] == 127 || w[k] == -127;
+    }
+    return (double)saturated / (double)egg_model_parameters(model);
+}
+
+/* Evaluates, shapes and updates. On failure nothing has changed. */
+static egg_status evolve(egg_trainer *trainer, egg_epoch_stats *stats, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    uint64_t epoch = trainer->progress.epoch;
+    uint32_t pairs = (uint32_t)trainer->settings->population / 2, rate24 = 0;
+    egg_perturb law = egg_settings_law(trainer->settings, epoch);
+    egg_fitness fitness = {.F = trainer->F};
+
+    if (trainer->schedule.rule == EGG_RULE_FRACTIONAL)
+        EGG_TRY(egg_schedule_rate24(&trainer->schedule, epoch, elapsed(trainer), &rate24, error));
+    double begun = egg_clock_seconds();
+    EGG_TRY(egg_pretrain_evaluate(trainer->task, &trainer->kernels, trainer->pool, &law, epoch, error));
+    double evaluated = egg_clock_seconds();
+    egg_fitness_shape(&fitness, trainer->schedule.rule, egg_pretrain_loss(trainer->task), pairs);
+    egg_step step = make_step(trainer, &fitness, rate24);
+    uint64_t moved = egg_update_run(trainer->update, &trainer->kernels, trainer->pool, &law, &step, trainer->F, pairs);
+    double updated = egg_clock_seconds();
+
+    stats->rate = trainer->schedule.rule == EGG_RULE_FRACTIONAL ? rate24 * 0x1p-24
+                                                                : egg_schedule_alpha(&trainer->schedule, epoch);
+    stats->train_bits_per_byte = mean_bits_per_byte(trainer);
+    stats->tied_pairs = (double)fitness.ties / pairs;
+    stats->weights_moved = (double)moved / (double)egg_model_parameters(trainer->model);
+    stats->evaluate_seconds = evaluated - begun;
+    stats->update_seconds = updated - evaluated;
+out:
+    return status;
+}
+
+egg_status egg_trainer_validate(egg_trainer *trainer, double *bits_per_byte, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_run_text *text = &trainer->text;
+    EGG_TRY(egg_scorer_run(trainer->scorer, &trainer->kernels, trainer->pool, valid_corpus(text), text->valid_begin,
+                           text->valid_end, &trainer->score, error));
+    trainer->progress.valid_bits_per_byte = trainer->score.bits_per_byte;
+    if (bits_per_byte) *bits_per_byte = trainer->score.bits_per_byte;
+out:
+    return status;
+}
+
+/* Validations are spread evenly over the budget; the last one falls on its end. */
+static bool validation_due(egg_trainer *trainer)
+{
+    double progress = egg_schedule_progress(&trainer->schedule, trainer->progress.epoch, trainer->progress.seconds);
+    uint64_t due = (uint64_t)(progress * (double)trainer->settings->validations);
+    bool now = due > trainer->validations || egg_trainer_finished(trainer);
+    trainer->validations = due;
+    return now && trainer->text.valid_end - trainer->text.valid_begin >= 2;
+}
+
+static bool save_due(const egg_trainer *trainer)
+{
+    uint64_t every = trainer->settings->save_epochs;
+    return trainer->folder && (trainer->progress.seconds >= trainer->save_due ||
+                               (every && trainer->progress.epoch % every == 0));
+}
+
+egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_epoch_stats stats = {0};
+    const egg_settings *settings = trainer->settings;
+    EGG_TRY(evolve(trainer, &stats, error));
+    stats.epoch = ++trainer->progress.epoch;
+    stats.member_tokens = stats.epoch * settings->population * settings->seq_len;
+    stats.text_bytes = stats.epoch * egg_pretrain_text_bytes(trainer->task);
+    trainer->progress.seconds = elapsed(trainer);
+
+    stats.validated = validation_due(trainer);
+    if (stats.validated) {
+        double begun = egg_clock_seconds();
+        EGG_TRY(egg_trainer_validate(trainer, NULL, error));
+        stats.weights_saturated = weights_saturated(trainer->model);
+        stats.validate_seconds = egg_clock_seconds() - begun;
+    }
+    stats.activations_saturated = trainer->score.saturated;
+    stats.valid_bits_per_byte = trainer->progress.valid_bits_per_byte;
+    trainer->progress.seconds = stats.seconds = elapsed(trainer);
+    stats.progress = egg_schedule_progress(&trainer->schedule, stats.epoch, stats.seconds);
+    egg_metrics_add(trainer->metrics, &stats);
+    if (save_due(trainer)) {
+        status = egg_trainer_save(trainer, error);
+        stats.saved = status == EGG_OK;
+    }
+    if (out) *out = stats;
+out:
+    return status;
+}
+
+bool egg_trainer_finished(const egg_trainer *trainer)
+{
+    return egg_schedule_finished(&trainer->schedule, trainer->progress.epoch, trainer->progress.seconds);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- save */
+
+static egg_status save_model(egg_trainer *trainer, egg_error *error)
+{
+    char path[EGG_PATH_BYTES], text[40];
+    egg_safetensors_writer *writer;
+    egg_status status = run_path(trainer, EGG_RUN_MODEL, path, error);
+    if (status == EGG_OK) status = egg_safetensors_writer_open(&writer, path, error);
+    if (status != EGG_OK) return status;
+    egg_model_file_write(writer, trainer->model);
+    snprintf(text, sizeof text, "%" PRIu64, trainer->progress.epoch);
+    egg_safetensors_writer_metadata(writer, "epoch", text);
+    snprintf(text, sizeof text, "%" PRIu64,
+             trainer->progress.epoch * trainer->settings->population * trainer->settings->seq_len);
+    egg_safetensors_writer_metadata(writer, "member_tokens", text);
+    if (isfinite(trainer->progress.valid_bits_per_byte)) {
+        snprintf(text, sizeof text, "%.6f", trainer->progress.valid_bits_per_byte);
+        egg_safetensors_writer_metadata(writer, "valid_bits_per_byte", text);
+    }
+    return egg_safetensors_writer_commit(writer, error);
+}
+
+egg_status egg_trainer_save(egg_trainer *trainer, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    if (!trainer->folder) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
+    double begun = egg_clock_seconds();
+    trainer->save_due = trainer->progress.seconds + trainer->settings->save_seconds;   /* a failed one is tried again */
+    egg_checkpoint checkpoint = checkpoint_of(trainer);
+    EGG_TRY(run_path(trainer, EGG_RUN_CHECKPOINT, path, error));
+    EGG_TRY(egg_checkpoint_save(&checkpoint, path, error));
+    trainer->saved_epoch = trainer->progress.epoch;
+    EGG_TRY(save_model(trainer, error));
+    EGG_TRY(egg_metrics_flush(trainer->metrics, error));
+    double patience = (egg_clock_seconds() - begun) / save_share;
+    if (patience > trainer->settings->save_seconds) trainer->save_due = trainer->progress.seconds + patience;
+out:
+    return status;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- asked */
+
+egg_corpus_stats egg_trainer_corpus(const egg_trainer *trainer)
+{
+    return trainer->corpus_stats;
+}
+
+const char *egg_trainer_option(egg_trainer *trainer, const char *name)
+{
+    return egg_options_get(trainer->options, name);
+}
+
+egg_status egg_trainer_plan(egg_plan *plan, const egg_options *options, const char *const *data, size_t data_count,
+                            egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_kernels kernels;
+    egg_model *shape = NULL;
+    egg_run_text text = {0};
+    uint64_t base_bytes = egg_system_resident_bytes();
+    egg_options *resolved = egg_options_copy(options);
+    *plan = (egg_plan){0};
+    if (!resolved) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
+    EGG_TRY(egg_settings_resolve(resolved, error));
+    EGG_TRY(egg_machine_kernels(&kernels, error));
+    const egg_settings *settings = egg_options_values(resolved);
+    EGG_TRY(egg_egg_open(&shape, egg_settings_shape(settings), NULL, error));
+    EGG_TRY(open_text(&text, settings, data, data_count, error));
+    const egg_corpus *corpora[2] = {text.corpus, text.valid};
+    EGG_TRY(egg_plan_run(plan, settings, shape, &kernels, thread_count(settings), corpora, text.valid ? 2 : 1,
+                         text.train_bytes, base_bytes, error));
+out:
+    close_text(&text);
+    egg_model_free(shape);
+    egg_options_free(resolved);
+    return status;
+}
