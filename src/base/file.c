@@ -33,7 +33,7 @@ egg_status egg_mapping_open_fd(egg_mapping *mapping, int fd, const char *name, e
 egg_status egg_mapping_open(egg_mapping *mapping, const char *path, egg_error *error)
 {
     *mapping = (egg_mapping){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   /* a pipe is refused below; do not wait for its writer */
     if (fd < 0) return egg_fail_errno(error, "%s: cannot open", path);
     egg_status status = egg_mapping_open_fd(mapping, fd, path, error);
     close(fd);
@@ -64,21 +64,26 @@ egg_status egg_path_join(char *out, size_t size, const char *folder, const char 
     const char *between = length == 0 || folder[length - 1] == '/' ? "" : "/";
     int needed = snprintf(out, size, "%s%s%s", folder, between, name);
     if (needed < 0 || (size_t)needed >= size)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "'%.60s...': the path is longer than %zu bytes", folder, size - 1);
+        return egg_fail(error, EGG_ERR_ARGUMENT, "'%.60s%s%.60s': the path has %d bytes, expected at most %zu", folder,
+                        between, name, needed, size - 1);
     return EGG_OK;
 }
 
 egg_status egg_directory_create(const char *path, egg_error *error)
 {
     char part[PATH_BYTES];
+    if (!*path) return egg_fail(error, EGG_ERR_ARGUMENT, "cannot create a folder without a name");
     egg_status status = egg_path_join(part, sizeof part, "", path, error);
     if (status != EGG_OK) return status;
     for (char *at = part + 1;; at++) {
         if (*at != '/' && *at != '\0') continue;
         char ending = *at;
         *at = '\0';
-        if (mkdir(part, 0777) != 0 && !egg_path_is_directory(part))
+        int failure = mkdir(part, 0777) == 0 ? 0 : errno;
+        if (failure && !egg_path_is_directory(part)) {   /* not only EEXIST: a folder may be there on a read-only disk */
+            errno = failure;
             return egg_fail_errno(error, "%s: cannot create the folder", part);
+        }
         *at = ending;
         if (!ending) return EGG_OK;
     }
@@ -104,7 +109,7 @@ egg_status egg_file_writer_open(egg_file_writer **out, const char *path, egg_err
     int length = snprintf(writer->temporary, sizeof writer->temporary, "%s.tmp-%ld", path, (long)getpid());
     if (length < 0 || (size_t)length >= sizeof writer->temporary) {
         egg_free(writer);
-        return egg_fail(error, EGG_ERR_ARGUMENT, "'%.60s...': the path is too long", path);
+        return egg_fail(error, EGG_ERR_ARGUMENT, "'%.60s...': the path has %zu bytes, too many", path, strlen(path));
     }
     unlink(writer->temporary);   /* of a process that had this number and died */
     writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -148,17 +153,18 @@ void egg_file_writer_write(egg_file_writer *writer, const void *data, size_t byt
     writer->used += bytes;
 }
 
-/* A rename is lasting once the folder that records it is on the disk. */
-static void flush_folder(const char *path)
+/* A rename is lasting once the folder that records it is on the disk. Returns 0 or an errno. */
+static int flush_folder(const char *path)
 {
     char folder[PATH_BYTES];
     snprintf(folder, sizeof folder, "%s", path);
     char *slash = strrchr(folder, '/');
     if (slash) slash[slash == folder] = '\0';
     int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    fsync(fd);   /* some file systems cannot; the file itself is safe by then */
+    if (fd < 0) return 0;   /* a folder may be writable and yet not readable */
+    int failure = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;   /* EINVAL: this file system cannot, or need not */
     close(fd);
+    return failure;
 }
 
 egg_status egg_file_writer_commit(egg_file_writer *writer, egg_error *error)
@@ -167,13 +173,12 @@ egg_status egg_file_writer_commit(egg_file_writer *writer, egg_error *error)
     if (!writer->failure && fsync(writer->fd) != 0) writer->failure = errno;
     if (close(writer->fd) != 0 && !writer->failure) writer->failure = errno;
     if (!writer->failure && rename(writer->temporary, writer->path) != 0) writer->failure = errno;
+    if (writer->failure) unlink(writer->temporary);
+    else writer->failure = flush_folder(writer->path);
     egg_status status = EGG_OK;
     if (writer->failure) {
-        unlink(writer->temporary);
         errno = writer->failure;
         status = egg_fail_errno(error, "%s: cannot write", writer->path);
-    } else {
-        flush_folder(writer->path);
     }
     egg_free(writer);
     return status;

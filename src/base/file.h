@@ -16,7 +16,10 @@ typedef struct egg_mapping {
     size_t bytes;
 } egg_mapping;
 
-/* Maps a regular file. Errors name 'path'. An empty file is a valid, empty mapping. */
+/*
+ * Maps a regular file; anything else is refused. Errors name 'path'. An empty file is a valid, empty mapping. The file
+ * may be replaced while it is mapped, but whoever cuts it short in place takes the pages away: SIGBUS.
+ */
 egg_status egg_mapping_open(egg_mapping *mapping, const char *path, egg_error *error);
 egg_status egg_mapping_open_fd(egg_mapping *mapping, int fd, const char *name, egg_error *error);   /* fd stays open */
 void egg_mapping_close(egg_mapping *mapping);
@@ -24,14 +27,18 @@ void egg_mapping_close(egg_mapping *mapping);
 bool egg_path_is_directory(const char *path);
 bool egg_path_exists(const char *path);
 egg_status egg_directory_create(const char *path, egg_error *error);   /* parents too; fine if it is there */
+
+/* "<folder>/<name>", or 'name' alone where 'folder' is "". EGG_ERR_ARGUMENT where it does not fit into 'size'. */
 egg_status egg_path_join(char *out, size_t size, const char *folder, const char *name, egg_error *error);
 
 /* -------------------------------------------------------------------------------------------------------- writing */
 
 /*
  * Writes to "<path>.tmp-<pid>" in the same folder; commit flushes it to the disk, renames it to 'path' and flushes the
- * folder. Until commit returns EGG_OK the old file at 'path' is untouched. Errors are sticky: writes after a failure do
- * nothing and commit reports the first one.
+ * folder. Until then the old file at 'path' is untouched, and after a failure it stays, with one exception: where only
+ * the folder could not be flushed the new file is there, but a power cut may still bring the old one back. Errors are
+ * sticky: writes after a failure do nothing and commit reports the first one. A link at 'path' is itself replaced. A
+ * process may have one writer a path at a time.
  */
 typedef struct egg_file_writer egg_file_writer;
 

@@ -48,12 +48,12 @@ EGG_INLINE void shrink_chunk(shrink_sums *s, const int8_t *const x[4], const int
 {
     const __m512i high_bit = _mm512_set1_epi8(-128);
     __m512i b0 = load_part(B[0] + i, count), b1 = load_part(B[1] + i, count);
-    s->pair0 = _mm512_dpbusd_epi32(s->pair0, high_bit, b0);
-    s->pair1 = _mm512_dpbusd_epi32(s->pair1, high_bit, b1);
-    s->row0 = _mm512_dpbusd_epi32(s->row0, _mm512_xor_si512(load_part(x[0] + i, count), high_bit), b0);
-    s->row1 = _mm512_dpbusd_epi32(s->row1, _mm512_xor_si512(load_part(x[1] + i, count), high_bit), b0);
-    s->row2 = _mm512_dpbusd_epi32(s->row2, _mm512_xor_si512(load_part(x[2] + i, count), high_bit), b1);
-    s->row3 = _mm512_dpbusd_epi32(s->row3, _mm512_xor_si512(load_part(x[3] + i, count), high_bit), b1);
+    multiply_add(&s->pair0, high_bit, b0);
+    multiply_add(&s->pair1, high_bit, b1);
+    multiply_add(&s->row0, _mm512_xor_si512(load_part(x[0] + i, count), high_bit), b0);
+    multiply_add(&s->row1, _mm512_xor_si512(load_part(x[1] + i, count), high_bit), b0);
+    multiply_add(&s->row2, _mm512_xor_si512(load_part(x[2] + i, count), high_bit), b1);
+    multiply_add(&s->row3, _mm512_xor_si512(load_part(x[3] + i, count), high_bit), b1);
 }
 
 /* Four products of rows, the first two with B[0] and the others with B[1]. */
@@ -68,36 +68,57 @@ EGG_INLINE __m128i shrink_dots(const int8_t *const x[4], const int8_t *const B[2
                       _mm512_sub_epi32(s.row2, s.pair1), _mm512_sub_epi32(s.row3, s.pair1));
 }
 
+/* The members of four consecutive rows. */
+typedef struct row_members {
+    __m128i member, step;
+} row_members;
+
+EGG_INLINE row_members row_members_next(row_members m, uint32_t steps)
+{
+    const __m128i all = _mm_set1_epi32((int32_t)steps);
+    m.member = _mm_add_epi32(m.member, _mm_set1_epi32((int32_t)(4 / steps)));
+    m.step = _mm_add_epi32(m.step, _mm_set1_epi32((int32_t)(4 % steps)));
+    __mmask8 wrap = _mm_cmpge_epu32_mask(m.step, all);
+    m.member = _mm_mask_add_epi32(m.member, wrap, m.member, _mm_set1_epi32(1));
+    m.step = _mm_mask_sub_epi32(m.step, wrap, m.step, all);
+    return m;
+}
+
+/* (s * scale * sum) >> 8, s being -1 for odd members */
+EGG_INLINE __m128i shrink_scale(__m128i sums, __m128i member, int32_t scale)
+{
+    __m128i odd = _mm_sub_epi32(_mm_setzero_si128(), _mm_and_si128(member, _mm_set1_epi32(1)));
+    __m256i signed_sums = _mm256_cvtepi32_epi64(_mm_sub_epi32(_mm_xor_si128(sums, odd), odd));
+    return _mm256_cvtepi64_epi32(_mm256_srai_epi64(_mm256_mul_epi32(signed_sums, _mm256_set1_epi64x(scale)), 8));
+}
+
+EGG_INLINE void shrink_store(int32_t *t, __m128i four, size_t stride, uint32_t left)
+{
+    if (stride == 1) {
+        _mm_mask_storeu_epi32(t, left >= 4 ? 15 : (__mmask8)((1 << left) - 1), four);
+        return;
+    }
+    for (uint32_t r = 0; r < 4 && r < left; r++, four = _mm_shuffle_epi32(four, _MM_SHUFFLE(0, 3, 2, 1)))
+        t[r * stride] = _mm_cvtsi128_si32(four);
+}
+
 /* Rows 2j and 2j + 1 always belong to one pair, whatever 'steps' is: four rows at a time need two Bs at most. */
 static void shrink_i8_avx512vnni(const egg_shrink_args *args)
 {
+    const uint32_t steps = args->steps;
     const int8_t *X = args->X, *const all_B = args->B;
-    const size_t pair_stride = (size_t)args->rank * args->in;
+    const size_t stride = args->x_stride, pair_stride = (size_t)args->rank * args->in;
     int32_t *t = args->t;
-    for (uint32_t row = 0, member = 0, step = 0; row < args->rows; row += 4) {
-        const uint32_t left = args->rows - row;
-        const int8_t *x[4], *B[2];
-        int64_t factor[4];
-        for (uint32_t r = 0; r < 4; r++) {
-            x[r] = X;
-            factor[r] = member % 2 ? -args->scale : args->scale;
-            if (r % 2 == 0) B[r / 2] = all_B + member / 2 * pair_stride;
-            if (r + 1 >= left) continue;   /* the last row stands in for those beyond it, which are not stored */
-            X += args->x_stride;
-            if (++step == args->steps) step = 0, member++;
-        }
-        __m256i factors = _mm256_loadu_si256((const __m256i *)factor);
-        for (uint32_t k = 0; k < args->rank; k++, B[0] += args->in, B[1] += args->in) {
-            __m256i sums = _mm256_cvtepi32_epi64(shrink_dots(x, B, args->in));
-            __m128i four = _mm256_cvtepi64_epi32(_mm256_srai_epi64(_mm256_mul_epi32(sums, factors), 8));
-            int32_t *to = t + (size_t)row * args->rank + k;
-            if (args->rank == 1 && left >= 4) {
-                _mm_storeu_si128((__m128i *)to, four);
-                continue;
-            }
-            for (uint32_t r = 0; r < 4 && r < left; r++, four = _mm_shuffle_epi32(four, _MM_SHUFFLE(0, 3, 2, 1)))
-                to[(size_t)r * args->rank] = _mm_cvtsi128_si32(four);
-        }
+    row_members m = {_mm_setr_epi32(0, (int)(1 / steps), (int)(2 / steps), (int)(3 / steps)),
+                     _mm_setr_epi32(0, (int)(1 % steps), (int)(2 % steps), (int)(3 % steps))};
+    for (uint32_t row = 0; row < args->rows; row += 4, X += 4 * stride, t += (size_t)4 * args->rank) {
+        const uint32_t left = args->rows - row;   /* the first rows stand in for those beyond the last */
+        const int8_t *x[4] = {X, X + (left > 1) * stride, X + (left > 2) * 2 * stride, X + (left > 3) * 3 * stride};
+        const int8_t *B[2] = {all_B + (uint32_t)_mm_cvtsi128_si32(m.member) / 2 * pair_stride};
+        B[1] = left > 2 ? all_B + (uint32_t)_mm_extract_epi32(m.member, 2) / 2 * pair_stride : B[0];
+        for (uint32_t k = 0; k < args->rank; k++, B[0] += args->in, B[1] += args->in)
+            shrink_store(t + k, shrink_scale(shrink_dots(x, B, args->in), m.member, args->scale), args->rank, left);
+        m = row_members_next(m, steps);
     }
 }
 
@@ -136,10 +157,10 @@ static void block_starts(row_block *block)
         __m512i s0 = _mm512_setzero_si512(), s1 = s0, s2 = s0, s3 = s0;
         for (size_t i = 0; i < args->in; i += 64) {
             size_t count = args->in - i;
-            s0 = _mm512_dpbusd_epi32(s0, ones, load_part(x[0] + i, count));
-            s1 = _mm512_dpbusd_epi32(s1, ones, load_part(x[1] + i, count));
-            s2 = _mm512_dpbusd_epi32(s2, ones, load_part(x[2] + i, count));
-            s3 = _mm512_dpbusd_epi32(s3, ones, load_part(x[3] + i, count));
+            multiply_add(&s0, ones, load_part(x[0] + i, count));
+            multiply_add(&s1, ones, load_part(x[1] + i, count));
+            multiply_add(&s2, ones, load_part(x[2] + i, count));
+            multiply_add(&s3, ones, load_part(x[3] + i, count));
         }
         __m128i sums = sum_lanes4(s0, s1, s2, s3);
         _mm_storeu_si128((__m128i *)(block->start + r),
