@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # What every target is compiled with.
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
@@ -8,8 +9,6 @@ set(CMAKE_C_VISIBILITY_PRESET hidden)
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
-# Assertions guard contracts that tests exercise; they stay in debug and sanitizer builds only.
-set(CMAKE_C_FLAGS_RELEASE "-O3 -DNDEBUG")
 
 add_library(egg_compile_options INTERFACE)
 target_compile_features(egg_compile_options INTERFACE c_std_11)

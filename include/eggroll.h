@@ -63,7 +63,7 @@ EGG_API const char *egg_status_name(egg_status status);
 /* ------------------------------------------------------------------------------------------------------- options */
 
 /*
- * The settings of one command ("pretrain", "eval", "generate"), each with a range and a default. Names are those of the
+ * The settings of one command ("pretrain", "eval", "generate", "bench"), each with a range and a default. Names are those of the
  * command line without the leading dashes, for example "seq-len".
  */
 typedef struct egg_options egg_options;
@@ -204,6 +204,21 @@ EGG_API egg_status egg_model_generate(egg_model *model, const egg_options *optio
 /* A JSON text that describes the model or run at 'path': architecture, parameters, history, hashes. Free: egg_text_free */
 EGG_API egg_status egg_describe(const char *path, char **json, egg_error *error);
 EGG_API void egg_text_free(char *text);
+
+/* ------------------------------------------------------------------------------------------------------ benchmarks */
+
+typedef struct egg_bench_row {
+    const char *size;              /* what was measured: "6x256", "4096x256x256", ... */
+    const char *name, *unit;
+    double value;                  /* the median */
+    double median, best;           /* of repetitions in which all contenders took turns */
+} egg_bench_row;
+
+typedef void egg_bench_fn(void *context, const egg_bench_row *row);   /* the strings live until it returns */
+
+/* Suites: "kernels", "population", "update", "noise", "scaling". Options: "bench". */
+EGG_API egg_status egg_bench(const char *suite, const egg_options *options, egg_bench_fn *row, void *context,
+                             egg_error *error);
 
 /* ------------------------------------------------------------------------------------------------------ the build */
 

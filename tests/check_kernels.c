@@ -764,10 +764,10 @@ static bool check_slot(const egg_kernels *ref, const egg_kernels *level, const s
     return !failures;
 }
 
-static void levels_detect(levels *levels)
+static void levels_detect(level_set *levels)
 {
     uint32_t detected = egg_cpu_detect();
-    *levels = (struct levels){0};
+    *levels = (level_set){0};
     egg_kernels_init(&levels->ref, 0);
     for (uint32_t bit = 1; bit <= EGG_CPU_NEON; bit <<= 1) {
         egg_kernels *level = &levels->level[levels->count];
@@ -778,7 +778,7 @@ static void levels_detect(levels *levels)
 
 int main(int argc, char **argv)
 {
-    static levels levels;
+    static level_set levels;
     levels_detect(&levels);
     bool bench = argc > 1 && strcmp(argv[1], "--bench") == 0;
     const char *filter = argv[1 + bench];   /* NULL where there is none */

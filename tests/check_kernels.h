@@ -9,11 +9,11 @@
 #include "kernels/kernels.h"
 
 /* The kernel tables under comparison: the reference, and one table for each level, built as the reference and then it. */
-typedef struct levels {
+typedef struct level_set {
     egg_kernels ref;
     egg_kernels level[3];
     uint32_t count;
-} levels;
+} level_set;
 
 uint64_t random_u64(void);
 uint32_t random_below(uint32_t bound);
@@ -33,6 +33,6 @@ void fill_i8(int8_t *values, size_t n, int limit, pattern kind);
 void fill_f32(float *values, size_t n);
 
 /* Times every slot of every level and prints the table; 'filter' is a part of a slot's name, or NULL. */
-void bench_kernels(const levels *levels, const char *filter);
+void bench_kernels(const level_set *levels, const char *filter);
 
 #endif

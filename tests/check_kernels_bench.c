@@ -44,7 +44,7 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void bench_run(const levels *levels, const char *filter, bench *b)
+static void bench_run(const level_set *levels, const char *filter, bench *b)
 {
     if (filter && !strstr(b->slot, filter)) return;
     double seconds[4][REPETITIONS];
@@ -123,7 +123,7 @@ static void run_linear(const egg_kernels *kernels, void *context)
     kernels->linear_i8(context);
 }
 
-static void bench_linear(const levels *levels, const char *filter, uint32_t rows, uint32_t out, uint32_t in,
+static void bench_linear(const level_set *levels, const char *filter, uint32_t rows, uint32_t out, uint32_t in,
                          uint32_t rank, uint32_t steps)
 {
     bench b = {.slot = "linear_i8", .work = (double)rows * out * in, .unit = "GMAC/s", .run = run_linear};
@@ -161,7 +161,7 @@ static void run_pack(const egg_kernels *kernels, void *context)
     kernels->pack_i8(operands[0], 1024, 256, operands[1]);
 }
 
-static void bench_pack(const levels *levels, const char *filter)
+static void bench_pack(const level_set *levels, const char *filter)
 {
     void *operands[2] = {random_i8(1024 * 256, 127), take(4 * 1024 * 256, 0)};
     bench b = {.slot = "pack_i8", .shape = "1024x256", .work = 1024 * 256, .unit = "GB/s", .run = run_pack};
@@ -175,7 +175,7 @@ static void run_shrink(const egg_kernels *kernels, void *context)
     kernels->shrink_i8(context);
 }
 
-static void bench_shrink(const levels *levels, const char *filter, uint32_t rows, uint32_t in, uint32_t rank,
+static void bench_shrink(const level_set *levels, const char *filter, uint32_t rows, uint32_t in, uint32_t rank,
                          uint32_t steps)
 {
     uint32_t pairs = (rows - 1) / steps / 2 + 1;
@@ -201,7 +201,7 @@ static void run_noise_f32(const egg_kernels *kernels, void *context)
     kernels->noise_f32(context);
 }
 
-static void bench_noise(const levels *levels, const char *filter, uint32_t pairs, size_t n, int is_float)
+static void bench_noise(const level_set *levels, const char *filter, uint32_t pairs, size_t n, int is_float)
 {
     egg_noise_args args = {.key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .n = n, .pairs = pairs, .out_stride = n,
                            .out = take(pairs * n * (is_float ? 4 : 1), 0)};
@@ -218,7 +218,7 @@ static void run_outer(const egg_kernels *kernels, void *context)
     kernels->outer_i8(context);
 }
 
-static void bench_outer(const levels *levels, const char *filter, uint32_t count, uint32_t m, uint32_t n)
+static void bench_outer(const level_set *levels, const char *filter, uint32_t count, uint32_t m, uint32_t n)
 {
     egg_outer_args args = {.A = random_i8((size_t)count * m, 95), .B = random_i8((size_t)count * n, EGG_NORMAL_I8_MAX),
                            .Z = take((size_t)m * n * 4, 0), .count = count, .m = m, .n = n,
@@ -317,7 +317,7 @@ static void run_step_fractional(const egg_kernels *kernels, void *context)
     kernels->step_fractional_i8(o->w, o->V, o->Z, ROWS * WIDTH, 100, 100000);
 }
 
-static void bench_elementwise(const levels *levels, const char *filter)
+static void bench_elementwise(const level_set *levels, const char *filter)
 {
     static const struct { const char *slot; bench_fn *run; double elements; } list[] = {
         {"embed_i8", run_embed, ROWS * WIDTH}, {"perturb_vector_i8", run_perturb_vector, 2 * PAIRS * WIDTH},
@@ -344,7 +344,7 @@ static void bench_elementwise(const levels *levels, const char *filter)
     }
 }
 
-void bench_kernels(const levels *levels, const char *filter)
+void bench_kernels(const level_set *levels, const char *filter)
 {
     static const uint32_t shapes[][3] = {   /* rows, out, in */
         {1024, 256, 256}, {4096, 256, 256}, {4096, 1024, 256}, {4096, 256, 1024}, {4096, 64, 64}, {4096, 256, 64},

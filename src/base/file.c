@@ -33,7 +33,7 @@ egg_status egg_mapping_open_fd(egg_mapping *mapping, int fd, const char *name, e
 egg_status egg_mapping_open(egg_mapping *mapping, const char *path, egg_error *error)
 {
     *mapping = (egg_mapping){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   /* a pipe is refused below; do not wait for its writer */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   /* a pipe is refused, not waited for */
     if (fd < 0) return egg_fail_errno(error, "%s: cannot open", path);
     egg_status status = egg_mapping_open_fd(mapping, fd, path, error);
     close(fd);
@@ -80,7 +80,7 @@ egg_status egg_directory_create(const char *path, egg_error *error)
         char ending = *at;
         *at = '\0';
         int failure = mkdir(part, 0777) == 0 ? 0 : errno;
-        if (failure && !egg_path_is_directory(part)) {   /* not only EEXIST: a folder may be there on a read-only disk */
+        if (failure && !egg_path_is_directory(part)) {   /* one that is there may also fail with EROFS or EACCES */
             errno = failure;
             return egg_fail_errno(error, "%s: cannot create the folder", part);
         }

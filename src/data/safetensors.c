@@ -14,7 +14,8 @@
 enum {
     LENGTH_BYTES = 8,
     MAX_HEADER_BYTES = 100 * 1000 * 1000,   /* the format's own limit */
-    DATA_ALIGNMENT = 64
+    DATA_ALIGNMENT = 64,
+    FOUND_BYTES = 64
 };
 
 #define METADATA_KEY "__metadata__"
@@ -66,57 +67,75 @@ static int compare_names(const void *left, const void *right)
     return strcmp((*a)->name, (*b)->name);
 }
 
+typedef char egg_found_text[FOUND_BYTES];
+
+/* 'value' as JSON, for an error text; cut where it is long. */
+static const char *found_text(const json_t *value, egg_found_text text)
+{
+    memset(text, 0, FOUND_BYTES);
+    if (!value) return "nothing";
+    json_dumpb(value, text, FOUND_BYTES - 1, JSON_COMPACT | JSON_ENCODE_ANY);
+    return text;
+}
+
 static egg_status parse_type(const egg_safetensors *file, const json_t *entry, egg_tensor *tensor, egg_error *error)
 {
-    const char *text = json_string_value(json_object_get(entry, "dtype"));
-    for (size_t i = 0; text && i < EGG_COUNT(types); i++)
-        if (strcmp(types[i].name, text) == 0) {
+    egg_found_text found;
+    const json_t *type = json_object_get(entry, "dtype");
+    const char *name = json_string_value(type);
+    for (size_t i = 0; name && i < EGG_COUNT(types); i++)
+        if (strcmp(types[i].name, name) == 0) {
             tensor->type = (egg_tensor_type)i;
             return EGG_OK;
         }
-    return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s': dtype %s%s%s is not known", file->name, tensor->name,
-                    text ? "'" : "is missing or", text ? text : " no text", text ? "'" : "");
+    return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s': dtype is %s, expected one of BOOL, U8 ... F64", file->name,
+                    tensor->name, found_text(type, found));
 }
 
 /* Sets dims and shape; '*bytes' becomes the size that they imply. */
 static egg_status parse_shape(const egg_safetensors *file, const json_t *entry, egg_tensor *tensor, uint64_t *bytes,
                               egg_error *error)
 {
+    egg_found_text found;
     const json_t *shape = json_object_get(entry, "shape");
     if (!json_is_array(shape) || json_array_size(shape) > EGG_TENSOR_MAX_DIMS)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s': expected a shape of at most %d dimensions", file->name,
-                        tensor->name, EGG_TENSOR_MAX_DIMS);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s': shape is %s, expected a list of at most %d sizes",
+                        file->name, tensor->name, found_text(shape, found), EGG_TENSOR_MAX_DIMS);
     tensor->dims = (uint32_t)json_array_size(shape);
     *bytes = egg_tensor_type_bytes(tensor->type);
     for (uint32_t i = 0; i < tensor->dims; i++) {
         const json_t *size = json_array_get(shape, i);
         if (!json_is_integer(size) || json_integer_value(size) < 0)
-            return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s': dimension %u of the shape is no size", file->name,
-                            tensor->name, i);
+            return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s': shape is %s, expected sizes of 0 or more",
+                            file->name, tensor->name, found_text(shape, found));
         tensor->shape[i] = (uint64_t)json_integer_value(size);
         if (__builtin_mul_overflow(*bytes, tensor->shape[i], bytes))
-            return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s': the shape is too large", file->name, tensor->name);
+            return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s': shape is %s, expected fewer than 2^64 bytes",
+                            file->name, tensor->name, found_text(shape, found));
     }
     return EGG_OK;
 }
 
+/* Sets data and bytes. 'data': all 'size' bytes behind the header; 'expected': what the shape needs of them. */
 static egg_status parse_place(const egg_safetensors *file, const json_t *entry, const char *data, uint64_t size,
                               uint64_t expected, egg_tensor *tensor, egg_error *error)
 {
+    egg_found_text found;
     const json_t *offsets = json_object_get(entry, "data_offsets");
     const json_t *first = json_array_get(offsets, 0), *last = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(first) || !json_is_integer(last) ||
         json_integer_value(first) < 0 || json_integer_value(last) < json_integer_value(first))
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s': data_offsets are not [begin, end]", file->name,
-                        tensor->name);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s': data_offsets is %s, expected [begin, end]", file->name,
+                        tensor->name, found_text(offsets, found));
     uint64_t begin = (uint64_t)json_integer_value(first), end = (uint64_t)json_integer_value(last);
     if (end > size)
         return egg_fail(error, EGG_ERR_FORMAT,
-                        "%s: tensor '%s' ends at byte %" PRIu64 " of the data, which has %" PRIu64 "; the file is truncated",
+                        "%s: tensor '%s' ends at byte %" PRIu64 " of the data, which has %" PRIu64
+                        "; is the file truncated?",
                         file->name, tensor->name, end, size);
     if (end - begin != expected)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has %" PRIu64 " bytes, its shape needs %" PRIu64, file->name,
-                        tensor->name, end - begin, expected);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has %" PRIu64 " bytes, its shape needs %" PRIu64,
+                        file->name, tensor->name, end - begin, expected);
     tensor->data = data + begin;
     tensor->bytes = expected;
     return EGG_OK;
@@ -136,6 +155,10 @@ static egg_status parse_tensors(egg_safetensors *file, const char *data, uint64_
         if (strcmp(name, METADATA_KEY) == 0) continue;
         egg_tensor *tensor = &file->tensors[file->count];
         uint64_t bytes = 0;
+        egg_found_text found;
+        if (!json_is_object(entry))
+            return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' is %s, expected a JSON object", file->name, name,
+                            found_text(entry, found));
         tensor->name = name;
         EGG_TRY(parse_type(file, entry, tensor, error));
         EGG_TRY(parse_shape(file, entry, tensor, &bytes, error));
@@ -155,27 +178,31 @@ static egg_status check_cover(egg_safetensors *file, const char *data, uint64_t 
         const egg_tensor *tensor = &file->tensors[i];
         uint64_t begin = (uint64_t)((const char *)tensor->data - data);
         if (begin != at)
-            return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' begins at byte %" PRIu64 " of the data, expected %" PRIu64,
-                            file->name, tensor->name, begin, at);
+            return egg_fail(error, EGG_ERR_FORMAT,
+                            "%s: tensor '%s' begins at byte %" PRIu64 " of the data, expected %" PRIu64, file->name,
+                            tensor->name, begin, at);
         at += tensor->bytes;
         file->by_name[i] = &file->tensors[i];
     }
     if (file->count) qsort(file->by_name, file->count, sizeof *file->by_name, compare_names);
     if (at == size) return EGG_OK;
-    return egg_fail(error, EGG_ERR_FORMAT, "%s: the data has %" PRIu64 " bytes, its tensors have %" PRIu64, file->name, size,
-                    at);
+    return egg_fail(error, EGG_ERR_FORMAT, "%s: the data has %" PRIu64 " bytes, its tensors have %" PRIu64, file->name,
+                    size, at);
 }
 
 static egg_status check_metadata(const egg_safetensors *file, egg_error *error)
 {
     json_t *metadata = json_object_get(file->header, METADATA_KEY), *value;
     const char *key;
+    egg_found_text found;
     if (!metadata) return EGG_OK;
     if (!json_is_object(metadata))
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: %s is no JSON object", file->name, METADATA_KEY);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: %s is %s, expected a JSON object", file->name, METADATA_KEY,
+                        found_text(metadata, found));
     json_object_foreach(metadata, key, value)
         if (!json_is_string(value))
-            return egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is no text", file->name, key);
+            return egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is %s, expected a text", file->name, key,
+                            found_text(value, found));
     return EGG_OK;
 }
 
@@ -185,20 +212,22 @@ static egg_status parse(egg_safetensors *file, const uint8_t *bytes, size_t size
     json_error_t reason;
     uint64_t length = 0;
     if (size < LENGTH_BYTES)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: %zu bytes, too few for a safetensors file", file->name, size);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: has %zu bytes, expected a safetensors file of at least %d",
+                        file->name, size, LENGTH_BYTES);
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | bytes[i];
     if (length > MAX_HEADER_BYTES || length > size - LENGTH_BYTES)
         return egg_fail(error, EGG_ERR_FORMAT,
-                        "%s: a header of %" PRIu64 " bytes in a file of %zu; not a safetensors file, or truncated", file->name,
-                        length, size);
-    const char *data = (const char *)bytes + LENGTH_BYTES + length;
+                        "%s: a header of %" PRIu64 " bytes in a file of %zu; not a safetensors file, or truncated",
+                        file->name, length, size);
+    const char *header = (const char *)bytes + LENGTH_BYTES, *data = header + length;
     uint64_t data_bytes = size - LENGTH_BYTES - length;
-    file->header = json_loadb((const char *)bytes + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &reason);
+    if (length == 0 || header[0] != '{')
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: the header does not begin with '{'; not a safetensors file",
+                        file->name);
+    file->header = json_loadb(header, (size_t)length, JSON_REJECT_DUPLICATES, &reason);
     if (!file->header)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: header, line %d, column %d: %s", file->name, reason.line, reason.column,
-                        reason.text);
-    if (!json_is_object(file->header))
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: the header is no JSON object", file->name);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: header, line %d, column %d: %s", file->name, reason.line,
+                        reason.column, reason.text);
     EGG_TRY(check_metadata(file, error));
     EGG_TRY(parse_tensors(file, data, data_bytes, error));
     EGG_TRY(check_cover(file, data, data_bytes, error));
@@ -217,7 +246,8 @@ static egg_status open_named(egg_safetensors **out, const char *name, egg_error 
     return egg_fail(error, EGG_ERR_NOMEM, "%s: no memory to read it", name);
 }
 
-egg_status egg_safetensors_parse(egg_safetensors **out, const void *data, size_t bytes, const char *name, egg_error *error)
+egg_status egg_safetensors_parse(egg_safetensors **out, const void *data, size_t bytes, const char *name,
+                                 egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_safetensors *file = NULL;
@@ -285,6 +315,22 @@ const char *egg_safetensors_metadata(const egg_safetensors *file, const char *ke
     return json_string_value(json_object_get(json_object_get(file->header, METADATA_KEY), key));
 }
 
+const char *egg_safetensors_metadata_key(const egg_safetensors *file, size_t index)
+{
+    json_t *metadata = json_object_get(file->header, METADATA_KEY);
+    void *at = json_object_iter(metadata);
+    while (at && index--) at = json_object_iter_next(metadata, at);
+    return json_object_iter_key(at);
+}
+
+static bool same_shape(const egg_tensor *tensor, uint32_t dims, const uint64_t *shape)
+{
+    if (tensor->dims != dims) return false;
+    for (uint32_t i = 0; i < dims; i++)
+        if (tensor->shape[i] != shape[i]) return false;
+    return true;
+}
+
 static void shape_text(char *text, size_t size, uint32_t dims, const uint64_t *shape)
 {
     size_t used = (size_t)snprintf(text, size, "[");
@@ -301,7 +347,7 @@ egg_status egg_safetensors_expect(const egg_safetensors *file, const char *name,
     if (found->type != type)
         return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' is of type %s, expected %s", file->name, name,
                         egg_tensor_type_name(found->type), egg_tensor_type_name(type));
-    if (found->dims == dims && memcmp(found->shape, shape, dims * sizeof *shape) == 0) return EGG_OK;
+    if (same_shape(found, dims, shape)) return EGG_OK;
     char has[200], wants[200];
     shape_text(has, sizeof has, found->dims, found->shape);
     shape_text(wants, sizeof wants, dims, shape);
@@ -321,7 +367,7 @@ struct egg_safetensors_writer {
     egg_pending *tensors;     /* (count) of 'capacity' */
     size_t count, capacity;
     uint64_t bytes;           /* of all tensors */
-    bool failed;              /* out of memory */
+    egg_error failure;        /* the first one */
 };
 
 static void writer_free(egg_safetensors_writer *writer)
@@ -351,9 +397,17 @@ egg_status egg_safetensors_writer_open(egg_safetensors_writer **out, const char 
     return EGG_OK;
 }
 
+/* Where to describe a failure: only the first one counts. */
+static egg_error *first_failure(egg_safetensors_writer *writer)
+{
+    return writer->failure.status == EGG_OK ? &writer->failure : NULL;
+}
+
 void egg_safetensors_writer_metadata(egg_safetensors_writer *writer, const char *key, const char *value)
 {
-    if (json_object_set_new(writer->metadata, key, json_string(value)) != 0) writer->failed = true;
+    if (json_object_set_new(writer->metadata, key, json_string(value)) != 0)
+        egg_fail(first_failure(writer), EGG_ERR_ARGUMENT,
+                 "%s: metadata '%s' is not UTF-8, or there is no memory for it", writer->path, key);
 }
 
 static bool reserve(egg_safetensors_writer *writer)
@@ -369,31 +423,52 @@ static bool reserve(egg_safetensors_writer *writer)
     return true;
 }
 
-void egg_safetensors_writer_tensor(egg_safetensors_writer *writer, const char *name, egg_tensor_type type, uint32_t dims,
-                                   const uint64_t *shape, const void *data)
+/* The tensor's entry in the header, its data behind that of all others; NULL without memory. */
+static json_t *new_entry(uint64_t begin, uint64_t end, egg_tensor_type type, uint32_t dims, const uint64_t *shape)
 {
-    uint64_t bytes = egg_tensor_type_bytes(type);
     json_t *sizes = json_array();
-    for (uint32_t i = 0; i < dims; i++) {
-        bytes *= shape[i];
-        json_array_append_new(sizes, json_integer((json_int_t)shape[i]));
+    for (uint32_t i = 0; i < dims; i++) json_array_append_new(sizes, json_integer((json_int_t)shape[i]));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", egg_tensor_type_name(type), "shape", sizes, "data_offsets",
+                     (json_int_t)begin, (json_int_t)end);
+}
+
+void egg_safetensors_writer_tensor(egg_safetensors_writer *writer, const char *name, egg_tensor_type type,
+                                   uint32_t dims, const uint64_t *shape, const void *data)
+{
+    uint64_t bytes = egg_tensor_type_bytes(type), end = 0;
+    bool fits = dims <= EGG_TENSOR_MAX_DIMS;
+    for (uint32_t i = 0; fits && i < dims; i++)
+        fits = shape[i] <= INT64_MAX && !__builtin_mul_overflow(bytes, shape[i], &bytes);
+    if (!fits || __builtin_add_overflow(writer->bytes, bytes, &end) || end > INT64_MAX) {
+        egg_fail(first_failure(writer), EGG_ERR_ARGUMENT, "%s: the shape of tensor '%s' is too large", writer->path,
+                 name);
+        return;
     }
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", egg_tensor_type_name(type), "shape", sizes, "data_offsets",
-                              (json_int_t)writer->bytes, (json_int_t)(writer->bytes + bytes));
-    if (!entry || json_object_set_new(writer->header, name, entry) != 0 || !reserve(writer)) {
-        writer->failed = true;
+    if (json_object_get(writer->header, name)) {
+        egg_fail(first_failure(writer), EGG_ERR_ARGUMENT, "%s: the name '%s' of a tensor is taken", writer->path, name);
+        return;
+    }
+    if (!reserve(writer)) {
+        egg_fail(first_failure(writer), EGG_ERR_NOMEM, "%s: no memory for tensor '%s'", writer->path, name);
+        return;
+    }
+    if (json_object_set_new(writer->header, name, new_entry(writer->bytes, end, type, dims, shape)) != 0) {
+        egg_fail(first_failure(writer), EGG_ERR_ARGUMENT,
+                 "%s: the name '%s' of a tensor is not UTF-8, or there is no memory for it", writer->path, name);
         return;
     }
     writer->tensors[writer->count++] = (egg_pending){.data = data, .bytes = bytes};
-    writer->bytes += bytes;
+    writer->bytes = end;
 }
 
 /* The header behind its length, padded with spaces so that the data begins at a multiple of DATA_ALIGNMENT. */
 static void write_header(egg_file_writer *file, const char *json)
 {
-    static const char spaces[DATA_ALIGNMENT] = "                                                                ";
-    size_t length = strlen(json), padding = (DATA_ALIGNMENT - (LENGTH_BYTES + length) % DATA_ALIGNMENT) % DATA_ALIGNMENT;
+    size_t length = strlen(json), over = (LENGTH_BYTES + length) % DATA_ALIGNMENT;
+    size_t padding = over ? DATA_ALIGNMENT - over : 0;
     uint8_t prefix[LENGTH_BYTES];
+    char spaces[DATA_ALIGNMENT];
+    memset(spaces, ' ', sizeof spaces);
     for (int i = 0; i < LENGTH_BYTES; i++) prefix[i] = (uint8_t)((uint64_t)(length + padding) >> 8 * i);
     egg_file_writer_write(file, prefix, sizeof prefix);
     egg_file_writer_write(file, json, length);
@@ -404,9 +479,13 @@ egg_status egg_safetensors_writer_commit(egg_safetensors_writer *writer, egg_err
 {
     egg_status status = EGG_OK;
     egg_file_writer *file = NULL;
-    char *json = writer->failed ? NULL : json_dumps(writer->header, JSON_COMPACT);
-    if (!json) {
-        status = egg_fail(error, EGG_ERR_NOMEM, "%s: no memory to write it", writer->path);
+    char *json = json_dumps(writer->header, JSON_COMPACT);
+    if (!json) egg_fail(first_failure(writer), EGG_ERR_NOMEM, "%s: no memory for its header", writer->path);
+    else if (strlen(json) > MAX_HEADER_BYTES - DATA_ALIGNMENT)
+        egg_fail(first_failure(writer), EGG_ERR_ARGUMENT, "%s: a header of %zu bytes, expected at most %d",
+                 writer->path, strlen(json), MAX_HEADER_BYTES - DATA_ALIGNMENT);
+    if (writer->failure.status != EGG_OK) {
+        status = egg_fail(error, writer->failure.status, "%s", writer->failure.text);
         goto out;
     }
     EGG_TRY(egg_file_writer_open(&file, writer->path, error));

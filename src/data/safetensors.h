@@ -37,7 +37,7 @@ typedef struct egg_tensor {
     egg_tensor_type type;
     uint32_t dims;
     uint64_t shape[EGG_TENSOR_MAX_DIMS];   /* (dims) outermost first */
-    const void *data;                      /* (bytes) in the mapping, as aligned as the file has it */
+    const void *data;                      /* (bytes) in the mapping, aligned to nothing: copy it out */
     uint64_t bytes;
 } egg_tensor;
 
@@ -57,23 +57,26 @@ size_t egg_safetensors_count(const egg_safetensors *file);
 const egg_tensor *egg_safetensors_at(const egg_safetensors *file, size_t index);   /* in the order of their data */
 const egg_tensor *egg_safetensors_find(const egg_safetensors *file, const char *name);   /* NULL if absent */
 const char *egg_safetensors_metadata(const egg_safetensors *file, const char *key);      /* NULL if absent */
+const char *egg_safetensors_metadata_key(const egg_safetensors *file, size_t index);     /* NULL behind the last one */
 
-/* Finds a tensor and checks its type and shape; EGG_ERR_FORMAT says which of the three is wrong, and how. */
+/* Finds a tensor and checks its type and shape (dims); EGG_ERR_FORMAT says which of the three is wrong, and how. */
 egg_status egg_safetensors_expect(const egg_safetensors *file, const char *name, egg_tensor_type type, uint32_t dims,
                                   const uint64_t *shape, const egg_tensor **tensor, egg_error *error);
 
 /* -------------------------------------------------------------------------------------------------------- writing */
 
 /*
- * Declares metadata and tensors, then writes them all in commit: atomically, tensors in the order declared, data from a
- * multiple of 64. Tensor data is not copied; it must live until the commit. Errors are sticky and reported by commit.
+ * Declares metadata and tensors, then writes them all in commit: atomically, everything in the order declared, the data
+ * from a multiple of 64, the same bytes for the same declarations. Tensor data is not copied; it must live until the
+ * commit. Setting a metadata key again replaces its value; a tensor's name may be used once. Errors are sticky: commit
+ * reports the first and then writes nothing.
  */
 typedef struct egg_safetensors_writer egg_safetensors_writer;
 
 egg_status egg_safetensors_writer_open(egg_safetensors_writer **writer, const char *path, egg_error *error);
 void egg_safetensors_writer_metadata(egg_safetensors_writer *writer, const char *key, const char *value);
-void egg_safetensors_writer_tensor(egg_safetensors_writer *writer, const char *name, egg_tensor_type type, uint32_t dims,
-                                   const uint64_t *shape, const void *data);
+void egg_safetensors_writer_tensor(egg_safetensors_writer *writer, const char *name, egg_tensor_type type,
+                                   uint32_t dims, const uint64_t *shape, const void *data);
 egg_status egg_safetensors_writer_commit(egg_safetensors_writer *writer, egg_error *error);   /* frees it either way */
 
 #endif

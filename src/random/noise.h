@@ -47,10 +47,10 @@ void egg_noise_block(egg_key key, egg_noise_at at, uint32_t block, uint32_t out[
 
 /*
  * The int8 normal of standard deviation 16: bit 7 of a random byte is the sign, bits 0..6 choose one of 128 equally
- * likely magnitudes, element i being round(16 * q((i + 1/2) / 128)) with q the quantile function of |N(0,1)|.
- * Standard deviation 16.00, kurtosis 2.90, largest magnitude EGG_NORMAL_I8_MAX.
+ * likely magnitudes, element i being 16 times the root mean square of |N(0,1)| within its i-th 128th, rounded. Standard
+ * deviation 15.995, kurtosis 2.96, largest magnitude EGG_NORMAL_I8_MAX.
  */
-enum { EGG_NORMAL_I8_MAX = 46 };
+enum { EGG_NORMAL_I8_MAX = 48 };
 extern const int8_t egg_normal_i8_magnitude[128];
 
 static inline int8_t egg_normal_i8(uint8_t byte)

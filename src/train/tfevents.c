@@ -3,6 +3,7 @@
 #include "train/tfevents.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -12,12 +13,12 @@
 #include "base/memory.h"
 #include "train/run.h"
 
-enum { BUFFER_BYTES = 1 << 14, MAX_TAG_BYTES = 64, MAX_RECORD_BYTES = 192, FRAME_BYTES = 12 };
+enum { MAX_TAG_BYTES = 64, FRAME_BYTES = 12 };
 
 struct egg_tfevents {
-    FILE *file;
-    char *buffer;      /* of 'file' */
-    int failure;       /* errno of the first failed write */
+    int fd;
+    int failure;       /* errno of the first failed write since the last flush */
+    off_t bytes;       /* of whole records in the file */
     char path[EGG_PATH_BYTES];
 };
 
@@ -79,7 +80,7 @@ static size_t put_bytes(uint8_t *out, uint32_t field, const void *data, size_t b
     return n + bytes;
 }
 
-static size_t put_wall_time(uint8_t *out, double seconds)   /* Event.wall_time = 1 */
+static size_t put_wall_time(uint8_t *out, double seconds)
 {
     uint64_t bits;
     memcpy(&bits, &seconds, sizeof bits);
@@ -88,7 +89,8 @@ static size_t put_wall_time(uint8_t *out, double seconds)   /* Event.wall_time =
 }
 
 /* Event { wall_time = 1, step = 2, summary = 5 { value = 1 { tag = 1, simple_value = 2 } } } */
-size_t egg_tfevents_encode_scalar(double seconds, int64_t step, const char *tag, float value, uint8_t *out)
+size_t egg_tfevents_encode_scalar(double seconds, int64_t step, const char *tag, float value,
+                                  uint8_t out[EGG_TFEVENTS_RECORD_BYTES])
 {
     uint8_t entry[MAX_TAG_BYTES + 16], summary[MAX_TAG_BYTES + 24], *event = out + FRAME_BYTES;
     uint32_t bits;
@@ -105,7 +107,8 @@ size_t egg_tfevents_encode_scalar(double seconds, int64_t step, const char *tag,
     return frame(out, n);
 }
 
-static size_t encode_version(double seconds, uint8_t *out)   /* Event.file_version = 3: how every file begins */
+/* Event { wall_time = 1, file_version = 3 }: how every file begins. */
+static size_t encode_version(double seconds, uint8_t *out)
 {
     static const char version[] = "brain.Event:2";
     size_t n = put_wall_time(out + FRAME_BYTES, seconds);
@@ -122,34 +125,43 @@ static double wall_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/*
+ * Half a record, as a full disk leaves it, would make all that follows unreadable; it is cut off again. Unbuffered, for
+ * the file is there to be watched.
+ */
 static void append(egg_tfevents *events, const uint8_t *record, size_t bytes)
 {
-    if (fwrite(record, 1, bytes, events->file) != bytes && !events->failure) events->failure = errno ? errno : EIO;
+    ssize_t written;
+    do written = write(events->fd, record, bytes);
+    while (written < 0 && errno == EINTR);
+    if (written == (ssize_t)bytes) {
+        events->bytes += written;
+        return;
+    }
+    if (!events->failure) events->failure = written < 0 ? errno : ENOSPC;
+    if (written > 0 && ftruncate(events->fd, events->bytes) != 0) events->bytes += written;
 }
 
 egg_status egg_tfevents_open(egg_tfevents **out, const char *folder, egg_error *error)
 {
     egg_status status = EGG_OK;
     char name[160], host[64] = "localhost";
-    uint8_t record[MAX_RECORD_BYTES];
+    uint8_t record[EGG_TFEVENTS_RECORD_BYTES];
     double now = wall_seconds();
     egg_tfevents *events = egg_alloc(sizeof *events);
     *out = NULL;
-    if (events) events->buffer = egg_alloc(BUFFER_BYTES);
-    if (!events || !events->buffer) {
-        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for an event file");
-        goto out;
-    }
+    if (!events) return egg_fail(error, EGG_ERR_NOMEM, "no memory for an event file");
+    events->fd = -1;
     gethostname(host, sizeof host - 1);
     snprintf(name, sizeof name, "events.out.tfevents.%lld.%s.%ld", (long long)now, host, (long)getpid());
     EGG_TRY(egg_path_join(events->path, sizeof events->path, folder, name, error));
-    events->file = fopen(events->path, "ae");
-    if (!events->file) {
+    events->fd = open(events->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (events->fd < 0 || (events->bytes = lseek(events->fd, 0, SEEK_END)) < 0) {
         status = egg_fail_errno(error, "%s: cannot write", events->path);
         goto out;
     }
-    setvbuf(events->file, events->buffer, _IOFBF, BUFFER_BYTES);
     append(events, record, encode_version(now, record));
+    EGG_TRY(egg_tfevents_flush(events, error));
     *out = events;
     events = NULL;
 out:
@@ -160,24 +172,20 @@ out:
 void egg_tfevents_close(egg_tfevents *events)
 {
     if (!events) return;
-    if (events->file) fclose(events->file);
-    egg_free(events->buffer);
+    if (events->fd >= 0) close(events->fd);
     egg_free(events);
 }
 
 void egg_tfevents_scalar(egg_tfevents *events, int64_t step, const char *tag, float value)
 {
-    uint8_t record[MAX_RECORD_BYTES];
+    uint8_t record[EGG_TFEVENTS_RECORD_BYTES];
     append(events, record, egg_tfevents_encode_scalar(wall_seconds(), step, tag, value, record));
 }
 
 egg_status egg_tfevents_flush(egg_tfevents *events, egg_error *error)
 {
-    errno = 0;
-    if (fflush(events->file) != 0 && !events->failure) events->failure = errno ? errno : EIO;
     if (!events->failure) return EGG_OK;
     errno = events->failure;
-    events->failure = 0;
-    clearerr(events->file);
+    events->failure = 0;   /* a disk that was full may have room again */
     return egg_fail_errno(error, "%s: cannot write", events->path);
 }

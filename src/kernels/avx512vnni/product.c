@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The perturbed matrix product: packing of the weights, shrink, and linear with everything after the sum in registers. */
 #include "kernels/avx512vnni/tile.h"
+#include "kernels/row_block.h"
 
 /* ------------------------------------------------------------------------------------------------------- weights */
 
@@ -124,27 +125,12 @@ static void shrink_i8_avx512vnni(const egg_shrink_args *args)
 
 /* -------------------------------------------------------------------------------------------------------- linear */
 
-/* How the noise term (sum_k t * A) >> noise_shift is computed; all give the same bits where they are allowed. */
-typedef enum noise_term {
-    NO_TERM,
-    SPLIT_ONE,     /* rank 1, noise_shift <= 8, t >> noise_shift fits 16 bits */
-    SPLIT_PAIRS,   /* |t| < 2^23 */
-    WHOLE          /* any t */
-} noise_term;
+typedef struct linear_block {
+    row_block rows;
+    int32_t start[BLOCK_ROWS];   /* -128 * sum X: see tile.h */
+} linear_block;
 
-/* What each row of a block needs besides its inputs. Blocks bound the stack and keep their part of X in the L2 cache. */
-enum { BLOCK_ROWS = 32 * TILE_ROWS, BLOCK_BYTES = 1 << 18 };
-
-typedef struct row_block {
-    const egg_linear_args *args;
-    uint32_t first, rows;
-    noise_term term;
-    const int8_t *A[BLOCK_ROWS];
-    int32_t start[BLOCK_ROWS];                        /* -128 * sum X: see tile.h */
-    int32_t remainder[BLOCK_ROWS], quotient[BLOCK_ROWS];   /* SPLIT_ONE's two factors */
-} row_block;
-
-static void block_starts(row_block *block)
+static void block_starts(const row_block *block, int32_t start[BLOCK_ROWS])
 {
     const egg_linear_args *args = block->args;
     const __m512i ones = _mm512_set1_epi8(1);
@@ -163,69 +149,9 @@ static void block_starts(row_block *block)
             multiply_add(&s3, ones, load_part(x[3] + i, count));
         }
         __m128i sums = sum_lanes4(s0, s1, s2, s3);
-        _mm_storeu_si128((__m128i *)(block->start + r),
+        _mm_storeu_si128((__m128i *)(start + r),
                          _mm_sub_epi32(_mm_setzero_si128(), _mm_slli_epi32(sums, 7)));
     }
-}
-
-static void block_factors(row_block *block)
-{
-    const egg_linear_args *args = block->args;
-    const uint32_t pair_rows = 2 * args->steps;
-    const size_t pair_stride = (size_t)args->rank * args->out;
-    const int8_t *A = (const int8_t *)args->A + block->first / pair_rows * pair_stride;
-    for (uint32_t r = 0, within = block->first % pair_rows; r < block->rows; r++) {
-        block->A[r] = A;
-        if (++within == pair_rows) within = 0, A += pair_stride;
-    }
-}
-
-/*
- * SPLIT_ONE. With t = q * 2^n + p and 0 <= p < 2^n (n = noise_shift):  (t * a) >> n  =  q * a + ((p * a) >> n),  and
- * the last term is the high half of (a * 2^8) * (p * 2^(8 - n)). So one vpmulhw of (a << 8, a << 8) with
- * (2^8, p * 2^(8 - n)) gives (a, (p * a) >> n), and one vpdpwssd of that with (q, 1) adds both to the sum.
- */
-static void block_split(row_block *block)
-{
-    const uint32_t n = block->args->noise_shift;
-    const int32_t *t = (const int32_t *)block->args->t + block->first;
-    const __m512i quotient_shift = _mm512_set1_epi32((int32_t)n), remainder_shift = _mm512_set1_epi32(24 - (int32_t)n);
-    const __m512i low = _mm512_set1_epi32(0xFFFF), remainder_bits = _mm512_set1_epi32((1 << n) - 1);
-    for (uint32_t r = 0; r < block->rows; r += 16) {
-        __m512i v = load_part(t + r, sizeof *t * (block->rows - r));
-        __m512i p = _mm512_sllv_epi32(_mm512_and_si512(v, remainder_bits), remainder_shift);
-        __m512i q = _mm512_and_si512(_mm512_srav_epi32(v, quotient_shift), low);
-        _mm512_storeu_si512(block->remainder + r, _mm512_or_si512(p, _mm512_set1_epi32(1 << 8)));
-        _mm512_storeu_si512(block->quotient + r, _mm512_or_si512(q, _mm512_set1_epi32(1 << 16)));
-    }
-}
-
-static noise_term block_term(const row_block *block)
-{
-    const egg_linear_args *args = block->args;
-    const size_t count = (size_t)block->rows * args->rank;
-    const int32_t *t = (const int32_t *)args->t + (size_t)block->first * args->rank;
-    __m512i bits = _mm512_setzero_si512();   /* those of every t, of ~t where it is negative */
-    for (size_t i = 0; i < count; i += 16) {
-        __m512i v = load_part(t + i, sizeof *t * (count - i));
-        bits = _mm512_or_si512(bits, _mm512_xor_si512(v, _mm512_srai_epi32(v, 31)));
-    }
-    uint32_t all = (uint32_t)_mm512_reduce_or_epi32(bits);
-    if (args->rank == 1 && args->noise_shift <= 8 && all >> (15 + args->noise_shift) == 0) return SPLIT_ONE;
-    return all >> 23 == 0 ? SPLIT_PAIRS : WHOLE;
-}
-
-static void block_prepare(row_block *block, const egg_linear_args *args, uint32_t first, uint32_t rows)
-{
-    block->args = args;
-    block->first = first;
-    block->rows = rows;
-    block_starts(block);
-    block->term = NO_TERM;
-    if (!args->A) return;
-    block_factors(block);
-    block->term = block_term(block);
-    if (block->term == SPLIT_ONE) block_split(block);
 }
 
 /* The bytes (0, a, 0, b) in every lane of the four vectors of a wide row, from 64 bytes a and 64 bytes b in order. */
@@ -375,14 +301,15 @@ EGG_INLINE void prefetch_factors(const row_block *block, uint32_t r, uint32_t ro
 }
 
 /* Rows r ... r + rows - 1 of the block, outputs o ... o + width - 1. */
-EGG_INLINE void linear_tile(const row_block *block, uint32_t r, uint32_t rows, uint32_t o, uint32_t width)
+EGG_INLINE void linear_tile(const linear_block *linear, uint32_t r, uint32_t rows, uint32_t o, uint32_t width)
 {
+    const row_block *block = &linear->rows;
     const egg_linear_args *args = block->args;
     const uint8_t *panel = (const uint8_t *)args->W + (size_t)o * args->in;
     const int8_t *x = (const int8_t *)args->X + (block->first + r) * args->x_stride;
     tile t;
     if (args->A) prefetch_factors(block, r, rows, o);
-    tile_start(&t, block->start + r, rows);
+    tile_start(&t, linear->start + r, rows);
     tile_multiply(&t, rows, width, panel, x, args->x_stride, 4, args->in / 4);
     rows_finish(&t.row0, rows > 1 ? &t.row1 : NULL, block, r, o, width);
     if (rows > 2) rows_finish(&t.row2, rows > 3 ? &t.row3 : NULL, block, r + 2, o, width);
@@ -390,40 +317,26 @@ EGG_INLINE void linear_tile(const row_block *block, uint32_t r, uint32_t rows, u
 }
 
 /* One panel for all rows of the block: the panel stays in the L1 or L2 cache while the rows pass. */
-EGG_INLINE void linear_panel(const row_block *block, uint32_t o, uint32_t width)
+EGG_INLINE void linear_panel(const linear_block *block, uint32_t o, uint32_t width)
 {
+    const uint32_t rows = block->rows.rows;
     uint32_t r = 0;
-    for (; r + 6 <= block->rows; r += 6) linear_tile(block, r, 6, o, width);
-    if (r + 4 <= block->rows) linear_tile(block, r, 4, o, width), r += 4;
-    if (r + 2 <= block->rows) linear_tile(block, r, 2, o, width), r += 2;
-    if (r < block->rows) linear_tile(block, r, 1, o, width);
-}
-
-static void linear_panel_wide(const row_block *block, uint32_t o)
-{
-    linear_panel(block, o, WIDE);
-}
-
-static void linear_panel_narrow(const row_block *block, uint32_t o)
-{
-    linear_panel(block, o, NARROW);
-}
-
-static uint32_t block_rows(const egg_linear_args *args)
-{
-    uint32_t rows = BLOCK_BYTES / args->in / TILE_ROWS * TILE_ROWS;
-    return rows < TILE_ROWS ? TILE_ROWS : rows > BLOCK_ROWS ? BLOCK_ROWS : rows;
+    for (; r + 6 <= rows; r += 6) linear_tile(block, r, 6, o, width);
+    if (r + 4 <= rows) linear_tile(block, r, 4, o, width), r += 4;
+    if (r + 2 <= rows) linear_tile(block, r, 2, o, width), r += 2;
+    if (r < rows) linear_tile(block, r, 1, o, width);
 }
 
 static void linear_i8_avx512vnni(const egg_linear_args *args)
 {
-    const uint32_t size = block_rows(args);
-    row_block block;
+    const uint32_t size = row_block_size(args, TILE_ROWS);
+    linear_block block;
     for (uint32_t first = 0; first < args->rows; first += size) {
-        block_prepare(&block, args, first, args->rows - first < size ? args->rows - first : size);
+        row_block_prepare(&block.rows, args, first, args->rows - first < size ? args->rows - first : size);
+        block_starts(&block.rows, block.start);
         uint32_t o = 0;
-        for (; o + WIDE <= args->out; o += WIDE) linear_panel_wide(&block, o);
-        for (; o < args->out; o += NARROW) linear_panel_narrow(&block, o);
+        for (; o + WIDE <= args->out; o += WIDE) linear_panel(&block, o, WIDE);
+        for (; o < args->out; o += NARROW) linear_panel(&block, o, NARROW);
     }
 }
 

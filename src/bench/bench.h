@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* The suites of `eggroll bench`. */
+#ifndef EGG_BENCH_BENCH_H
+#define EGG_BENCH_BENCH_H
+
+#include "base/threads.h"
+#include "bench/contest.h"
+#include "kernels/kernels.h"
+#include "train/options.h"
+
+/* What every suite is given. */
+typedef struct egg_bench_setting {
+    const egg_settings *settings;
+    bool one_size;               /* width or layers were named: measure that model only */
+    egg_kernels kernels;
+    egg_pool *pool;
+    egg_bench_report report;
+    uint32_t repetitions;
+} egg_bench_setting;
+
+egg_status egg_bench_run(const char *suite, const egg_options *options, const egg_bench_report *report, egg_error *error);
+
+egg_status egg_bench_kernels(const egg_bench_setting *setting, egg_error *error);
+egg_status egg_bench_population(const egg_bench_setting *setting, egg_error *error);
+egg_status egg_bench_update(const egg_bench_setting *setting, egg_error *error);
+egg_status egg_bench_noise(const egg_bench_setting *setting, egg_error *error);
+egg_status egg_bench_scaling(const egg_bench_setting *setting, egg_error *error);
+
+/* Multiply-adds a second of all threads of the pool together, on registers alone. */
+double egg_bench_peak(const egg_bench_setting *setting);
+
+#endif
