@@ -1,12 +1,14 @@
+# SPDX-License-Identifier: MIT
 # A thin face over CMake: the presets in CMakePresets.json do the work.
 .POSIX:
-.PHONY: build test demo install clean help setup
+.PHONY: build test demo bench install clean help setup
 
 PREFIX = /usr/local
 JOBS = $$(nproc 2>/dev/null || echo 2)
 
 build: setup
-	@cmake --preset release >/dev/null && cmake --build --preset release -j $(JOBS)
+	@cmake --preset release >/dev/null
+	@MAKEFLAGS= MAKELEVEL= cmake --build --preset release -j $(JOBS)
 
 test: build
 	@ctest --preset release -j $(JOBS)
@@ -14,8 +16,11 @@ test: build
 demo: build
 	@scripts/demo build/release/eggroll
 
+bench: build
+	@build/release/eggroll bench
+
 install: build
-	cmake --install build/release --prefix $(PREFIX)
+	@cmake --install build/release --prefix $(PREFIX)
 
 setup:
 	@scripts/setup
@@ -24,8 +29,9 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'make          find or install what is missing, build build/release/eggroll'
-	@echo 'make demo     pretrain a small language model for 60 seconds and let it write'
-	@echo 'make test     build with warnings as errors, run every test'
-	@echo 'make install  PREFIX=/usr/local'
-	@echo 'make clean    remove build/'
+	@echo 'make            installs what the build lacks, or says how; builds build/release/eggroll'
+	@echo 'make test       the same with every test'
+	@echo 'make demo       pretrains a small language model for 60 seconds and lets it write'
+	@echo 'make bench      measures this machine'
+	@echo 'make install    into PREFIX=$(PREFIX)'
+	@echo 'make clean      removes build/'

@@ -1,33 +1,33 @@
+# SPDX-License-Identifier: MIT
 # cmake --install: library, header, pkg-config and CMake package files, program, man page, licence.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS eggroll EXPORT eggroll-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(TARGETS eggroll_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES include/eggroll.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(TARGETS eggroll EXPORT eggroll-targets)
+install(TARGETS eggroll_program)
+install(FILES include/eggroll.h TYPE INCLUDE)
+install(FILES LICENSE TYPE DOC)
 
 # The man page is printed by the program from the same tables as its help.
 set(manual ${PROJECT_BINARY_DIR}/eggroll.1)
-add_custom_command(OUTPUT ${manual} COMMAND eggroll_program manual > ${manual} DEPENDS eggroll_program VERBATIM)
+add_custom_command(OUTPUT ${manual} DEPENDS eggroll_program VERBATIM
+                   COMMAND eggroll_program manual > ${manual}.part
+                   COMMAND ${CMAKE_COMMAND} -E rename ${manual}.part ${manual})
 add_custom_target(eggroll_manual ALL DEPENDS ${manual})
 install(FILES ${manual} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 
-# A static library hands its dependencies on to whoever links it; a shared one keeps them to itself.
-set(requires "jansson libxxhash")
-if(ZLIB_FOUND)
-  string(APPEND requires " zlib")
-endif()
-if(ZSTD_FOUND)
-  string(APPEND requires " libzstd")
-endif()
+# A static library leaves its dependencies to whoever links it; a shared one brings them along.
+list(JOIN EGG_PC_MODULES " " EGG_PC_REQUIRES)
 if(BUILD_SHARED_LIBS)
-  set(EGG_PC_REQUIRES "Requires.private: ${requires}")
-  set(EGG_PC_LIBS "-leggroll")
+  set(EGG_PC_PRIVATE .private)
+  file(RELATIVE_PATH bin_to_lib ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+  set_target_properties(eggroll_program PROPERTIES INSTALL_RPATH "$ORIGIN/${bin_to_lib}")
 else()
-  set(EGG_PC_REQUIRES "Requires: ${requires}")
-  set(EGG_PC_LIBS "-leggroll -lm -pthread")
+  install(TARGETS egg_dependencies EXPORT eggroll-targets)
 endif()
+
+# Both package files find the rest from where they lie, so that an installed tree can be moved.
+set(EGG_PC_DIR ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH EGG_PC_TO_PREFIX ${EGG_PC_DIR} ${CMAKE_INSTALL_PREFIX})
 configure_file(cmake/eggroll.pc.in eggroll.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/eggroll.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

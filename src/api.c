@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The public functions that no single floor has: using a model, and describing what there is. */
+/* The public functions that no single floor has: using a model, measuring, and describing what there is. */
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "bench/bench.h"
 #include "eggroll.h"
 #include "tasks/generate.h"
 #include "tasks/score.h"
@@ -109,6 +110,11 @@ out:
     egg_generator_close(generator);
     egg_pool_close(pool);
     return status;
+}
+
+egg_status egg_bench(const char *suite, const egg_options *options, egg_bench_fn *row, void *context, egg_error *error)
+{
+    return egg_bench_run(suite, options, &(egg_bench_report){.row = row, .context = context}, error);
 }
 
 egg_status egg_describe(const char *path, char **json, egg_error *error)

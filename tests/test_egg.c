@@ -89,7 +89,7 @@ static void check_forward(const egg_case *c, const egg_kernels *kernels)
     for (size_t i = 0; i < c->members * model->state_bytes; i++) state[i] = (int8_t)(oracle_state[i] = (int)(i * 7 % 255) - 127);
 
     egg_perturb law = egg_perturb_i8(SEED, 5, c->rank, c->sigma_shift);
-    oracle_law oracle_law = {.seed = SEED, .epoch = 5, .rank = (int)c->rank, .sigma_shift = (int)c->sigma_shift,
+    oracle_law other = {.seed = SEED, .epoch = 5, .rank = (int)c->rank, .sigma_shift = (int)c->sigma_shift,
                              .on = c->perturbed};
     uint32_t rank = c->perturbed ? c->rank : 0;
     assert_int_equal(egg_arena_open(&arena, egg_model_scratch_bytes(model, c->members, c->steps, rank), NULL), EGG_OK);
@@ -104,7 +104,7 @@ static void check_forward(const egg_case *c, const egg_kernels *kernels)
         int *s = oracle_state + m * model->state_bytes, expected[256], sum = 0;
         for (uint32_t t = 0; t < c->steps; t++) {
             size_t row = (size_t)m * c->steps + t;
-            oracle_step(&oracle, &oracle_law, (int)(2 * c->first_pair + m), tokens[row], s, expected);
+            oracle_step(&oracle, &other, (int)(2 * c->first_pair + m), tokens[row], s, expected);
             for (int k = 0; k < 256; k++) assert_int_equal(((int8_t *)logits.data)[row * logits.stride + k], expected[k]);
             sum += oracle_loss(expected, targets[row]);
         }
@@ -189,7 +189,7 @@ static void check_epoch(const egg_epoch_case *c, const egg_kernels *kernels)
     int *state = calloc(model->state_bytes, sizeof *state), *expected = calloc(members, sizeof *expected);
     int32_t *loss = calloc(members, sizeof *loss);
     egg_perturb law = egg_perturb_i8(SEED, 1, c->rank, 4);
-    oracle_law oracle_law = {.seed = SEED, .epoch = 1, .rank = (int)c->rank, .sigma_shift = 4, .on = 1};
+    oracle_law other = {.seed = SEED, .epoch = 1, .rank = (int)c->rank, .sigma_shift = 4, .on = 1};
     assert_int_equal(egg_arena_open(&arena, egg_model_scratch_bytes(model, members, STEPS, c->rank), NULL), EGG_OK);
     egg_pass pass = egg_pass_begin(kernels, &arena, &law, 0, members);
     egg_mat logits = egg_mat_i8(&pass, STEPS, EGG_VOCABULARY);
@@ -200,7 +200,7 @@ static void check_epoch(const egg_epoch_case *c, const egg_kernels *kernels)
         int out[256];
         memset(state, 0, model->state_bytes * sizeof *state);
         for (uint32_t t = 0; t < STEPS; t++) {
-            oracle_step(&oracle, &oracle_law, (int)m, tokens[m * STEPS + t], state, out);
+            oracle_step(&oracle, &other, (int)m, tokens[m * STEPS + t], state, out);
             expected[m] += oracle_loss(out, targets[m * STEPS + t]);
         }
         assert_int_equal(loss[m], expected[m]);
@@ -214,8 +214,8 @@ static void check_epoch(const egg_epoch_case *c, const egg_kernels *kernels)
     assert_int_equal(egg_pool_open(&pool, c->threads, NULL), EGG_OK);
     assert_int_equal(egg_update_open(&update, model->params, model->param_count, c->rank, c->threads, NULL), EGG_OK);
     egg_update_run(update, kernels, pool, &law, &step, F, c->pairs);
-    if (c->rule == EGG_RULE_VOTE) oracle_vote(&oracle, &oracle_law, expected, (int)c->pairs, c->alpha);
-    else oracle_fractional(&oracle, &oracle_law, expected, (int)c->pairs, c->rate24);
+    if (c->rule == EGG_RULE_VOTE) oracle_vote(&oracle, &other, expected, (int)c->pairs, c->alpha);
+    else oracle_fractional(&oracle, &other, expected, (int)c->pairs, c->rate24);
     assert_weights_equal(&oracle, model, c->rule == EGG_RULE_FRACTIONAL);
 
     egg_update_close(update);

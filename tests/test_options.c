@@ -359,8 +359,8 @@ static void test_json_refusals(void **state)
 static void test_the_line_is_that_of_the_key(void **state)
 {
     (void)state;
-    assert_json_refused("{\"data\": [\"seed\", \"}:\\\"\\\\\",\n\"seed\"],\n\"out\": \"seed\\\": {\",\n\n\"seed\": -1}", 5,
-                        "c.json:5: seed: expected an integer from 0 to 9007199254740991, found '-1'");
+    assert_json_refused("{\"data\": [\"seed\", \"}:\\\"\\\\\",\n\"seed\"],\n\"out\": \"seed\\\": {\",\n\n\"seed\": -1}",
+                        5, "c.json:5: seed: expected an integer from 0 to 9007199254740991, found '-1'");
 }
 
 static void test_json_syntax(void **state)
@@ -369,8 +369,8 @@ static void test_json_syntax(void **state)
     static const struct {
         const char *json;
         size_t line;
-    } wrong[] = {{"", 1}, {"{", 1}, {"{\n\"seed\": 1,\n}", 3}, {"{\"seed\": 1}\nx", 2}, {"{\"seed\": 1,\n\"seed\": 2}", 2},
-                 {"{\"out\":\n\"\xff\"}", 2}, {"{\"minutes\": 1e999}", 1}, {"7", 1}};
+    } wrong[] = {{"", 1}, {"{", 1}, {"7", 1}, {"{\n\"seed\": 1,\n}", 3}, {"{\"seed\": 1}\nx", 2},
+                 {"{\"seed\": 1,\n\"seed\": 2}", 2}, {"{\"out\":\n\"\xff\"}", 2}, {"{\"minutes\": 1e999}", 1}};
     for (size_t i = 0; i < EGG_COUNT(wrong); i++) {
         egg_options *options = new_options("pretrain");
         egg_error error = {0};

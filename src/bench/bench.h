@@ -12,7 +12,8 @@
 typedef struct egg_bench_setting {
     const egg_settings *settings;
     bool one_size;               /* width or layers were named: measure that model only */
-    egg_kernels kernels;
+    uint32_t levels;             /* egg_cpu_level bits to measure */
+    egg_kernels kernels;         /* the strongest of them */
     egg_pool *pool;
     egg_bench_report report;
     uint32_t repetitions;

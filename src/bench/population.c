@@ -34,7 +34,7 @@ static egg_status open_corpus(egg_corpus **corpus, egg_error *error)
     static uint8_t text[TEXT_BYTES];
     egg_words words = {.key = egg_key_make(1, EGG_DOMAIN_SAMPLING)};
     for (size_t i = 0; i < TEXT_BYTES; i++) text[i] = (uint8_t)(32 + egg_words_next(&words) % 90);
-    const uint8_t *documents[1] = {text};
+    const void *documents[1] = {text};
     const size_t lengths[1] = {TEXT_BYTES};
     return egg_corpus_open_memory(corpus, documents, lengths, 1, error);
 }

@@ -363,7 +363,8 @@ typedef struct egg_pending {
 
 struct egg_safetensors_writer {
     char *path;
-    json_t *header, *metadata;
+    json_t *header;
+    json_t *metadata;         /* in 'header' */
     egg_pending *tensors;     /* (count) of 'capacity' */
     size_t count, capacity;
     uint64_t bytes;           /* of all tensors */
@@ -386,10 +387,10 @@ egg_status egg_safetensors_writer_open(egg_safetensors_writer **out, const char 
     if (writer) {
         writer->path = egg_strdup(path);
         writer->header = json_object();
-        writer->metadata = json_object();
+        json_object_set_new(writer->header, METADATA_KEY, json_object());
+        writer->metadata = json_object_get(writer->header, METADATA_KEY);
     }
-    if (!writer || !writer->path || !writer->header || !writer->metadata ||
-        json_object_set_new(writer->header, METADATA_KEY, writer->metadata) != 0) {
+    if (!writer || !writer->path || !writer->metadata) {
         writer_free(writer);
         return egg_fail(error, EGG_ERR_NOMEM, "%s: no memory to write it", path);
     }

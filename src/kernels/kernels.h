@@ -237,6 +237,12 @@ typedef void egg_diagonal_fn(const int8_t *A, const int8_t *B, uint32_t count, s
 typedef size_t egg_step_vote_fn(int8_t *W, const int32_t *Z, size_t n, int32_t threshold);
 typedef size_t egg_step_fractional_fn(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate, int32_t limit);
 
+/*
+ * peak:  'rounds' rounds of the multiply-adds that the level's product is made of, on registers alone; returns how many
+ * multiply-adds that was. What benchmarks measure the products against.
+ */
+typedef uint64_t egg_peak_fn(uint64_t rounds);
+
 /* ------------------------------------------------------------------------------------------------------ the table */
 
 typedef struct egg_kernels {
@@ -258,6 +264,7 @@ typedef struct egg_kernels {
     egg_diagonal_fn *diagonal_i8;
     egg_step_vote_fn *step_vote_i8;
     egg_step_fractional_fn *step_fractional_i8;
+    egg_peak_fn *peak_i8;
 } egg_kernels;
 
 /* 'levels': egg_cpu_level bits; 0 gives the reference. */

@@ -344,6 +344,19 @@ static size_t step_fractional_i8(int8_t *W, int16_t *V, const int32_t *Z, size_t
     return changed;
 }
 
+/* Eight independent sums of volatile operands, so that the compiler can neither fold nor drop the loop. */
+static uint64_t peak_i8(uint64_t rounds)
+{
+    volatile int8_t operand = 3;
+    int32_t sums[8] = {0}, a = operand, b = operand + 1;
+    for (uint64_t i = 0; i < rounds; i++)
+        for (uint32_t k = 0; k < EGG_COUNT(sums); k++) {
+            sums[k] = (sums[k] ^ a) * b;
+            __asm__ volatile("" : "+r"(sums[k]));
+        }
+    return rounds * EGG_COUNT(sums);
+}
+
 void egg_kernels_ref(egg_kernels *kernels)
 {
     *kernels = (egg_kernels){
@@ -374,5 +387,6 @@ void egg_kernels_ref(egg_kernels *kernels)
         .diagonal_i8 = diagonal_i8,
         .step_vote_i8 = step_vote_i8,
         .step_fractional_i8 = step_fractional_i8,
+        .peak_i8 = peak_i8,
     };
 }

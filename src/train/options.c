@@ -13,7 +13,7 @@
 /* ---------------------------------------------------------------------------------------------------------- table */
 
 /* The letters of options.def; plan takes all that pretrain takes, and more. */
-enum { PRETRAIN = 1, L = 2, P = PRETRAIN | L, E = 4, G = 8, I = 16 };
+enum { PRETRAIN = 1, L = 2, P = PRETRAIN | L, E = 4, G = 8, I = 16, B = 32 };
 
 typedef struct option_row {
     const char *field;
@@ -55,7 +55,8 @@ static const option_row rows[] = {
 static const struct {
     const char *name;
     uint32_t letter;
-} commands[] = {{"pretrain", PRETRAIN}, {"plan", L}, {"eval", E}, {"generate", G}, {"info", I}, {"version", I}};
+} commands[] = {{"pretrain", PRETRAIN}, {"plan", L}, {"eval", E}, {"generate", G}, {"info", I}, {"version", I},
+              {"bench", B}};
 
 enum { ROW_COUNT = EGG_COUNT(rows), NAME_BYTES = 32, VALUE_BYTES = EGG_NUMBER_BYTES };
 

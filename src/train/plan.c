@@ -5,6 +5,9 @@
 #include "es/update.h"
 #include "tasks/score.h"
 
+/* Small things beside the large: tables to count bytes, a file's write buffer, code that has not run yet; a thread's stack. */
+enum { SUNDRIES_BYTES = 1 << 20, STACK_BYTES = 1 << 16 };
+
 static void add_item(egg_plan *plan, const char *name, uint64_t bytes)
 {
     plan->items[plan->count++] = (egg_plan_item){.name = name, .bytes = bytes};
@@ -35,7 +38,7 @@ egg_status egg_plan_run(egg_plan *plan, const egg_settings *settings, const egg_
 
     *plan = (egg_plan){.parameters = parameters, .epochs = egg_settings_schedule(settings).epochs,
                        .available_bytes = egg_system_available_bytes()};
-    add_item(plan, "program", base_bytes);
+    add_item(plan, "program", base_bytes + SUNDRIES_BYTES + (uint64_t)threads * STACK_BYTES);
     add_item(plan, "text, as far as it stays in memory", text);
     add_item(plan, "parameters", egg_model_bytes(shape, kernels));
     if (settings->update == EGG_UPDATE_FRACTIONAL) add_item(plan, "fractions of the weights", parameters * sizeof(int16_t));

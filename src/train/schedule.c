@@ -66,12 +66,12 @@ double egg_schedule_alpha(const egg_schedule *schedule, uint64_t epoch)
     return schedule->alpha > 0 ? schedule->alpha : 1000.0 / (15.0 * (double)epoch + 1000.0);
 }
 
-egg_status egg_schedule_open_record(egg_schedule *schedule, const char *path, egg_error *error)
+egg_status egg_schedule_open_record(egg_schedule *schedule, const char *path, bool anew, egg_error *error)
 {
     char name[sizeof record_name];
     schedule->record = -1;
     if (schedule->seconds <= 0 || schedule->rule != EGG_RULE_FRACTIONAL) return EGG_OK;
-    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | (anew ? O_TRUNC : 0), 0666);
     if (file < 0) return egg_fail_errno(error, "%s: cannot open the record of learning rates", path);
     ssize_t got = pread(file, name, sizeof name, 0);
     if (got == 0 && pwrite(file, record_name, sizeof record_name, 0) != sizeof record_name) {

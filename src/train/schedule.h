@@ -36,8 +36,8 @@ egg_status egg_schedule_rate24(const egg_schedule *schedule, uint64_t epoch, dou
                                egg_error *error);
 double egg_schedule_alpha(const egg_schedule *schedule, uint64_t epoch);
 
-/* Opens the record of a run bounded by time; does nothing for other schedules. */
-egg_status egg_schedule_open_record(egg_schedule *schedule, const char *path, egg_error *error);
+/* Opens the record of a run bounded by time, 'anew' or to go on with; does nothing for other schedules. */
+egg_status egg_schedule_open_record(egg_schedule *schedule, const char *path, bool anew, egg_error *error);
 void egg_schedule_close_record(egg_schedule *schedule);
 
 #endif

@@ -131,15 +131,18 @@ static double wall_seconds(void)
  */
 static void append(egg_tfevents *events, const uint8_t *record, size_t bytes)
 {
-    ssize_t written;
-    do written = write(events->fd, record, bytes);
-    while (written < 0 && errno == EINTR);
-    if (written == (ssize_t)bytes) {
-        events->bytes += written;
-        return;
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t written = write(events->fd, record + done, bytes - done);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) {
+            if (!events->failure) events->failure = written < 0 ? errno : EIO;
+            if (ftruncate(events->fd, events->bytes) == 0) return;
+            break;   /* the half stays and counts: never cut off what another record may stand behind */
+        }
+        done += (size_t)written;
     }
-    if (!events->failure) events->failure = written < 0 ? errno : ENOSPC;
-    if (written > 0 && ftruncate(events->fd, events->bytes) != 0) events->bytes += written;
+    events->bytes += (off_t)done;
 }
 
 egg_status egg_tfevents_open(egg_tfevents **out, const char *folder, egg_error *error)

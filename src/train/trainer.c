@@ -202,18 +202,14 @@ out:
     return status;
 }
 
+/* A folder holds a run once its configuration is there, which is written last. */
 static egg_status refuse_existing_run(const egg_trainer *trainer, egg_error *error)
 {
-    static const char *const names[] = {EGG_RUN_CONFIG, EGG_RUN_CHECKPOINT, EGG_RUN_MODEL};
-    for (size_t i = 0; i < EGG_COUNT(names); i++) {
-        char path[EGG_PATH_BYTES];
-        egg_status status = run_path(trainer, names[i], path, error);
-        if (status != EGG_OK) return status;
-        if (egg_path_exists(path))
-            return egg_fail(error, EGG_ERR_ARGUMENT, "--out: '%s' already holds a run; go on with --resume %s or name another",
-                            trainer->folder, trainer->folder);
-    }
-    return EGG_OK;
+    char path[EGG_PATH_BYTES];
+    egg_status status = run_path(trainer, EGG_RUN_CONFIG, path, error);
+    if (status != EGG_OK || !egg_path_exists(path)) return status;
+    return egg_fail(error, EGG_ERR_ARGUMENT, "--out: '%s' already holds a run; go on with --resume %s or name another",
+                    trainer->folder, trainer->folder);
 }
 
 static egg_checkpoint checkpoint_of(egg_trainer *trainer)
@@ -268,10 +264,10 @@ static egg_status open_folder(egg_trainer *trainer, bool resumed, egg_error *err
     egg_status status = EGG_OK;
     char path[EGG_PATH_BYTES];
     EGG_TRY(run_path(trainer, EGG_RUN_RATES, path, error));
-    EGG_TRY(egg_schedule_open_record(&trainer->schedule, path, error));
-    EGG_TRY(write_config(trainer, error));
+    EGG_TRY(egg_schedule_open_record(&trainer->schedule, path, !resumed, error));
     EGG_TRY(egg_metrics_open(&trainer->metrics, trainer->folder, trainer->progress.epoch, error));
     if (!resumed) EGG_TRY(egg_trainer_save(trainer, error));
+    EGG_TRY(write_config(trainer, error));
 out:
     return status;
 }

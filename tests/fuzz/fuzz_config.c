@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         egg_options *options = egg_options_new(commands[i]);
         egg_error error = {0};
         egg_status status = egg_options_parse_json(options, (const char *)data, size, "input", &error);
-        check(status == EGG_OK || (status == EGG_ERR_FORMAT && error.text[0]));
+        check(status == EGG_OK || ((status == EGG_ERR_FORMAT || status == EGG_ERR_ARGUMENT) && error.text[0]));
         if (status == EGG_OK) check_round_trip(options, commands[i]);
         egg_options_free(options);
     }

@@ -8,4 +8,5 @@ void egg_kernels_avx512vnni(egg_kernels *kernels)
     egg_avx512vnni_product(kernels);
     egg_avx512vnni_elementwise(kernels);
     egg_avx512vnni_update(kernels);
+    egg_avx512vnni_peak(kernels);
 }

@@ -12,56 +12,61 @@ void egg_avx512vnni_noise(egg_kernels *kernels);
 void egg_avx512vnni_product(egg_kernels *kernels);
 void egg_avx512vnni_elementwise(egg_kernels *kernels);
 void egg_avx512vnni_update(egg_kernels *kernels);
+void egg_avx512vnni_peak(egg_kernels *kernels);
 
-/* The first 'count' <= 64 bytes at 'p', zeros above; touches no byte beyond them. */
-EGG_INLINE __m512i load_part(const void *p, size_t count)
+/* ------------------------------------------------------------------------- the vectors of elementwise_x86.h */
+
+#define ISA(name) name##_avx512vnni
+
+typedef __m512i vec;
+enum { VEC = 64 };
+
+/* The first 'count' bytes at 'p', at most VEC, and zeros above; touches no byte beyond them. */
+EGG_INLINE vec load_part(const void *p, size_t count)
 {
-    return count >= 64 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8((1ull << count) - 1, p);
+    return count >= VEC ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8((1ull << count) - 1, p);
 }
 
-EGG_INLINE void store_part(void *p, __m512i v, size_t count)
+EGG_INLINE void store_part(void *p, vec v, size_t count)
 {
-    if (count >= 64) _mm512_storeu_si512(p, v);
+    if (count >= VEC) _mm512_storeu_si512(p, v);
     else _mm512_mask_storeu_epi8(p, (1ull << count) - 1, v);
 }
 
-/* Sixteen int8 to 16-bit lanes as x << 8, in the order that _mm512_packs_epi16 undoes. mulhi of two such is x * y. */
-EGG_INLINE __m512i high_bytes_low(__m512i x)
-{
-    return _mm512_unpacklo_epi8(_mm512_setzero_si512(), x);
-}
+/* Both halves of every 128-bit lane's bytes as words x << 8: the high half of a product of two such is x * y. */
+EGG_INLINE vec shifted_low(vec bytes) { return _mm512_unpacklo_epi8(_mm512_setzero_si512(), bytes); }
+EGG_INLINE vec shifted_high(vec bytes) { return _mm512_unpackhi_epi8(_mm512_setzero_si512(), bytes); }
 
-EGG_INLINE __m512i high_bytes_high(__m512i x)
-{
-    return _mm512_unpackhi_epi8(_mm512_setzero_si512(), x);
-}
-
-/* int16 lanes to int8 in [-127, 127]: the instruction saturates at -128. */
-EGG_INLINE __m512i pack_i8(__m512i low, __m512i high)
+/* From words of the two halves back to bytes in [-127, 127]: the instruction saturates at -128. */
+EGG_INLINE vec pack_i8(vec low, vec high)
 {
     return _mm512_max_epi8(_mm512_packs_epi16(low, high), _mm512_set1_epi8(-127));
 }
 
-/* The lanes of a vector of words that the rest of a row fills: all 32 or, at its end, 16. */
-EGG_INLINE __mmask32 lanes_of(size_t left)
+EGG_INLINE vec add_saturated_i8(vec x, vec y)
 {
-    return left >= 32 ? UINT32_MAX : UINT16_MAX;
+    return _mm512_max_epi8(_mm512_adds_epi8(x, y), _mm512_set1_epi8(-127));
 }
 
-/* int8 values as int16, in order; zeros in the other lanes. */
-EGG_INLINE __m512i load_words(const int8_t *p, __mmask32 lanes)
+EGG_INLINE vec splat16(int32_t x) { return _mm512_set1_epi16((int16_t)x); }
+EGG_INLINE vec add16(vec x, vec y) { return _mm512_add_epi16(x, y); }
+EGG_INLINE vec sub16(vec x, vec y) { return _mm512_sub_epi16(x, y); }
+EGG_INLINE vec or16(vec x, vec y) { return _mm512_or_si512(x, y); }
+EGG_INLINE vec min16(vec x, vec y) { return _mm512_min_epi16(x, y); }
+EGG_INLINE vec max16(vec x, vec y) { return _mm512_max_epi16(x, y); }
+EGG_INLINE vec multiply_low16(vec x, vec y) { return _mm512_mullo_epi16(x, y); }
+EGG_INLINE vec multiply_high16(vec x, vec y) { return _mm512_mulhi_epi16(x, y); }
+EGG_INLINE vec multiply_high_u16(vec x, vec y) { return _mm512_mulhi_epu16(x, y); }
+EGG_INLINE vec shift_left16(vec x, uint32_t by) { return _mm512_slli_epi16(x, by); }
+EGG_INLINE vec shift_right16(vec x, uint32_t by) { return _mm512_sra_epi16(x, _mm_cvtsi32_si128((int)by)); }
+EGG_INLINE vec shift_right_u16(vec x, uint32_t by) { return _mm512_srl_epi16(x, _mm_cvtsi32_si128((int)by)); }
+
+/* 64-bit partial sums of the bytes' magnitudes, and the sum of these lanes. */
+EGG_INLINE vec add_magnitudes(vec sums, vec bytes)
 {
-    return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(lanes, p));
+    return _mm512_add_epi64(sums, _mm512_sad_epu8(_mm512_abs_epi8(bytes), _mm512_setzero_si512()));
 }
 
-/* { sum of a's lanes, of b's, of c's, of d's } */
-EGG_INLINE __m128i sum_lanes4(__m512i a, __m512i b, __m512i c, __m512i d)
-{
-    __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-    __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-    __m512i abcd = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
-    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-}
+EGG_INLINE uint32_t sum_of_u64(vec sums) { return (uint32_t)_mm512_reduce_add_epi64(sums); }
 
 #endif

@@ -57,6 +57,16 @@ EGG_INLINE void shrink_chunk(shrink_sums *s, const int8_t *const x[4], const int
     multiply_add(&s->row3, _mm512_xor_si512(load_part(x[3] + i, count), high_bit), b1);
 }
 
+/* { sum of a's lanes, of b's, of c's, of d's } */
+EGG_INLINE __m128i sum_lanes4(__m512i a, __m512i b, __m512i c, __m512i d)
+{
+    __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    __m512i abcd = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
 /* Four products of rows, the first two with B[0] and the others with B[1]. */
 EGG_INLINE __m128i shrink_dots(const int8_t *const x[4], const int8_t *const B[2], size_t in)
 {
@@ -162,7 +172,7 @@ typedef struct factor_words {
 EGG_INLINE factor_words factor_words_make(__m512i a, __m512i b)
 {
     __m512i low = _mm512_unpacklo_epi8(a, b), high = _mm512_unpackhi_epi8(a, b);
-    return (factor_words){high_bytes_low(low), high_bytes_high(low), high_bytes_low(high), high_bytes_high(high)};
+    return (factor_words){shifted_low(low), shifted_high(low), shifted_low(high), shifted_high(high)};
 }
 
 EGG_INLINE void add_split_one(tile_row *row, const row_block *block, uint32_t r, factor_words w)

@@ -1,26 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From factors and fitness to weights: weighing, the sum of outer products, and the two integer steps. */
+/* From weighed factors to weights: the sum of outer products and the two integer steps. */
 #include "kernels/avx512vnni/tile.h"
-
-/* --------------------------------------------------------------------------------------------------------- weigh */
-
-/* (value * F + 32) >> 6 in 16-bit lanes; both arguments hold their bytes in the high halves. */
-EGG_INLINE __m512i weigh_words(__m512i value, __m512i F)
-{
-    return _mm512_srai_epi16(_mm512_add_epi16(_mm512_mulhi_epi16(value, F), _mm512_set1_epi16(32)), 6);
-}
-
-static void weigh_i8_avx512vnni(const int8_t *A, const int8_t *F, uint32_t pairs, size_t n, int8_t *out)
-{
-    for (uint32_t p = 0; p < pairs; p++, A += n, out += n) {
-        const __m512i factor = _mm512_set1_epi16((int16_t)(F[p] * 256));
-        for (size_t i = 0; i < n; i += 64) {
-            __m512i a = load_part(A + i, n - i);
-            __m512i low = weigh_words(high_bytes_low(a), factor), high = weigh_words(high_bytes_high(a), factor);
-            store_part(out + i, _mm512_packs_epi16(low, high), n - i);
-        }
-    }
-}
 
 /* --------------------------------------------------------------------------------------------------------- outer */
 
@@ -138,10 +118,16 @@ static void outer_i8_avx512vnni(const egg_outer_args *args)
 enum { PRODUCTS_IN_I16 = 7 };
 _Static_assert(PRODUCTS_IN_I16 * 95 * EGG_NORMAL_I8_MAX <= INT16_MAX, "diagonal's sums in 16 bits");
 
+/* int8 values as words, in order; zeros in the other lanes. */
+EGG_INLINE __m512i load_words(const int8_t *p, __mmask32 lanes)
+{
+    return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(lanes, p));
+}
+
 static void diagonal_i8_avx512vnni(const int8_t *A, const int8_t *B, uint32_t count, size_t n, int32_t *Z)
 {
     for (size_t i = 0; i < n; i += 32) {
-        const __mmask32 lanes = lanes_of(n - i);
+        const __mmask32 lanes = n - i >= 32 ? UINT32_MAX : UINT16_MAX;
         const __mmask16 upper = n - i >= 32 ? UINT16_MAX : 0;
         __m512i low = _mm512_loadu_si512(Z + i), high = _mm512_maskz_loadu_epi32(upper, Z + i + 16);
         const int8_t *a = A + i, *b = B + i;
@@ -201,7 +187,6 @@ static size_t step_fractional_i8_avx512vnni(int8_t *W, int16_t *V, const int32_t
 
 void egg_avx512vnni_update(egg_kernels *kernels)
 {
-    kernels->weigh_i8 = weigh_i8_avx512vnni;
     kernels->outer_i8 = outer_i8_avx512vnni;
     kernels->diagonal_i8 = diagonal_i8_avx512vnni;
     kernels->step_vote_i8 = step_vote_i8_avx512vnni;

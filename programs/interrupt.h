@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Being asked to stop: the first signal is noted, for the program to end in order; the second ends it at once. */
+#ifndef EGG_PROGRAM_INTERRUPT_H
+#define EGG_PROGRAM_INTERRUPT_H
+
+/* From now on SIGINT, SIGTERM and SIGHUP are noted, but for those that the program was started to ignore. */
+void interrupt_catch(void);
+
+int interrupt_signal(void);   /* the number of the signal that came; 0: none */
+
+#endif

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/* Single kernels on one thread: each level against the reference and the register-only peak of the same run. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "bench/bench.h"
+#include "bench/onednn.h"
+
+enum { MAX_LEVELS = 4 };
+
+/* All levels of this machine that EGGROLL_ISA allows, from the reference up, each with those below it filled in. */
+typedef struct egg_levels {
+    egg_kernels table[MAX_LEVELS];
+    uint32_t count;
+} egg_levels;
+
+static egg_levels levels_of(uint32_t found)
+{
+    egg_levels levels = {0};
+    for (uint32_t mask = 0; mask <= 0xff && levels.count < MAX_LEVELS; mask = 2 * mask + 1) {
+        egg_kernels *table = &levels.table[levels.count];
+        egg_kernels_init(table, found & mask);
+        if (levels.count == 0 || strcmp(table->level, table[-1].level) != 0) levels.count++;
+    }
+    return levels;
+}
+
+/* One kernel call that is repeated until it is long enough to time. */
+typedef struct egg_call {
+    const egg_kernels *kernels;
+    const void *args;
+    void (*run)(const egg_kernels *kernels, const void *args);
+    uint32_t calls;
+} egg_call;
+
+static egg_status run_calls(void *context, egg_error *error)
+{
+    (void)error;
+    const egg_call *call = context;
+    for (uint32_t i = 0; i < call->calls; i++) call->run(call->kernels, call->args);
+    return EGG_OK;
+}
+
+/* Doubles the calls of a contender until they take 20 ms; 'work' of one call becomes that of all. */
+static void calibrate(egg_contender *contender, egg_call *call)
+{
+    for (call->calls = 1;; call->calls *= 2) {
+        double begun = egg_clock_seconds();
+        run_calls(call, NULL);
+        if (egg_clock_seconds() - begun > 0.02) break;
+    }
+    contender->work *= call->calls;
+    contender->run = run_calls;
+    contender->context = call;
+}
+
+static void fill(int8_t *data, size_t n, uint32_t stream)
+{
+    egg_noise_i8(egg_key_make(1, EGG_DOMAIN_SAMPLING), (egg_noise_at){.param = stream}, 0, n, data);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- peak */
+
+static void run_peak(const egg_kernels *kernels, const void *args)
+{
+    (void)args;
+    kernels->peak_i8(4096);
+}
+
+static void peak_range(void *context, size_t begin, size_t end, uint32_t thread)
+{
+    (void)begin, (void)end, (void)thread;
+    const egg_kernels *kernels = context;
+    kernels->peak_i8(1 << 18);
+}
+
+double egg_bench_peak(const egg_bench_setting *setting)
+{
+    uint32_t threads = egg_pool_threads(setting->pool);
+    egg_kernels kernels = setting->kernels;
+    double seconds[9], macs = (double)kernels.peak_i8(1 << 18) * threads;
+    for (size_t r = 0; r < EGG_COUNT(seconds); r++) {
+        double begun = egg_clock_seconds();
+        egg_parallel_for(setting->pool, threads, 1, peak_range, &kernels);
+        seconds[r] = egg_clock_seconds() - begun;
+    }
+    return macs / egg_median(seconds, EGG_COUNT(seconds));
+}
+
+/* ---------------------------------------------------------------------------------------------------------- product */
+
+typedef struct egg_product {
+    uint32_t rows, out, in;
+    int8_t *X, *W, *A, *Y;
+    int32_t *t;
+    void *packed[MAX_LEVELS];
+} egg_product;
+
+static void run_linear(const egg_kernels *kernels, const void *args)
+{
+    kernels->linear_i8(args);
+}
+
+static void close_product(egg_product *p)
+{
+    egg_free(p->X), egg_free(p->W), egg_free(p->A), egg_free(p->Y), egg_free(p->t);
+    for (uint32_t l = 0; l < MAX_LEVELS; l++) egg_free(p->packed[l]);
+}
+
+static bool open_product(egg_product *p, const egg_levels *levels, uint32_t rows, uint32_t out, uint32_t in)
+{
+    *p = (egg_product){.rows = rows, .out = out, .in = in};
+    p->X = egg_alloc((size_t)rows * in);
+    p->W = egg_alloc((size_t)out * in);
+    p->A = egg_alloc((size_t)rows * out);
+    p->Y = egg_alloc((size_t)rows * out);
+    p->t = egg_alloc((size_t)rows * sizeof *p->t);
+    if (!p->X || !p->W || !p->A || !p->Y || !p->t) return false;
+    fill(p->X, (size_t)rows * in, 0);
+    fill(p->W, (size_t)out * in, 1);
+    fill(p->A, (size_t)rows * out, 2);
+    for (uint32_t b = 0; b < rows; b++) p->t[b] = (int32_t)(b * 7919 % 60000) - 30000;
+    for (uint32_t l = 0; l < levels->count; l++) {
+        p->packed[l] = egg_alloc(levels->table[l].packed_bytes_i8(out, in));
+        if (!p->packed[l]) return false;
+        levels->table[l].pack_i8(p->W, out, in, p->packed[l]);
+    }
+    return true;
+}
+
+/* Plain and perturbed product on every level, the peak of the strongest, and oneDNN where the build has it. */
+static egg_status bench_product(const egg_bench_setting *setting, const egg_levels *levels, uint32_t rows, uint32_t out,
+                                uint32_t in, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_product p;
+    egg_onednn *onednn = NULL;
+    egg_contender contenders[2 * MAX_LEVELS + 2];
+    egg_call calls[2 * MAX_LEVELS + 2];
+    egg_linear_args args[2 * MAX_LEVELS];
+    char names[2 * MAX_LEVELS][48], size[48];
+    size_t count = 0;
+    const egg_kernels *strongest = &levels->table[levels->count - 1];
+    if (!open_product(&p, levels, rows, out, in)) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a product of %u rows", rows);
+        goto out;
+    }
+    for (uint32_t l = 0; l < levels->count; l++)
+        for (int perturbed = 0; perturbed < 2; perturbed++, count++) {
+            args[count] = (egg_linear_args){.X = p.X, .x_stride = in, .W = p.packed[l], .A = perturbed ? p.A : NULL,
+                                            .t = perturbed ? p.t : NULL, .Y = p.Y, .y_stride = out, .rows = rows,
+                                            .steps = 1, .out = out, .in = in, .rank = (uint32_t)perturbed, .shift = 8,
+                                            .noise_shift = 8};
+            calls[count] = (egg_call){.kernels = &levels->table[l], .args = &args[count], .run = run_linear};
+            snprintf(names[count], sizeof names[count], "linear_i8 %s%s", levels->table[l].level,
+                     perturbed ? ", rank 1" : "");
+            contenders[count] = (egg_contender){.name = names[count], .work = 1e-9 * rows * out * in, .unit = "GMAC/s"};
+            calibrate(&contenders[count], &calls[count]);
+        }
+    size_t peak = count++;
+    calls[peak] = (egg_call){.kernels = strongest, .run = run_peak};
+    contenders[peak] = (egg_contender){.name = "peak, registers only", .work = 1e-9 * (double)strongest->peak_i8(4096),
+                                       .unit = "GMAC/s"};
+    calibrate(&contenders[peak], &calls[peak]);
+    size_t peer = count;
+    EGG_TRY(egg_onednn_open(&onednn, p.X, p.W, rows, out, in, error));
+    if (onednn) {
+        contenders[count++] = (egg_contender){.name = "oneDNN s8s8s32, no epilogue", .run = egg_onednn_run, .context = onednn,
+                                              .work = 1e-9 * rows * out * in, .unit = "GMAC/s"};
+    }
+    EGG_TRY(egg_contest(contenders, count, setting->repetitions, error));
+    snprintf(size, sizeof size, "%ux%ux%u", rows, out, in);
+    for (size_t i = 0; i < count; i++) egg_report_rate(&setting->report, size, &contenders[i], setting->repetitions);
+    const egg_contender *plain = &contenders[2 * (levels->count - 1)];
+    egg_report_ratio(&setting->report, size, "gemm_share_of_peak", plain, &contenders[peak], setting->repetitions);
+    if (onednn)
+        egg_report_ratio(&setting->report, size, "gemm_vs_onednn", plain, &contenders[peer], setting->repetitions);
+out:
+    egg_onednn_close(onednn);
+    close_product(&p);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------------ other slots */
+
+static void run_shrink(const egg_kernels *kernels, const void *args)
+{
+    kernels->shrink_i8(args);
+}
+
+static void run_layer_norm(const egg_kernels *kernels, const void *args)
+{
+    kernels->layer_norm_i8(args);
+}
+
+static void run_loss(const egg_kernels *kernels, const void *args)
+{
+    kernels->loss_i8(args);
+}
+
+static void run_gate(const egg_kernels *kernels, const void *args)
+{
+    kernels->gru_gate_i8(args);
+}
+
+static void run_blend(const egg_kernels *kernels, const void *args)
+{
+    kernels->gru_blend_i8(args);
+}
+
+static void run_noise(const egg_kernels *kernels, const void *args)
+{
+    kernels->noise_i8(args);
+}
+
+static void run_outer(const egg_kernels *kernels, const void *args)
+{
+    kernels->outer_i8(args);
+}
+
+typedef struct egg_slot_bench {
+    const char *slot, *size, *unit;
+    void (*run)(const egg_kernels *kernels, const void *args);
+    const void *args;
+    double work;
+} egg_slot_bench;
+
+/* One slot on every level; 'ratio' names the last level's rate over the reference's, or is NULL. */
+static egg_status bench_slot(const egg_bench_setting *setting, const egg_levels *levels, const egg_slot_bench *bench,
+                             const char *ratio, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_contender contenders[MAX_LEVELS];
+    egg_call calls[MAX_LEVELS];
+    char names[MAX_LEVELS][48];
+    for (uint32_t l = 0; l < levels->count; l++) {
+        snprintf(names[l], sizeof names[l], "%s %s", bench->slot, levels->table[l].level);
+        contenders[l] = (egg_contender){.name = names[l], .work = bench->work, .unit = bench->unit};
+        calls[l] = (egg_call){.kernels = &levels->table[l], .args = bench->args, .run = bench->run};
+        calibrate(&contenders[l], &calls[l]);
+    }
+    EGG_TRY(egg_contest(contenders, levels->count, setting->repetitions, error));
+    for (uint32_t l = 0; l < levels->count; l++)
+        egg_report_rate(&setting->report, bench->size, &contenders[l], setting->repetitions);
+    if (ratio)
+        egg_report_ratio(&setting->report, bench->size, ratio, &contenders[levels->count - 1], &contenders[0],
+                         setting->repetitions);
+out:
+    return status;
+}
+
+static egg_status bench_elementwise(const egg_bench_setting *setting, const egg_levels *levels, egg_error *error)
+{
+    enum { ROWS = 1024, N = 256 };
+    egg_status status = EGG_OK;
+    int8_t *x = egg_alloc(ROWS * N), *y = egg_alloc(ROWS * N), *z = egg_alloc(ROWS * N), *f = egg_alloc(ROWS * N);
+    int32_t *t = egg_alloc(ROWS * sizeof *t);
+    uint8_t *targets = egg_alloc(ROWS);
+    if (!x || !y || !z || !f || !t || !targets) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a benchmark");
+        goto out;
+    }
+    fill(x, ROWS * N, 3);
+    fill(z, ROWS * N, 4);
+    const egg_shrink_args shrink = {.X = x, .x_stride = N, .B = z, .t = t, .rows = ROWS, .steps = 10, .in = N, .rank = 1,
+                                    .scale = 256};
+    const egg_layer_norm_args norm = {.X = x, .x_stride = N, .w = z, .w_stride = N, .Y = y, .y_stride = N, .rows = ROWS,
+                                      .steps = 10, .n = N};
+    const egg_loss_args loss = {.logits = x, .stride = N, .targets = targets, .loss = t, .rows = ROWS};
+    const egg_gru_args gru = {.a = x, .a_stride = N, .b = z, .bias = z, .state = y, .state_stride = N, .f = f, .g = f,
+                              .Y = f, .y_stride = N, .rows = ROWS, .n = N};
+    const double bytes = 1e-9 * ROWS * N;
+    const egg_slot_bench benches[] = {
+        {"shrink_i8", "1024x256", "GMAC/s", run_shrink, &shrink, bytes},
+        {"layer_norm_i8", "1024x256", "G/s", run_layer_norm, &norm, bytes},
+        {"gru_gate_i8", "1024x256", "G/s", run_gate, &gru, bytes},
+        {"gru_blend_i8", "1024x256", "G/s", run_blend, &gru, bytes},
+        {"loss_i8", "1024x256", "G/s", run_loss, &loss, bytes},
+    };
+    for (size_t i = 0; i < EGG_COUNT(benches); i++) EGG_TRY(bench_slot(setting, levels, &benches[i], NULL, error));
+out:
+    egg_free(x), egg_free(y), egg_free(z), egg_free(f), egg_free(t), egg_free(targets);
+    return status;
+}
+
+egg_status egg_bench_kernels(const egg_bench_setting *setting, egg_error *error)
+{
+    static const uint32_t shapes[][3] = {{4096, 64, 64}, {4096, 256, 64}, {4096, 128, 128}, {1024, 256, 256},
+                                         {4096, 256, 256}, {4096, 1024, 256}, {4096, 256, 1024}};
+    egg_status status = EGG_OK;
+    egg_levels levels = levels_of(setting->levels);
+    for (size_t i = 0; i < EGG_COUNT(shapes); i++)
+        EGG_TRY(bench_product(setting, &levels, shapes[i][0], shapes[i][1], shapes[i][2], error));
+    EGG_TRY(bench_elementwise(setting, &levels, error));
+out:
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------- update and noise */
+
+/* The form it replaces: for every weight a dot product over the pairs, as the compiler vectorizes it. */
+static void run_dots(const egg_kernels *kernels, const void *context)
+{
+    (void)kernels;
+    const egg_outer_args *args = context;
+    for (uint32_t i = 0; i < args->m; i++)
+        for (uint32_t j = 0; j < args->n; j++) {
+            const int8_t *a = args->A + (size_t)i * args->count, *b = args->B + (size_t)j * args->count;
+            int32_t sum = 0;
+            for (uint32_t q = 0; q < args->count; q++) sum += a[q] * b[q];
+            args->Z[(size_t)i * args->n + j] += sum;
+        }
+}
+
+egg_status egg_bench_update(const egg_bench_setting *setting, egg_error *error)
+{
+    enum { M = 256, N = 256, COUNT = 1024 };
+    egg_status status = EGG_OK;
+    egg_levels levels = levels_of(setting->levels);
+    int8_t *A = egg_alloc(M * COUNT), *B = egg_alloc(N * COUNT);
+    int32_t *Z = egg_alloc(M * N * sizeof *Z);
+    void *scratch = egg_alloc(EGG_OUTER_SCRATCH(M, N, COUNT));
+    if (!A || !B || !Z || !scratch) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a benchmark");
+        goto out;
+    }
+    fill(A, M * COUNT, 5);
+    fill(B, N * COUNT, 6);
+    const egg_outer_args args = {.A = A, .B = B, .Z = Z, .count = COUNT, .m = M, .n = N, .scratch = scratch};
+    const double work = 1e-9 * M * N * COUNT;
+    const char *size = "256x256, 1024 pairs";
+    egg_call calls[2] = {{.kernels = &levels.table[levels.count - 1], .args = &args, .run = run_outer},
+                         {.args = &args, .run = run_dots}};
+    egg_contender contenders[2] = {{.name = "outer_i8", .work = work, .unit = "GMAC/s"},
+                                   {.name = "a dot product a weight", .work = work, .unit = "GMAC/s"}};
+    for (size_t i = 0; i < 2; i++) calibrate(&contenders[i], &calls[i]);
+    EGG_TRY(egg_contest(contenders, 2, setting->repetitions, error));
+    for (size_t i = 0; i < 2; i++) egg_report_rate(&setting->report, size, &contenders[i], setting->repetitions);
+    egg_report_ratio(&setting->report, size, "update_vs_dots", &contenders[0], &contenders[1], setting->repetitions);
+out:
+    egg_free(A), egg_free(B), egg_free(Z), egg_free(scratch);
+    return status;
+}
+
+egg_status egg_bench_noise(const egg_bench_setting *setting, egg_error *error)
+{
+    enum { PAIRS = 64, N = 1024 };
+    egg_status status = EGG_OK;
+    egg_levels levels = levels_of(setting->levels);
+    static const uint32_t lengths[] = {64, 256, 1024};
+    int8_t *out = egg_alloc(PAIRS * N);
+    if (!out) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a benchmark");
+    for (size_t i = 0; i < EGG_COUNT(lengths); i++) {
+        char size[48];
+        uint32_t n = lengths[i];
+        snprintf(size, sizeof size, "%u pairs x %u", PAIRS, n);
+        const egg_noise_args args = {.key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .n = n, .pairs = PAIRS, .out = out,
+                                     .out_stride = n};
+        const egg_slot_bench bench = {"noise_i8", size, "G/s", run_noise, &args, 1e-9 * PAIRS * n};
+        EGG_TRY(bench_slot(setting, &levels, &bench, "noise_vs_reference", error));
+    }
+out:
+    egg_free(out);
+    return status;
+}

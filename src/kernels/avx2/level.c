@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernels/avx2/level.h"
+
+void egg_kernels_avx2(egg_kernels *kernels)
+{
+    kernels->level = "avx2";
+    egg_avx2_product(kernels);
+}

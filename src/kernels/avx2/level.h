@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* AVX2 with FMA (Haswell, Zen 1 and later), split by theme; each function sets its own slots. */
+#ifndef EGG_KERNELS_AVX2_LEVEL_H
+#define EGG_KERNELS_AVX2_LEVEL_H
+
+#include <immintrin.h>
+
+#include "base/compiler.h"
+#include "kernels/kernels.h"
+
+void egg_avx2_noise(egg_kernels *kernels);
+void egg_avx2_product(egg_kernels *kernels);
+void egg_avx2_elementwise(egg_kernels *kernels);
+void egg_avx2_update(egg_kernels *kernels);
+
+/* ------------------------------------------------------------------------- the vectors of elementwise_x86.h */
+
+#define ISA(name) name##_avx2
+
+typedef __m256i vec;
+enum { VEC = 32 };
+
+/* The first VEC bytes at 'p', or 16 and zeros above: rows end after a multiple of EGG_ROW_QUANTUM. */
+EGG_INLINE vec load_part(const void *p, size_t count)
+{
+    return count >= VEC ? _mm256_loadu_si256(p) : _mm256_zextsi128_si256(_mm_loadu_si128(p));
+}
+
+EGG_INLINE void store_part(void *p, vec v, size_t count)
+{
+    if (count >= VEC) _mm256_storeu_si256(p, v);
+    else _mm_storeu_si128(p, _mm256_castsi256_si128(v));
+}
+
+/* Both halves of every 128-bit lane's bytes as words x << 8: the high half of a product of two such is x * y. */
+EGG_INLINE vec shifted_low(vec bytes) { return _mm256_unpacklo_epi8(_mm256_setzero_si256(), bytes); }
+EGG_INLINE vec shifted_high(vec bytes) { return _mm256_unpackhi_epi8(_mm256_setzero_si256(), bytes); }
+
+/* From words of the two halves back to bytes in [-127, 127]: the instruction saturates at -128. */
+EGG_INLINE vec pack_i8(vec low, vec high)
+{
+    return _mm256_max_epi8(_mm256_packs_epi16(low, high), _mm256_set1_epi8(-127));
+}
+
+EGG_INLINE vec add_saturated_i8(vec x, vec y)
+{
+    return _mm256_max_epi8(_mm256_adds_epi8(x, y), _mm256_set1_epi8(-127));
+}
+
+EGG_INLINE vec splat16(int32_t x) { return _mm256_set1_epi16((int16_t)x); }
+EGG_INLINE vec add16(vec x, vec y) { return _mm256_add_epi16(x, y); }
+EGG_INLINE vec sub16(vec x, vec y) { return _mm256_sub_epi16(x, y); }
+EGG_INLINE vec or16(vec x, vec y) { return _mm256_or_si256(x, y); }
+EGG_INLINE vec min16(vec x, vec y) { return _mm256_min_epi16(x, y); }
+EGG_INLINE vec max16(vec x, vec y) { return _mm256_max_epi16(x, y); }
+EGG_INLINE vec multiply_low16(vec x, vec y) { return _mm256_mullo_epi16(x, y); }
+EGG_INLINE vec multiply_high16(vec x, vec y) { return _mm256_mulhi_epi16(x, y); }
+EGG_INLINE vec multiply_high_u16(vec x, vec y) { return _mm256_mulhi_epu16(x, y); }
+EGG_INLINE vec shift_left16(vec x, uint32_t by) { return _mm256_slli_epi16(x, (int)by); }
+EGG_INLINE vec shift_right16(vec x, uint32_t by) { return _mm256_sra_epi16(x, _mm_cvtsi32_si128((int)by)); }
+EGG_INLINE vec shift_right_u16(vec x, uint32_t by) { return _mm256_srl_epi16(x, _mm_cvtsi32_si128((int)by)); }
+
+/* 64-bit partial sums of the bytes' magnitudes, and the sum of these lanes. */
+EGG_INLINE vec add_magnitudes(vec sums, vec bytes)
+{
+    return _mm256_add_epi64(sums, _mm256_sad_epu8(_mm256_abs_epi8(bytes), _mm256_setzero_si256()));
+}
+
+EGG_INLINE uint32_t sum_of_u64(vec sums)
+{
+    __m128i two = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two)));
+}
+
+#endif
