@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -44,7 +43,8 @@ static int claim_folder(struct run *run)
     }
     run->claimed = there;
     if (there) return STATUS_OK;
-    fprintf(stderr, "eggroll: %s: cannot create the folder: %s; name another with --out\n", run->folder, strerror(errno));
+    fprintf(stderr, "eggroll: %s: cannot create the folder: %s; name another with --out\n", run->folder,
+            strerror(errno));
     return STATUS_FAILURE;
 }
 
@@ -92,7 +92,8 @@ static void print_machine(const struct run *run)
         if (all) all = !listing_find(json, "processors", threads, sizeof threads);
         egg_text_free(json);
     }
-    printf("machine      %s kernels, %s thread%s\n", level, all ? "all" : threads, strcmp(threads, "1") == 0 ? "" : "s");
+    printf("machine      %s kernels, %s thread%s\n", level, all ? "all" : threads,
+           strcmp(threads, "1") == 0 ? "" : "s");
 }
 
 static void print_option(const struct run *run, const char *before, const char *name, const char *after)
@@ -128,6 +129,7 @@ static void print_header(const struct run *run)
 static void complain(struct run *run, const egg_error *error, const char *consequence)
 {
     progress_clear(&run->progress);
+    fflush(stdout);
     fprintf(stderr, "eggroll: %s%s\n", error->text, consequence);
 }
 
@@ -184,7 +186,7 @@ static void print_end(const struct run *run, bool saved)
         printf("interrupted  %s; to go on:\n", saved ? "and saved" : "and not saved");
         print_command(run, "  eggroll pretrain --resume ", "");
     } else if (run->stats.epoch == 0) {
-        puts("\nThe budget of this run is used; to go on, name a larger one with --epochs, --member-tokens or --minutes.");
+        puts("\nThe budget of this run is used; name a larger one with --epochs, --member-tokens or --minutes.");
     } else {
         print_command(run, "run          ", "");
         print_command(run, "what next    eggroll generate ", " --prompt 'The '");
@@ -236,14 +238,14 @@ const struct command command_pretrain = {
         "Trains an EGG language model, a recurrent network of 8-bit integers, on the bytes of DATA by evolution: every "
         "epoch a population of perturbed copies of the model reads text, and the weights move toward the perturbations "
         "that predicted it better. There are no gradients and no floating point numbers in it.\n\n"
-        "DATA are text files, folders (read whole), .jsonl files whose lines hold a text, any of these packed as .gz or "
-        ".zst, or - for standard input. A run keeps itself in the folder RUN, by default runs/DATE-TIME: its "
+        "DATA are text files, folders (read whole), .jsonl files whose lines hold a text, any of these packed as .gz "
+        "or .zst, or - for standard input. A run keeps itself in the folder RUN, by default runs/DATE-TIME: its "
         "configuration, the model, what resuming needs, and its metrics. An interrupted run (Ctrl-C, a signal, a "
         "crash) goes on with --resume; if epochs or member tokens bound it, it ends with the very bits that it would "
         "have had without the interruption.",
-    .examples = {{"eggroll pretrain book.txt --minutes 5", "five minutes on all processors"},
-                 {"eggroll pretrain corpus/ --width 128 --layers 2 --member-tokens 64M --out runs/first",
+    .examples = {{"eggroll pretrain book.txt --minutes 5 --out runs/first", "five minutes on all processors"},
+                 {"eggroll pretrain corpus/ --width 128 --layers 2 --member-tokens 64M --out runs/second",
                   "a larger model with a fixed amount of work: the same bits on every machine"},
-                 {"eggroll pretrain --resume runs/first --member-tokens 128M", "goes on to twice the work"}},
+                 {"eggroll pretrain --resume runs/second --member-tokens 128M", "goes on to twice the work"}},
     .run = pretrain,
 };

@@ -29,12 +29,13 @@ struct command {
     const char *operands[2];       /* their names; the last of them may repeat if 'many' */
     size_t least;                  /* so many have to be there */
     bool many;
-    const char *description;       /* paragraphs, a newline between them */
-    struct example examples[4];           /* ends at a NULL line */
+    const char *description;       /* paragraphs, two newlines between them */
+    struct example examples[4];    /* ends at a NULL line */
     int (*run)(const struct invocation *invocation);   /* returns the exit status */
 };
 
-extern const struct command command_pretrain, command_eval, command_generate, command_info, command_plan, command_version;
+extern const struct command command_pretrain, command_eval, command_generate, command_info, command_plan,
+    command_version;
 
 /* All of them, in the order of the help text; ends with NULL. */
 extern const struct command *const commands[];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "help.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "text.h"
@@ -14,11 +15,32 @@ static int width_of(FILE *out)
     return columns < NARROW ? NARROW : columns > WIDE ? WIDE : columns;
 }
 
+/* A limit as a user would write it: "4Mi". */
+static const char *limit_text(char out[TEXT_BYTES], egg_option_type type, double limit)
+{
+    static const struct {
+        const char *suffix;
+        double scale;
+    } suffixes[] = {{"G", 1e9}, {"M", 1e6}, {"Gi", 0x1p30}, {"Mi", 0x1p20}, {"Ki", 0x1p10}, {"k", 1e3}};
+    int exponent;
+    snprintf(out, TEXT_BYTES, "%.15g", limit);
+    if (type != EGG_OPTION_INTEGER || limit < 10000) return out;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        if (fmod(limit, suffixes[i].scale) != 0) continue;
+        snprintf(out, TEXT_BYTES, "%.15g%s", limit / suffixes[i].scale, suffixes[i].suffix);
+        return out;
+    }
+    if (frexp(limit + 1, &exponent) == 0.5) snprintf(out, TEXT_BYTES, "2^%d - 1", exponent - 1);
+    return out;
+}
+
 const char *help_note(char out[HELP_NOTE_BYTES], const egg_option_info *info)
 {
+    char low[TEXT_BYTES], high[TEXT_BYTES];
     out[0] = '\0';
     if (info->type == EGG_OPTION_INTEGER || info->type == EGG_OPTION_NUMBER)
-        snprintf(out, HELP_NOTE_BYTES, "default %s, from %.15g to %.16g", info->default_text, info->low, info->high);
+        snprintf(out, HELP_NOTE_BYTES, "default %s, %s to %s", info->default_text,
+                 limit_text(low, info->type, info->low), limit_text(high, info->type, info->high));
     else if (info->type != EGG_OPTION_BOOL && *info->default_text)
         snprintf(out, HELP_NOTE_BYTES, "default %s", info->default_text);
     return out;
@@ -28,7 +50,8 @@ void help_program(FILE *out)
 {
     fprintf(out, "eggroll %s trains neural networks without back-propagation, by evolution strategies.\n\n"
                  "Usage: eggroll COMMAND [argument...]\n\n", egg_version());
-    for (const struct command *const *at = commands; *at; at++) fprintf(out, "  %-10s  %s\n", (*at)->name, (*at)->summary);
+    for (const struct command *const *at = commands; *at; at++)
+        fprintf(out, "  %-10s  %s\n", (*at)->name, (*at)->summary);
     fputs("\nFirst steps:\n", out);
     for (const struct command *const *at = commands; *at; at++)
         if ((*at)->examples[0].line) fprintf(out, "  %s\n", (*at)->examples[0].line);
@@ -38,7 +61,8 @@ void help_program(FILE *out)
 static void print_option(FILE *out, const egg_option_info *info, int width)
 {
     char note[HELP_NOTE_BYTES], text[512];
-    int column = fprintf(out, "  --%s%s%s", info->name, info->argument ? " " : "", info->argument ? info->argument : "");
+    const char *argument = info->argument ? info->argument : "";
+    int column = fprintf(out, "  --%s%s%s", info->name, *argument ? " " : "", argument);
     help_note(note, info);
     snprintf(text, sizeof text, "%s%s%s%s", info->help, *note ? " (" : "", note, *note ? ")" : "");
     if (column + 2 > INDENT) {

@@ -105,7 +105,8 @@ int manual(FILE *out)
 {
     fprintf(out, ".\\\" Printed by the program itself: change it there.\n"
                  ".TH EGGROLL 1 \"\" \"eggroll %s\" \"User Commands\"\n"
-                 ".SH NAME\neggroll \\- train neural networks without back\\-propagation\n.SH SYNOPSIS\n", egg_version());
+                 ".SH NAME\neggroll \\- train neural networks without back\\-propagation\n.SH SYNOPSIS\n",
+            egg_version());
     for (const struct command *const *at = commands; *at; at++) {
         if (at != commands) fputs(".br\n", out);
         print_synopsis(out, *at);
@@ -133,8 +134,9 @@ int manual(FILE *out)
           ".TP\n\\fImetrics.jsonl\\fR\na line of measurements an epoch, also as a TensorBoard event file\n"
           ".SH ENVIRONMENT\n.TP\n.B EGGROLL_ISA\nhighest level of instructions to use: ref, avx2, avx512vnni or neon; "
           "without effect on the result\n"
-          ".SH EXIT STATUS\n0 if all went well, 1 if something failed, 2 if the command line was wrong. An interrupted\n"
-          "run ends with 128 plus the number of the signal, once it is saved; a second signal ends it at once.\n"
+          ".SH EXIT STATUS\n0 if all went well, 1 if something failed, 2 if the command line was wrong.\n"
+          "An interrupted run ends with 128 plus the number of the signal, once it is saved;\n"
+          "a second signal ends it at once.\n"
           ".SH EXAMPLES\n", out);
     for (const struct command *const *at = commands; *at; at++) print_examples(out, *at);
     return STATUS_OK;

@@ -8,16 +8,15 @@
 
 #include "eggroll.h"
 
-/* Where a run stood at some moment. */
 struct progress_mark {
-    double clock;                       /* seconds */
-    uint64_t member_tokens, text_bytes;
+    double clock;                              /* seconds */
+    uint64_t epoch;                            /* done by then */
 };
 
 struct progress {
-    bool quiet, titled, live;           /* live: a line stands there to be rewritten */
-    double drawn;                       /* clock of the last live line */
-    progress_mark earlier, later, now;  /* speeds are measured from 'earlier', some seconds ago, to 'now' */
+    bool quiet, titled, live;                  /* live: a line stands there to be rewritten */
+    double drawn;                              /* clock of the last live line */
+    struct progress_mark earlier, later, now;  /* speeds are measured from 'earlier', some seconds ago, to 'now' */
 };
 
 void progress_open(struct progress *progress, bool quiet);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE
 #include "text.h"
 
 #include <math.h>
@@ -86,7 +85,7 @@ int text_columns(FILE *out)
     return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
-/* What is left when the common beginning and the common end are taken off: one letter more, less or other, or a swap. */
+/* By what is left without the common beginning and end: one letter more, less or other, or two swapped. */
 bool text_similar(const char *a, const char *b)
 {
     while (*a && *a == *b) a++, b++;

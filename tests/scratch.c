@@ -24,7 +24,7 @@ int scratch_open(void **state)
 {
     (void)state;
     const char *parent = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/eggroll-test-XXXXXX", parent ? parent : "/tmp");
+    snprintf(folder, sizeof folder, "%s/eggroll-test-XXXXXX", parent && *parent ? parent : "/tmp");
     return mkdtemp(folder) ? 0 : -1;
 }
 

@@ -526,7 +526,7 @@ static void test_many_files_take_few_descriptors_and_mappings(void **state)
     free(text);
 }
 
-/* --------------------------------------------------------------------------------------------- standard input, pipes */
+/* -------------------------------------------------------------------------------------------- standard input, pipes */
 
 static void test_standard_input(void **state)
 {

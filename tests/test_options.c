@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The options: words to values and back, refusals that help, configuration files. */
-#define _GNU_SOURCE
 #include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -229,11 +229,12 @@ static egg_status add_folder(egg_opening *opening, const char *path, egg_error *
     egg_paths files = {0};
     uint64_t before = opening->corpus->bytes;
     egg_status status = egg_walk(&files, path, error);
-    for (size_t i = 0; i < files.count && status == EGG_OK; i++) status = add_file(opening, files.path[i], false, error);
+    for (size_t i = 0; i < files.count && status == EGG_OK; i++)
+        status = add_file(opening, files.path[i], false, error);
     if (status == EGG_OK && opening->corpus->bytes == before)
         status = egg_fail(error, EGG_ERR_FORMAT,
-                          "%s: no text in this folder; of its %zu files all are empty or look binary, and hidden ones "
-                          "do not count", path, files.count);
+                          "%s: no text in this folder: it has %zu files, hidden ones aside, and all are empty or look "
+                          "binary", path, files.count);
     egg_paths_free(&files);
     return status;
 }
@@ -303,8 +304,8 @@ out:
     return status;
 }
 
-egg_status egg_corpus_open_memory(egg_corpus **out, const void *const *documents, const size_t *lengths, size_t count,
-                                  egg_error *error)
+egg_status egg_corpus_open_memory(egg_corpus **out, const void *const *documents, const size_t *lengths,
+                                  size_t count, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_corpus *corpus = egg_alloc(sizeof *corpus);

@@ -38,8 +38,8 @@ egg_status egg_corpus_open(egg_corpus **corpus, const char *const *paths, size_t
                            const char *spool_folder, egg_error *error);
 
 /* The same over documents in memory, 'documents[i]' of 'lengths[i]' bytes, which must outlive the corpus. */
-egg_status egg_corpus_open_memory(egg_corpus **corpus, const void *const *documents, const size_t *lengths, size_t count,
-                                  egg_error *error);
+egg_status egg_corpus_open_memory(egg_corpus **corpus, const void *const *documents, const size_t *lengths,
+                                  size_t count, egg_error *error);
 void egg_corpus_close(egg_corpus *corpus);   /* NULL is fine */
 
 uint64_t egg_corpus_bytes(const egg_corpus *corpus);       /* of the stream, separators included; at least 2 */

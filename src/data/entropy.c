@@ -49,7 +49,8 @@ egg_status egg_entropy(const egg_corpus *corpus, uint64_t offset, uint64_t bytes
     uint8_t *block = egg_alloc(BLOCK_BYTES);
     uint64_t *symbols = egg_alloc_array(SYMBOLS, sizeof *symbols);
     uint64_t *pairs = egg_alloc_array(SYMBOLS * SYMBOLS, sizeof *pairs);
-    if (!block || !symbols || !pairs) EGG_TRY(egg_fail(error, EGG_ERR_NOMEM, "no memory to count bytes and pairs with"));
+    if (!block || !symbols || !pairs)
+        EGG_TRY(egg_fail(error, EGG_ERR_NOMEM, "no memory to count bytes and pairs with"));
 
     count(corpus, offset, bytes, block, symbols, pairs);
     double bits = 0;

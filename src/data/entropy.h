@@ -9,7 +9,8 @@
 #include "data/corpus.h"
 
 /*
- * In bits per byte, over bytes offset...offset+bytes of the corpus (modulo its length), separators being bytes like any:
+ * In bits per byte, over bytes offset...offset+bytes of the corpus (modulo its length), separators being bytes like
+ * any other:
  *
  *     unigram_bits = H(X)              = sum over a of     n(a)/n     * log2(n / n(a))           n = bytes
  *     bigram_bits  = H(X_t | X_{t-1})  = sum over a, b of  n(a,b)/m   * log2(n(a,.) / n(a,b))    m = bytes - 1

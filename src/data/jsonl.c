@@ -95,9 +95,10 @@ static egg_status read_line(egg_jsonl *reader, const char *text, size_t bytes, e
 {
     static const char byte_order_mark[] = {'\xef', '\xbb', '\xbf'};
     json_error_t failure;
-    if (reader->line == 1 && bytes >= sizeof byte_order_mark && !memcmp(text, byte_order_mark, sizeof byte_order_mark)) {
-        text += sizeof byte_order_mark;
-        bytes -= sizeof byte_order_mark;
+    size_t mark_bytes = sizeof byte_order_mark;
+    if (reader->line == 1 && bytes >= mark_bytes && memcmp(text, byte_order_mark, mark_bytes) == 0) {
+        text += mark_bytes;
+        bytes -= mark_bytes;
     }
     if (is_blank(text, bytes)) return EGG_OK;
     /* Integers as floats: a field that nobody asked for may hold one of any size. */

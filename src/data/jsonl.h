@@ -9,12 +9,12 @@
 
 typedef struct egg_jsonl egg_jsonl;
 
-/* Receives the text of one line: valid UTF-8 without NUL, perhaps empty, gone after the call. A failure ends the reading. */
+/* Receives the text of one line: UTF-8 without NUL, perhaps empty, gone after the call. A failure ends the reading. */
 typedef egg_status egg_jsonl_fn(void *context, const char *text, size_t bytes, egg_error *error);
 
 /*
- * 'name' (of the file, for error texts), 'field' and 'context' must outlive the reader. A line may have up to 'max_line'
- * bytes; memory grows to the longest line and no further.
+ * 'name' (of the file, for error texts), 'field' and 'context' must outlive the reader. A line may have up to
+ * 'max_line' bytes; memory grows with the longest line only.
  */
 egg_status egg_jsonl_open(egg_jsonl **reader, const char *name, const char *field, size_t max_line, egg_jsonl_fn *write,
                           void *context, egg_error *error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A temporary file for text that cannot be mapped where it lies, because it must be decoded first. It has no name in its
- * folder, so that it is gone with the process however that ends.
+ * A temporary file for text that cannot be mapped where it lies, mostly because it must be decoded first. It has no
+ * name in its folder, so that it is gone with the process however that ends.
  */
 #ifndef EGG_DATA_SPOOL_H
 #define EGG_DATA_SPOOL_H
