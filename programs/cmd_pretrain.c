@@ -179,11 +179,14 @@ static void print_result(const struct run *run)
            stats->seconds, (unsigned long long)stats->epoch);
 }
 
-static void print_end(const struct run *run, bool saved)
+/* 'ran': no epoch failed. 'saved': all that was trained is in the folder. */
+static void print_end(const struct run *run, bool ran, bool saved)
 {
     if (run->stats.epoch) print_result(run);
-    if (interrupt_signal()) {
-        printf("interrupted  %s; to go on:\n", saved ? "and saved" : "and not saved");
+    if (!saved) {
+        print_command(run, "not saved    ", " holds an earlier state of the run, if any");
+    } else if (!ran || interrupt_signal()) {
+        puts("stopped      and saved; to go on:");
         print_command(run, "  eggroll pretrain --resume ", "");
     } else if (run->stats.epoch == 0) {
         puts("\nThe budget of this run is used; name a larger one with --epochs, --member-tokens or --minutes.");
@@ -202,7 +205,7 @@ static int run_trainer(struct run *run)
     progress_open(&run->progress, run->quiet);
     bool ran = run_epochs(run), saved = save(run);
     progress_clear(&run->progress);
-    if (!run->quiet) print_end(run, saved);
+    if (!run->quiet) print_end(run, ran, saved);
     if (!ran || !saved) return STATUS_FAILURE;
     return interrupt_signal() ? STATUS_SIGNAL + interrupt_signal() : STATUS_OK;
 }

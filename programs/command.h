@@ -35,7 +35,7 @@ struct command {
 };
 
 extern const struct command command_pretrain, command_eval, command_generate, command_info, command_plan,
-    command_version;
+    command_bench, command_version;
 
 /* All of them, in the order of the help text; ends with NULL. */
 extern const struct command *const commands[];

@@ -11,7 +11,7 @@
 #include "text.h"
 
 const struct command *const commands[] = {&command_pretrain, &command_eval, &command_generate, &command_info,
-                                   &command_plan,     &command_version, NULL};
+                                   &command_plan,     &command_bench, &command_version, NULL};
 
 const struct command *command_find(const char *name)
 {
@@ -40,8 +40,10 @@ int report_usage(const struct command *command, const char *format, ...)
 
 int finish_output(int status)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
-    fprintf(stderr, "eggroll: cannot write to standard output: %s\n", strerror(errno));
+    bool failed = fflush(stdout) != 0;
+    if (!failed && !ferror(stdout)) return status;
+    fprintf(stderr, "eggroll: cannot write to standard output%s%s\n", failed ? ": " : "",
+            failed ? strerror(errno) : "");
     return status == STATUS_OK ? STATUS_FAILURE : status;
 }
 

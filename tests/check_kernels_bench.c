@@ -12,10 +12,6 @@
 #include "base/cpu.h"
 #include "check_kernels.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 enum { REPETITIONS = 11 };
 static const double REPETITION_SECONDS = 0.02;
 

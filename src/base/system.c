@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/threads.h"
+
 uint64_t egg_system_resident_bytes(void)
 {
     uint64_t total, resident = 0;
@@ -43,4 +45,15 @@ uint64_t egg_system_available_bytes(void)
     uint64_t limit = read_number("/sys/fs/cgroup/memory.max"), used = read_number("/sys/fs/cgroup/memory.current");
     if (limit > used && limit - used < available) available = limit - used;
     return available;
+}
+
+void egg_system_processor_name(char *name, size_t size)
+{
+    char line[256], model[128] = "unknown processor";
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "model name : %127[^\n]", model) == 1) break;
+    if (file) fclose(file);
+    uint32_t count = egg_processor_count();
+    snprintf(name, size, "%s, %u processor%s", model, count, count == 1 ? "" : "s");
 }

@@ -2,7 +2,6 @@
 #include "bench/rivals.h"
 
 #include <stdatomic.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "models/egg.h"
@@ -13,52 +12,20 @@ typedef struct egg_rival_scratch {
     egg_model *member;         /* the perturbed copy of the model, for dense */
     egg_arena arena;
     int8_t *noise;             /* (parameters) of the pair, for both of its members */
-    int8_t *states;            /* (2, state_bytes) */
-    int32_t loss[2];
+    int8_t *states;            /* (state_bytes) */
+    int32_t loss;
 } egg_rival_scratch;
 
 struct egg_rival {
     const egg_model *model;
-    egg_kernels kernels, row_by_row;
+    egg_kernels kernels;
     egg_pool *pool;
     uint32_t pairs, steps;
-    uint8_t *tokens;           /* (2, steps + 1) any text will do */
+    uint8_t *tokens;           /* (steps + 1) any text will do */
     egg_rival_scratch *scratch;
     uint32_t threads;
     atomic_bool failed;
 };
-
-/* ------------------------------------------------------------------------------------------------ row by row */
-
-/* A table has no room for the kernel that a slot stands before, and a bench needs only one. */
-static egg_linear_fn *whole_linear;
-static egg_shrink_fn *whole_shrink;
-
-static void linear_row_by_row(const egg_linear_args *args)
-{
-    for (uint32_t b = 0; b < args->rows; b++) {
-        egg_linear_args row = *args;
-        row.X = (const int8_t *)args->X + b * args->x_stride;
-        row.Y = (int8_t *)args->Y + b * args->y_stride;
-        row.t = args->t ? (const int32_t *)args->t + (size_t)b * args->rank : NULL;
-        row.A = args->A ? (const int8_t *)args->A + (size_t)(b / args->steps / 2) * args->rank * args->out : NULL;
-        row.rows = row.steps = 1;
-        whole_linear(&row);
-    }
-}
-
-static void shrink_row_by_row(const egg_shrink_args *args)
-{
-    for (uint32_t b = 0; b < args->rows; b++) {
-        egg_shrink_args row = *args;
-        row.X = (const int8_t *)args->X + b * args->x_stride;
-        row.t = (int32_t *)args->t + (size_t)b * args->rank;
-        row.B = (const int8_t *)args->B + (size_t)(b / args->steps / 2) * args->rank * args->in;
-        row.scale = b / args->steps % 2 ? -args->scale : args->scale;
-        row.rows = row.steps = 1;
-        whole_shrink(&row);
-    }
-}
 
 /* ------------------------------------------------------------------------------------------------------------ open */
 
@@ -69,7 +36,7 @@ static egg_status open_scratch(egg_rival_scratch *scratch, const egg_model *mode
     EGG_TRY(egg_egg_open(&scratch->member, model->shape, kernels, error));
     EGG_TRY(egg_arena_open(&scratch->arena, egg_model_scratch_bytes(model, 2, steps, 1), error));
     scratch->noise = egg_alloc((size_t)egg_model_parameters(model));
-    scratch->states = egg_alloc(2 * model->state_bytes);
+    scratch->states = egg_alloc(model->state_bytes);
     if (!scratch->noise || !scratch->states) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a comparison");
 out:
     return status;
@@ -83,22 +50,18 @@ egg_status egg_rival_open(egg_rival **out, const egg_model *model, const egg_ker
     *out = NULL;
     if (!rival) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a comparison");
     rival->model = model;
-    rival->kernels = rival->row_by_row = *kernels;
-    whole_linear = kernels->linear_i8;
-    whole_shrink = kernels->shrink_i8;
-    rival->row_by_row.linear_i8 = linear_row_by_row;
-    rival->row_by_row.shrink_i8 = shrink_row_by_row;
+    rival->kernels = *kernels;
     rival->pool = pool;
     rival->threads = egg_pool_threads(pool);
     rival->pairs = pairs;
     rival->steps = steps;
-    rival->tokens = egg_alloc(2 * ((size_t)steps + 1));
+    rival->tokens = egg_alloc((size_t)steps + 1);
     rival->scratch = egg_alloc_array(rival->threads, sizeof *rival->scratch);
     if (!rival->tokens || !rival->scratch) {
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a comparison");
         goto out;
     }
-    for (size_t i = 0; i < 2 * ((size_t)steps + 1); i++) rival->tokens[i] = (uint8_t)(32 + i * 7 % 90);
+    for (size_t i = 0; i < (size_t)steps + 1; i++) rival->tokens[i] = (uint8_t)(32 + i * 7 % 90);
     for (uint32_t i = 0; i < rival->threads; i++) EGG_TRY(open_scratch(&rival->scratch[i], model, kernels, steps, error));
     *out = rival;
     rival = NULL;
@@ -123,14 +86,15 @@ void egg_rival_close(egg_rival *rival)
 
 /* ------------------------------------------------------------------------------------------------------------- run */
 
-static void forward(egg_rival *rival, egg_rival_scratch *scratch, const egg_model *model, const egg_kernels *kernels,
-                    const egg_perturb *law, uint32_t pair, uint32_t members)
+/* One member reads 'steps' tokens from 'first' on. */
+static void forward(egg_rival *rival, egg_rival_scratch *scratch, const egg_model *model, const egg_perturb *law,
+                    uint32_t pair, uint32_t first, uint32_t steps)
 {
     egg_mark mark = egg_arena_mark(&scratch->arena);
-    egg_pass pass = egg_pass_begin(kernels, &scratch->arena, law, pair, members);
-    egg_mat logits = egg_mat_i8(&pass, rival->steps, EGG_VOCABULARY);
-    model->ops->forward(&pass, model, rival->tokens, scratch->states, logits);
-    egg_sequence_loss(&pass, logits, rival->tokens + 1, scratch->loss);
+    egg_pass pass = egg_pass_begin(&rival->kernels, &scratch->arena, law, pair, 1);
+    egg_mat logits = egg_mat_i8(&pass, steps, EGG_VOCABULARY);
+    model->ops->forward(&pass, model, rival->tokens + first, scratch->states, logits);
+    egg_sequence_loss(&pass, logits, rival->tokens + first + 1, &scratch->loss);
     egg_arena_release(&scratch->arena, mark);
     if (pass.failed) atomic_store(&rival->failed, true);
 }
@@ -173,17 +137,19 @@ static void dense_pairs(void *context, size_t begin, size_t end, uint32_t thread
         draw_densely(rival, scratch, (uint32_t)pair);
         for (int sign = 1; sign >= -1; sign -= 2) {
             perturb_densely(rival, scratch, sign);
-            forward(rival, scratch, scratch->member, &rival->kernels, NULL, (uint32_t)pair, 1);
+            forward(rival, scratch, scratch->member, NULL, (uint32_t)pair, 0, rival->steps);
         }
     }
 }
 
+/* Both members of a pair cost the same, so the one with sign + is read twice. */
 static void single_pairs(void *context, size_t begin, size_t end, uint32_t thread)
 {
     egg_rival *rival = context;
     egg_perturb law = egg_perturb_i8(1, 0, 1, SIGMA_SHIFT);
-    for (size_t pair = begin; pair < end; pair++)
-        forward(rival, &rival->scratch[thread], rival->model, &rival->row_by_row, &law, (uint32_t)pair, 2);
+    for (size_t member = 2 * begin; member < 2 * end; member++)
+        for (uint32_t t = 0; t < rival->steps; t++)
+            forward(rival, &rival->scratch[thread], rival->model, &law, (uint32_t)(member / 2), t, 1);
 }
 
 static egg_status run(egg_rival *rival, egg_range_fn *fn, egg_error *error)

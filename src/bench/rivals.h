@@ -4,7 +4,7 @@
  *
  *   dense     naive ES: every member has its own dense perturbation of every weight, drawn, added and packed for the
  *             product; then the member reads its sequence alone
- *   single    low-rank members one at a time: every product runs row by row, so no weight is shared between members
+ *   single    low-rank members one at a time, token by token, as an implementation without batching does it
  *
  * Members are independent, so a sample of them is timed.
  */

@@ -39,7 +39,7 @@ size_t egg_model_scratch_bytes(const egg_model *model, uint32_t members, uint32_
      */
     size_t rows = (size_t)members * steps, width = model->shape.width, pairs = (members + 1) / 2;
     size_t common = 3 * rows * width + rows * EGG_VOCABULARY + rows * sizeof(int32_t) + rows * rank * sizeof(int32_t);
-    size_t recurrent = 2 * rows * width + 3 * members * width + 2 * members * width + pairs * rank * width * 6;
+    size_t recurrent = 2 * rows * width + 3 * members * width + 4 * pairs * width + pairs * rank * width * 6;
     size_t feed_forward = 4 * rows * width + pairs * rank * 5 * width;
     size_t head = pairs * rank * (EGG_VOCABULARY + width);
     size_t deepest = recurrent > feed_forward ? recurrent : feed_forward;

@@ -23,7 +23,7 @@ egg_mat NAME(egg_mat)(egg_pass *pass, uint32_t steps, uint32_t cols)
 
 static const void *NAME(draw_side)(egg_pass *pass, const egg_param *param, egg_side side)
 {
-    uint32_t n = egg_param_factor_length(param, side), pairs = pass->members / 2;
+    uint32_t n = egg_param_factor_length(param, side), pairs = (pass->members + 1) / 2;
     void *factor = egg_pass_take(pass, (size_t)pairs * pass->law->rank * n * ELEMENT_BYTES);
     if (factor) egg_perturb_draw(pass->law, pass->kernels, param, side, pass->first_pair, pairs, 0, n, factor);
     return factor;
@@ -81,12 +81,13 @@ void NAME(egg_embed)(egg_pass *pass, const egg_param *W, const uint8_t *tokens, 
 egg_member_vector NAME(egg_member_vector)(egg_pass *pass, const egg_param *w)
 {
     if (!pass->law || w->kind == EGG_PARAM_FROZEN) return (egg_member_vector){.data = w->data, .stride = 0};
-    void *out = egg_pass_take(pass, (size_t)pass->members * w->in * ELEMENT_BYTES);
+    uint32_t pairs = (pass->members + 1) / 2;
+    void *out = egg_pass_take(pass, (size_t)2 * pairs * w->in * ELEMENT_BYTES);
     egg_mark mark = egg_arena_mark(pass->arena);
     egg_factors factors = NAME(egg_factors)(pass, w);
     if (!pass->failed)
         KERNEL(pass, perturb_vector)(&(egg_perturb_vector_args){.w = w->data, .A = factors.A, .B = factors.B, .out = out,
-                                                                .pairs = pass->members / 2, .n = w->in,
+                                                                .pairs = pairs, .n = w->in,
                                                                 .rank = pass->law->rank, .scale = pass->law->scale,
                                                                 .c = pass->law->c,
                                                                 .noise_shift = pass->law->noise_shift});

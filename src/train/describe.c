@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/system.h"
 #include "kernels/kernels.h"
 #include "train/checkpoint.h"
 #include "train/run.h"
@@ -168,6 +169,9 @@ egg_status egg_describe_build(char **json, egg_error *error)
 #else
     set_text(object, "compiler", "gcc " __VERSION__);
 #endif
+    char processor[128];
+    egg_system_processor_name(processor, sizeof processor);
+    set_text(object, "processor", processor);
     json_object_set_new(object, "kernel_levels", level_names(egg_cpu_detect()));
     set_text(object, "kernel_level_in_use", kernels.level);
     set_text(object, "jansson", JANSSON_VERSION);

@@ -13,6 +13,16 @@ void egg_avx2_product(egg_kernels *kernels);
 void egg_avx2_elementwise(egg_kernels *kernels);
 void egg_avx2_update(egg_kernels *kernels);
 
+/*
+ * sum += u * s over the four unsigned and signed bytes of each lane; two neighbouring products must fit 16 bits. The sum
+ * is tied to one register: gcc 12 else stores it at every step of some loops, see tests/check_spills.sh.
+ */
+EGG_INLINE void multiply_add(__m256i *sum, __m256i u, __m256i s)
+{
+    __m256i products = _mm256_madd_epi16(_mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1));
+    __asm__("vpaddd %1, %0, %0" : "+x"(*sum) : "x"(products));
+}
+
 /* ------------------------------------------------------------------------- the vectors of elementwise_x86.h */
 
 #define ISA(name) name##_avx2

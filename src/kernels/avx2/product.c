@@ -164,18 +164,13 @@ typedef struct tile {
     tile_row row0, row1, row2, row3;
 } tile;
 
-EGG_INLINE __m256i multiply_add(__m256i sum, __m256i x, __m256i w)
-{
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
-}
-
 EGG_INLINE void row_multiply(tile_row *row, const int8_t *x, __m256i w_low, __m256i w_high)
 {
     int32_t four;
     memcpy(&four, x, sizeof four);
     __m256i v = _mm256_xor_si256(_mm256_set1_epi32(four), _mm256_set1_epi8(-128));
-    row->low = multiply_add(row->low, v, w_low);
-    row->high = multiply_add(row->high, v, w_high);
+    multiply_add(&row->low, v, w_low);
+    multiply_add(&row->high, v, w_high);
 }
 
 EGG_INLINE void quad_multiply(tile *t, uint32_t rows, const int8_t *quad, const int8_t *X, size_t stride)

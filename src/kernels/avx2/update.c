@@ -81,18 +81,13 @@ typedef struct tile_row {
     __m256i low, high;
 } tile_row;
 
-EGG_INLINE __m256i multiply_add(__m256i sum, __m256i b, __m256i a)
-{
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(b, a), _mm256_set1_epi16(1)));
-}
-
 EGG_INLINE void row_multiply(tile_row *row, const int8_t *a, __m256i low, __m256i high)
 {
     int32_t four;
     memcpy(&four, a, sizeof four);
     __m256i v = _mm256_set1_epi32(four);
-    row->low = multiply_add(row->low, low, v);
-    row->high = multiply_add(row->high, high, v);
+    multiply_add(&row->low, low, v);
+    multiply_add(&row->high, high, v);
 }
 
 EGG_INLINE tile_row row_start(int32_t start)
