@@ -114,7 +114,7 @@ static twin take_twin_i8(size_t n, int limit, pattern kind, size_t misalign)
     return t;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- verdicts */
+/* --------------------------------------------------------------------------------------------------------- verdicts */
 
 static uint32_t cases, failures;
 
@@ -148,7 +148,7 @@ static bool close(twin t, const float *magnitudes, size_t terms)
            memcmp((char *)t.expected + t.bytes, (char *)t.actual + t.bytes, CANARY) == 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- noise */
+/* ------------------------------------------------------------------------------------------------------------ noise */
 
 static void check_noise(const egg_kernels *ref, const egg_kernels *level, bool is_float)
 {
@@ -333,7 +333,7 @@ static void check_linear_f32(const egg_kernels *ref, const egg_kernels *level)
     }
 }
 
-/* --------------------------------------------------------------------------------------- perturbed tables and vectors */
+/* ------------------------------------------------------------------------------------- perturbed tables and vectors */
 
 static void check_embed_i8(const egg_kernels *ref, const egg_kernels *level)
 {
@@ -436,7 +436,7 @@ static void check_perturb_vector_f32(const egg_kernels *ref, const egg_kernels *
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------- elementwise */
+/* ------------------------------------------------------------------------------------------------------ elementwise */
 
 static void layer_norm_i8_case(const egg_kernels *ref, const egg_kernels *level, egg_layer_norm_args args, bool in_place)
 {
@@ -602,7 +602,7 @@ static void check_loss_i8(const egg_kernels *ref, const egg_kernels *level)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ update */
+/* ----------------------------------------------------------------------------------------------------------- update */
 
 enum { WEIGHED_MAX = 95 };   /* the contract's bound of a weighed factor */
 
@@ -730,7 +730,7 @@ static void check_step_fractional_i8(const egg_kernels *ref, const egg_kernels *
     }
 }
 
-/* --------------------------------------------------------------------------------------------------------- all slots */
+/* -------------------------------------------------------------------------------------------------------- all slots */
 
 typedef void slot_check(const egg_kernels *ref, const egg_kernels *level);
 typedef void any_fn(void);

@@ -60,15 +60,15 @@ uint32_t egg_product_shift(uint32_t in)
 
 void egg_param_init_normal_i8(egg_param *param, uint64_t seed, double deviation)
 {
-    enum { DRAWS = 4 };   /* their sum has standard deviation 32 and is closer to a normal than one quantised draw */
-    egg_key key = egg_key_make(seed, EGG_DOMAIN_INITIAL_WEIGHTS);
-    int8_t *w = param->data;
-    int32_t factor = (int32_t)lround(deviation * 256);
+    enum { DRAWS = 4, AT_ONCE = 256 };   /* four have standard deviation 32 and are closer to a normal than one */
+    const egg_key key = egg_key_make(seed, EGG_DOMAIN_INITIAL_WEIGHTS);
+    const egg_noise_at at = {.param = param->id};
+    const int32_t factor = (int32_t)lround(deviation * 256);
+    int8_t *w = param->data, draws[DRAWS * AT_ONCE];
     for (size_t i = 0; i < egg_param_elements(param); i++) {
-        int8_t draws[DRAWS];
-        egg_noise_i8(key, (egg_noise_at){.param = param->id}, (uint64_t)i * DRAWS, DRAWS, draws);
-        int32_t sum = draws[0] + draws[1] + draws[2] + draws[3];
-        int32_t value = (sum * factor + (1 << 12)) >> 13;   /* sum / 32 * factor / 256, to nearest */
+        const int8_t *four = draws + DRAWS * (i % AT_ONCE);
+        if (four == draws) egg_noise_i8(key, at, (uint64_t)i * DRAWS, sizeof draws, draws);
+        int32_t value = ((four[0] + four[1] + four[2] + four[3]) * factor + (1 << 12)) >> 13;   /* sum / 32 * factor / 256 */
         w[i] = (int8_t)(value < -127 ? -127 : value > 127 ? 127 : value);
     }
 }
