@@ -221,14 +221,17 @@ static void check_shrink_i8(const egg_kernels *ref, const egg_kernels *level)
     }
 }
 
-/* Half of the cases as large as the contract allows, half of a usual size. */
+/* Magnitudes up to a power of two or to the contract's limit, and often just that: levels change methods at such bounds. */
 static int32_t *take_shrunk(uint32_t rows, uint32_t rank)
 {
     int32_t *t = take((size_t)rows * rank * sizeof *t, 4 * random_below(16));
-    uint32_t largest = random_below(2) ? INT32_MAX / (rank * EGG_NORMAL_I8_MAX) : 127 * EGG_NORMAL_I8_MAX * 64;
-    for (uint32_t i = 0; i < rows * rank; i++)
-        t[i] = random_below(4) ? (int32_t)random_below(2 * largest + 1) - (int32_t)largest
-                               : (random_below(2) ? (int32_t)largest : -(int32_t)largest);
+    uint32_t largest = 1u << (10 + random_below(16)), limit = INT32_MAX / (rank * EGG_NORMAL_I8_MAX);
+    if (largest > limit) largest = limit;
+    for (uint32_t i = 0; i < rows * rank; i++) switch (random_below(4)) {
+        case 0: t[i] = (int32_t)(largest - random_below(2)); break;
+        case 1: t[i] = -(int32_t)(largest - random_below(2)); break;
+        default: t[i] = (int32_t)random_below(2 * largest + 1) - (int32_t)largest;
+        }
     return t;
 }
 
@@ -238,7 +241,7 @@ static void linear_i8_case(const egg_kernels *ref, const egg_kernels *level, uin
     uint32_t steps = ONE_OF(1, 2, 3, 10, 100), rank = ONE_OF(1, 1, 1, 2, 3, 4, 7);
     size_t x_stride = in + (random_below(2) ? 0 : random_below(70));
     size_t y_stride = out + (random_below(2) ? 0 : random_below(70));
-    int8_t *W = take_i8((size_t)out * in, 127, kind, 0);
+    int8_t *W = take_i8((size_t)out * in, (int)ONE_OF(127, 127, 65, 40), random_below(2) ? kind : RANDOM, 0);
     void *packed_ref = take(ref->packed_bytes_i8(out, in), 0), *packed = take(level->packed_bytes_i8(out, in), 0);
     ref->pack_i8(W, out, in, packed_ref);
     level->pack_i8(W, out, in, packed);
@@ -338,8 +341,8 @@ static void check_linear_f32(const egg_kernels *ref, const egg_kernels *level)
 static void check_embed_i8(const egg_kernels *ref, const egg_kernels *level)
 {
     for (uint32_t i = 0; i < 400; i++) {
-        uint32_t rows = 1 + random_below(40), steps = ONE_OF(1, 3, 10), n = any_length(), vocabulary = ONE_OF(16, 64, 256);
-        uint32_t rank = ONE_OF(1, 1, 2, 3, 4, 16, 40), pairs = pairs_of(rows, steps);
+        uint32_t rows = 1 + random_below(40), steps = ONE_OF(1, 3, 10), n = any_length(), pairs = pairs_of(rows, steps);
+        uint32_t vocabulary = ONE_OF(16, 64, 256), rank = ONE_OF(1, 1, 2, 3, 4, 16, 40);
         uint8_t *tokens = take(rows, random_below(64));
         for (uint32_t b = 0; b < rows; b++) tokens[b] = (uint8_t)random_below(vocabulary);
         pattern kind = i % PATTERNS;
@@ -347,7 +350,8 @@ static void check_embed_i8(const egg_kernels *ref, const egg_kernels *level)
             .W = take_i8((size_t)vocabulary * n, 127, random_below(PATTERNS), 0), .tokens = tokens,
             .A = i % 7 ? take_i8((size_t)pairs * rank * vocabulary, EGG_NORMAL_I8_MAX, kind, 0) : NULL,
             .B = take_i8((size_t)pairs * rank * n, EGG_NORMAL_I8_MAX, kind, 0), .rows = rows, .steps = steps,
-            .vocabulary = vocabulary, .n = n, .rank = rank, .scale = scale_of(rank), .noise_shift = 4 + random_below(12),
+            .vocabulary = vocabulary, .n = n, .rank = rank, .scale = scale_of(rank),
+            .noise_shift = 4 + random_below(12),
         };
         twin y = take_twin((size_t)rows * n, random_below(64));
         args.Y = y.expected;
@@ -438,7 +442,8 @@ static void check_perturb_vector_f32(const egg_kernels *ref, const egg_kernels *
 
 /* ------------------------------------------------------------------------------------------------------ elementwise */
 
-static void layer_norm_i8_case(const egg_kernels *ref, const egg_kernels *level, egg_layer_norm_args args, bool in_place)
+static void layer_norm_i8_case(const egg_kernels *ref, const egg_kernels *level, egg_layer_norm_args args,
+                               bool in_place)
 {
     size_t bytes = (args.rows - 1) * args.y_stride + args.n;
     twin y = take_twin(bytes, random_below(64));
@@ -716,7 +721,8 @@ static void check_step_fractional_i8(const egg_kernels *ref, const egg_kernels *
         size_t n = any_length();
         int32_t rate = laws[i % 8][0], limit = laws[i % 8][1];
         const int32_t *Z = take_votes(n, random_below(2) ? limit : 65536 / rate * (int32_t)random_below(300));
-        twin w = take_twin_i8(n, 127, RANDOM, random_below(64)), v = take_twin(n * sizeof(int16_t), 2 * random_below(32));
+        twin w = take_twin_i8(n, 127, RANDOM, random_below(64));
+        twin v = take_twin(n * sizeof(int16_t), 2 * random_below(32));
         for (size_t j = 0; j < n; j++) {
             int32_t value = random_below(4) ? (int32_t)random_below(65025) - 32512 : random_below(2) ? 32512 : -32512;
             ((int16_t *)v.expected)[j] = ((int16_t *)v.actual)[j] = (int16_t)value;
@@ -790,8 +796,9 @@ int main(int argc, char **argv)
     for (uint32_t l = 0; l < levels.count; l++)
         for (size_t s = 0; s < EGG_COUNT(slots); s++) {
             if (filter && !strstr(slots[s].name, filter)) continue;
-            if (slot_function(&levels.ref, slots[s].offset) == slot_function(&levels.level[l], slots[s].offset)) continue;
-            bool good = check_slot(&levels.ref, &levels.level[l], &slots[s]);
+            const egg_kernels *level = &levels.level[l];
+            if (slot_function(&levels.ref, slots[s].offset) == slot_function(level, slots[s].offset)) continue;
+            bool good = check_slot(&levels.ref, level, &slots[s]);
             passed += good;
             failed += !good;
         }

@@ -8,7 +8,7 @@
 
 #include "kernels/kernels.h"
 
-/* The kernel tables under comparison: the reference, and one table for each level, built as the reference and then it. */
+/* The kernel tables under comparison: the reference, and for each level the reference with that level over it. */
 typedef struct level_set {
     egg_kernels ref;
     egg_kernels level[3];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check_kernels --bench: the speed of every slot on every level. The levels take turns within each repetition, so that a
- * machine's slow seconds meet all of them; the best is the ceiling, the median is what users get.
+ * check_kernels --bench: the speed of every slot on every level. The levels take turns within each repetition, so that
+ * a machine's slow seconds meet all of them; the best is the ceiling, the median is what users get.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -333,7 +333,8 @@ static void bench_elementwise(const level_set *levels, const char *filter)
             o.Z[j] = (int32_t)random_below(4000) - 2000;
             o.V[j] = (int16_t)(256 * o.w[j]);
         }
-        bench b = {.slot = list[i].slot, .shape = "512x256", .work = list[i].elements, .unit = "G/s", .run = list[i].run};
+        bench b = {.slot = list[i].slot, .shape = "512x256", .work = list[i].elements, .unit = "G/s",
+                   .run = list[i].run};
         same_context(&b, &o);
         bench_run(levels, filter, &b);
         release_all();

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# check_spills.sh OBJECT-OR-ARCHIVE: no inner loop of an integer product may keep its sums on the stack. Such a loop is a
-# jump back over straight code with at least eight multiply-adds; it has no business storing a vector or loading one from
-# the stack.
+# check_spills.sh OBJECT-OR-ARCHIVE: no inner loop of an integer product may keep its sums on the stack. Such a loop is
+# a jump back over straight code with at least eight multiply-adds; it has no business storing a vector or loading one
+# from the stack.
 # Exit status 77: nothing to check here.
 command -v objdump >/dev/null 2>&1 || { echo "no objdump: skipped"; exit 77; }
 

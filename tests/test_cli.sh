@@ -207,12 +207,10 @@ begin()
     shift
     env $default_signals "$program" pretrain text.txt "$@" --save-epochs 3 >"$log" 2>err &
     process=$!
-    for second in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        for tenth in 1 2 3 4 5 6 7 8 9 10; do
-            [ -s "$run/metrics.jsonl" ] && return
-            kill -0 $process 2>/dev/null || return
-            sleep 0.1
-        done
+    tries=1000
+    while [ $tries -gt 0 ] && [ ! -s "$run/metrics.jsonl" ] && kill -0 $process 2>/dev/null; do
+        sleep 0.02
+        tries=$((tries - 1))
     done
 }
 

@@ -2,8 +2,10 @@
 #include "bench/rivals.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "base/memory.h"
+#include "bench/dots.h"
 #include "models/egg.h"
 
 enum { SIGMA_SHIFT = 4 };
@@ -18,7 +20,8 @@ typedef struct egg_rival_scratch {
 
 struct egg_rival {
     const egg_model *model;
-    egg_kernels kernels;
+    egg_kernels kernels, dots_kernels;
+    egg_model *dots_model;     /* the same weights, packed for dot products */
     egg_pool *pool;
     uint32_t pairs, steps;
     uint8_t *tokens;           /* (steps + 1) any text will do */
@@ -50,7 +53,8 @@ egg_status egg_rival_open(egg_rival **out, const egg_model *model, const egg_ker
     *out = NULL;
     if (!rival) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a comparison");
     rival->model = model;
-    rival->kernels = *kernels;
+    rival->kernels = rival->dots_kernels = *kernels;
+    egg_dots_kernels(&rival->dots_kernels);
     rival->pool = pool;
     rival->threads = egg_pool_threads(pool);
     rival->pairs = pairs;
@@ -61,6 +65,10 @@ egg_status egg_rival_open(egg_rival **out, const egg_model *model, const egg_ker
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a comparison");
         goto out;
     }
+    EGG_TRY(egg_egg_open(&rival->dots_model, model->shape, &rival->dots_kernels, error));
+    for (uint32_t i = 0; i < model->param_count; i++)
+        memcpy(rival->dots_model->params[i].data, model->params[i].data, egg_param_elements(&model->params[i]));
+    egg_model_pack(rival->dots_model, &rival->dots_kernels);
     for (size_t i = 0; i < (size_t)steps + 1; i++) rival->tokens[i] = (uint8_t)(32 + i * 7 % 90);
     for (uint32_t i = 0; i < rival->threads; i++) EGG_TRY(open_scratch(&rival->scratch[i], model, kernels, steps, error));
     *out = rival;
@@ -79,6 +87,7 @@ void egg_rival_close(egg_rival *rival)
         egg_free(rival->scratch[i].noise);
         egg_free(rival->scratch[i].states);
     }
+    egg_model_free(rival->dots_model);
     egg_free(rival->scratch);
     egg_free(rival->tokens);
     egg_free(rival);
@@ -87,11 +96,11 @@ void egg_rival_close(egg_rival *rival)
 /* ------------------------------------------------------------------------------------------------------------- run */
 
 /* One member reads 'steps' tokens from 'first' on. */
-static void forward(egg_rival *rival, egg_rival_scratch *scratch, const egg_model *model, const egg_perturb *law,
-                    uint32_t pair, uint32_t first, uint32_t steps)
+static void forward(egg_rival *rival, egg_rival_scratch *scratch, const egg_model *model, const egg_kernels *kernels,
+                    const egg_perturb *law, uint32_t pair, uint32_t first, uint32_t steps)
 {
     egg_mark mark = egg_arena_mark(&scratch->arena);
-    egg_pass pass = egg_pass_begin(&rival->kernels, &scratch->arena, law, pair, 1);
+    egg_pass pass = egg_pass_begin(kernels, &scratch->arena, law, pair, 1);
     egg_mat logits = egg_mat_i8(&pass, steps, EGG_VOCABULARY);
     model->ops->forward(&pass, model, rival->tokens + first, scratch->states, logits);
     egg_sequence_loss(&pass, logits, rival->tokens + first + 1, &scratch->loss);
@@ -137,19 +146,31 @@ static void dense_pairs(void *context, size_t begin, size_t end, uint32_t thread
         draw_densely(rival, scratch, (uint32_t)pair);
         for (int sign = 1; sign >= -1; sign -= 2) {
             perturb_densely(rival, scratch, sign);
-            forward(rival, scratch, scratch->member, NULL, (uint32_t)pair, 0, rival->steps);
+            forward(rival, scratch, scratch->member, &rival->kernels, NULL, (uint32_t)pair, 0, rival->steps);
         }
     }
 }
 
 /* Both members of a pair cost the same, so the one with sign + is read twice. */
+static void read_singly(egg_rival *rival, egg_rival_scratch *scratch, const egg_model *model, const egg_kernels *kernels,
+                        size_t first_pair, size_t end_pair)
+{
+    egg_perturb law = egg_perturb_i8(1, 0, 1, SIGMA_SHIFT);
+    for (size_t member = 2 * first_pair; member < 2 * end_pair; member++)
+        for (uint32_t t = 0; t < rival->steps; t++)
+            forward(rival, scratch, model, kernels, &law, (uint32_t)(member / 2), t, 1);
+}
+
 static void single_pairs(void *context, size_t begin, size_t end, uint32_t thread)
 {
     egg_rival *rival = context;
-    egg_perturb law = egg_perturb_i8(1, 0, 1, SIGMA_SHIFT);
-    for (size_t member = 2 * begin; member < 2 * end; member++)
-        for (uint32_t t = 0; t < rival->steps; t++)
-            forward(rival, &rival->scratch[thread], rival->model, &law, (uint32_t)(member / 2), t, 1);
+    read_singly(rival, &rival->scratch[thread], rival->model, &rival->kernels, begin, end);
+}
+
+static void dots_pairs(void *context, size_t begin, size_t end, uint32_t thread)
+{
+    egg_rival *rival = context;
+    read_singly(rival, &rival->scratch[thread], rival->dots_model, &rival->dots_kernels, begin, end);
 }
 
 static egg_status run(egg_rival *rival, egg_range_fn *fn, egg_error *error)
@@ -168,4 +189,9 @@ egg_status egg_rival_dense(egg_rival *rival, egg_error *error)
 egg_status egg_rival_single(egg_rival *rival, egg_error *error)
 {
     return run(rival, single_pairs, error);
+}
+
+egg_status egg_rival_dots(egg_rival *rival, egg_error *error)
+{
+    return run(rival, dots_pairs, error);
 }

@@ -4,7 +4,8 @@
  *
  *   dense     naive ES: every member has its own dense perturbation of every weight, drawn, added and packed for the
  *             product; then the member reads its sequence alone
- *   single    low-rank members one at a time, token by token, as an implementation without batching does it
+ *   single    low-rank members one at a time, token by token, every product in the order of our packed weights
+ *   dots      the same with a SIMD dot product for every output, as implementations without batching have it
  *
  * Members are independent, so a sample of them is timed.
  */
@@ -23,5 +24,6 @@ void egg_rival_close(egg_rival *rival);
 /* Evaluates 2 * pairs members. */
 egg_status egg_rival_dense(egg_rival *rival, egg_error *error);
 egg_status egg_rival_single(egg_rival *rival, egg_error *error);
+egg_status egg_rival_dots(egg_rival *rival, egg_error *error);
 
 #endif

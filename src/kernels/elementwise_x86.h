@@ -19,9 +19,9 @@ EGG_INLINE vec words_high(vec bytes)
 /* ---------------------------------------------------------------------------------------------------- layer norm */
 
 /*
- * floor(p / d) for |p| <= 127^2 and 1 <= d <= 127, by one high multiplication. A multiple of d is added first: u lies in
- * [1, 2^15), and its quotient is larger by a known offset. With 2^s < d <= 2^(s + 1), R = ceil(2^(16 + s) / d) fits 16
- * bits and R * d = 2^(16 + s) + e, 0 <= e < d. So u * R / 2^(16 + s) = u / d + (u * e / 2^(16 + s)) / d, where
+ * floor(p / d) for |p| <= 127^2 and 1 <= d <= 127, by one high multiplication. A multiple of d is added first: u lies
+ * in [1, 2^15), and its quotient is larger by a known offset. With 2^s < d <= 2^(s + 1), R = ceil(2^(16 + s) / d) fits
+ * 16 bits and R * d = 2^(16 + s) + e, 0 <= e < d. So u * R / 2^(16 + s) = u / d + (u * e / 2^(16 + s)) / d, where
  * u * e < 2^15 * 2^(s + 1): less than 1 / d too much, and the floor is exact. d = 1 would need R = 2^16; R = 2^16 - 1
  * gives u - 1 there, as u >= 1, and the offset makes up for it.
  */
@@ -35,8 +35,12 @@ EGG_INLINE divisor divisor_make(uint32_t d)
     uint32_t shift = d > 1 ? 31 - (uint32_t)__builtin_clz(d - 1) : 0;
     uint32_t reciprocal = d > 1 ? ((1u << (16 + shift)) + d - 1) / d : UINT16_MAX;
     uint32_t offset = (127 * 127 + d) / d;
-    return (divisor){splat16((int32_t)reciprocal), splat16((int32_t)(offset * d)), splat16((int32_t)(offset - (d == 1))),
-                     shift};
+    return (divisor){
+        .reciprocal = splat16((int32_t)reciprocal),
+        .bias = splat16((int32_t)(offset * d)),
+        .offset = splat16((int32_t)(offset - (d == 1))),
+        .shift = shift,
+    };
 }
 
 EGG_INLINE vec floor_divide(vec product, const divisor *d)
@@ -100,8 +104,8 @@ static void ISA(gru_gate_i8)(const egg_gru_args *args)
         const size_t row = (size_t)r * args->n;
         for (uint32_t i = 0; i < args->n; i += VEC) {
             const uint32_t left = args->n - i;
-            vec as = load_part(a + i, left), bs = load_part(args->b + row + i, left), biases = load_part(bias + i, left);
-            vec states = load_part(state + i, left);
+            vec as = load_part(a + i, left), bs = load_part(args->b + row + i, left);
+            vec biases = load_part(bias + i, left), states = load_part(state + i, left);
             vec f_low = gru_sum(words_low(as), words_low(bs), words_low(biases));
             vec f_high = gru_sum(words_high(as), words_high(bs), words_high(biases));
             store_part(args->f + row + i, pack_i8(f_low, f_high), left);
@@ -119,7 +123,8 @@ static void ISA(gru_blend_i8)(const egg_gru_args *args)
         const size_t row = (size_t)r * args->n;
         for (uint32_t i = 0; i < args->n; i += VEC) {
             const uint32_t left = args->n - i;
-            vec as = load_part(a + i, left), bs = load_part(args->b + row + i, left), biases = load_part(bias + i, left);
+            vec as = load_part(a + i, left), bs = load_part(args->b + row + i, left);
+            vec biases = load_part(bias + i, left);
             vec fs = load_part(args->f + row + i, left), states = load_part(state + i, left);
             vec low = words_low(states), high = words_high(states);
             vec to_low = sub16(gru_sum(words_low(as), words_low(bs), words_low(biases)), low);
@@ -134,13 +139,13 @@ static void ISA(gru_blend_i8)(const egg_gru_args *args)
 /* ------------------------------------------------------------------------------------ perturbed tables and vectors */
 
 /*
- * Sums of r products of two noises fit 16 bits up to this rank: 14 * 48 * 48 = 32256. Beyond it nobody is in a hurry, and
- * the reference does the work.
+ * Sums of r products of two noises fit 16 bits up to this rank: 14 * 48 * 48 = 32256. Beyond it nobody is in a hurry,
+ * and the reference does the work.
  */
 enum { RANK_IN_I16 = 14 };
 _Static_assert(RANK_IN_I16 * EGG_NORMAL_I8_MAX * EGG_NORMAL_I8_MAX <= INT16_MAX, "noise products in 16 bits");
 
-/* w + ((factor * sum) >> (8 + noise_shift)): bits 8 ... 23 of the product hold all of it, |factor| being 256 / sqrt(r). */
+/* w + ((factor * sum) >> (8 + noise_shift)). |factor| is 256 / sqrt(r): bits 8 ... 23 of the product hold all of it. */
 EGG_INLINE vec perturbed(vec w, vec sum, vec factor, uint32_t noise_shift)
 {
     vec high = shift_left16(multiply_high16(sum, factor), 8), low = shift_right_u16(multiply_low16(sum, factor), 8);

@@ -22,6 +22,8 @@ static void write_progress(egg_safetensors_writer *writer, const egg_progress *p
     char text[40];
     snprintf(text, sizeof text, "%" PRIu64, progress->epoch);
     egg_safetensors_writer_metadata(writer, "epoch", text);
+    snprintf(text, sizeof text, "%" PRIu64, progress->member_tokens);
+    egg_safetensors_writer_metadata(writer, "member_tokens", text);
     snprintf(text, sizeof text, "%.17g", progress->seconds);
     egg_safetensors_writer_metadata(writer, "seconds", text);
     snprintf(text, sizeof text, "%.17g", progress->valid_bits_per_byte);
@@ -65,13 +67,15 @@ static egg_status metadata(const egg_safetensors *file, const char *path, const 
 egg_status egg_checkpoint_progress(const egg_safetensors *file, const char *path, egg_progress *progress, egg_error *error)
 {
     egg_status status = EGG_OK;
-    const char *epoch, *seconds, *bits, *text, *bytes;
+    const char *epoch, *tokens, *seconds, *bits, *text, *bytes;
     EGG_TRY(metadata(file, path, "epoch", &epoch, error));
+    EGG_TRY(metadata(file, path, "member_tokens", &tokens, error));
     EGG_TRY(metadata(file, path, "seconds", &seconds, error));
     EGG_TRY(metadata(file, path, "valid_bits_per_byte", &bits, error));
     EGG_TRY(metadata(file, path, "text", &text, error));
     EGG_TRY(metadata(file, path, "text_bytes", &bytes, error));
     progress->epoch = strtoull(epoch, NULL, 10);
+    progress->member_tokens = strtoull(tokens, NULL, 10);
     progress->seconds = strtod(seconds, NULL);
     progress->valid_bits_per_byte = strtod(bits, NULL);
     progress->text_bytes = strtoull(bytes, NULL, 10);

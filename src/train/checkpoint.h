@@ -11,6 +11,7 @@
 
 typedef struct egg_progress {
     uint64_t epoch;                  /* epochs done */
+    uint64_t member_tokens;          /* read so far */
     double seconds;                  /* of training, validating and saving so far */
     double valid_bits_per_byte;      /* of the last validation; NaN before the first */
     egg_hash text;                   /* of the training and validation text */

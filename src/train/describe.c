@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "base/threads.h"
 #include "kernels/kernels.h"
 #include "train/checkpoint.h"
 #include "train/run.h"
@@ -172,6 +173,7 @@ egg_status egg_describe_build(char **json, egg_error *error)
     char processor[128];
     egg_system_processor_name(processor, sizeof processor);
     set_text(object, "processor", processor);
+    json_object_set_new(object, "processors", json_integer(egg_processor_count()));
     json_object_set_new(object, "kernel_levels", level_names(egg_cpu_detect()));
     set_text(object, "kernel_level_in_use", kernels.level);
     set_text(object, "jansson", JANSSON_VERSION);

@@ -34,21 +34,20 @@ static uint32_t recorded(const egg_schedule *schedule, uint64_t epoch)
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
-static egg_status record(const egg_schedule *schedule, uint64_t epoch, uint32_t rate24, egg_error *error)
+/* A full disk leaves a hole: should the run be killed before its next save, that epoch's rate comes from the clock. */
+static void record(const egg_schedule *schedule, uint64_t epoch, uint32_t rate24)
 {
     const uint8_t bytes[4] = {(uint8_t)rate24, (uint8_t)(rate24 >> 8), (uint8_t)(rate24 >> 16), (uint8_t)(rate24 >> 24)};
-    if (schedule->record < 0) return EGG_OK;
-    if (pwrite(schedule->record, bytes, sizeof bytes, record_offset(epoch)) != sizeof bytes)
-        return egg_fail_errno(error, "cannot record the learning rate of epoch %llu", (unsigned long long)epoch);
-    return EGG_OK;
+    if (schedule->record < 0) return;
+    ssize_t written = pwrite(schedule->record, bytes, sizeof bytes, record_offset(epoch));
+    (void)written;
 }
 
-egg_status egg_schedule_rate24(const egg_schedule *schedule, uint64_t epoch, double elapsed, uint32_t *rate24,
-                               egg_error *error)
+uint32_t egg_schedule_rate24(const egg_schedule *schedule, uint64_t epoch, double elapsed)
 {
     uint64_t initial = schedule->initial24, rate = initial;
-    *rate24 = recorded(schedule, epoch);
-    if (*rate24) return EGG_OK;
+    uint32_t known = recorded(schedule, epoch);
+    if (known) return known;
     if (schedule->epochs) {
         uint64_t left = schedule->epochs > epoch ? schedule->epochs - epoch : 0;
         rate = initial * left / schedule->epochs;   /* initial < 2^29, epochs < 2^32 */
@@ -57,8 +56,9 @@ egg_status egg_schedule_rate24(const egg_schedule *schedule, uint64_t epoch, dou
         uint64_t by_time = (uint64_t)((double)initial * (elapsed < schedule->seconds ? 1 - elapsed / schedule->seconds : 0));
         if (by_time < rate) rate = by_time;
     }
-    *rate24 = rate ? (uint32_t)rate : 1;
-    return record(schedule, epoch, *rate24, error);
+    if (rate == 0) rate = 1;
+    record(schedule, epoch, (uint32_t)rate);
+    return (uint32_t)rate;
 }
 
 double egg_schedule_alpha(const egg_schedule *schedule, uint64_t epoch)

@@ -31,9 +31,8 @@ typedef struct egg_schedule {
 double egg_schedule_progress(const egg_schedule *schedule, uint64_t epoch, double elapsed);
 bool egg_schedule_finished(const egg_schedule *schedule, uint64_t epoch, double elapsed);
 
-/* Rate (fractional) of the epoch with this number, counted from 0; at least 1. Reads or writes the record. */
-egg_status egg_schedule_rate24(const egg_schedule *schedule, uint64_t epoch, double elapsed, uint32_t *rate24,
-                               egg_error *error);
+/* Rate (fractional) of the epoch with this number, counted from 0; at least 1. Reads the record, or writes it. */
+uint32_t egg_schedule_rate24(const egg_schedule *schedule, uint64_t epoch, double elapsed);
 double egg_schedule_alpha(const egg_schedule *schedule, uint64_t epoch);
 
 /* Opens the record of a run bounded by time, 'anew' or to go on with; does nothing for other schedules. */

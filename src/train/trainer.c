@@ -420,7 +420,7 @@ static egg_status evolve(egg_trainer *trainer, egg_epoch_stats *stats, egg_error
     egg_fitness fitness = {.F = trainer->F};
 
     if (trainer->schedule.rule == EGG_RULE_FRACTIONAL)
-        EGG_TRY(egg_schedule_rate24(&trainer->schedule, epoch, elapsed(trainer), &rate24, error));
+        rate24 = egg_schedule_rate24(&trainer->schedule, epoch, elapsed(trainer));
     double begun = egg_clock_seconds();
     EGG_TRY(egg_pretrain_evaluate(trainer->task, &trainer->kernels, trainer->pool, &law, epoch, error));
     double evaluated = egg_clock_seconds();
@@ -476,7 +476,7 @@ egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_err
     const egg_settings *settings = trainer->settings;
     EGG_TRY(evolve(trainer, &stats, error));
     stats.epoch = ++trainer->progress.epoch;
-    stats.member_tokens = stats.epoch * settings->population * settings->seq_len;
+    stats.member_tokens = trainer->progress.member_tokens += settings->population * settings->seq_len;
     stats.text_bytes = stats.epoch * egg_pretrain_text_bytes(trainer->task);
     trainer->progress.seconds = elapsed(trainer);
 
@@ -518,8 +518,7 @@ static egg_status save_model(egg_trainer *trainer, egg_error *error)
     egg_model_file_write(writer, trainer->model);
     snprintf(text, sizeof text, "%" PRIu64, trainer->progress.epoch);
     egg_safetensors_writer_metadata(writer, "epoch", text);
-    snprintf(text, sizeof text, "%" PRIu64,
-             trainer->progress.epoch * trainer->settings->population * trainer->settings->seq_len);
+    snprintf(text, sizeof text, "%" PRIu64, trainer->progress.member_tokens);
     egg_safetensors_writer_metadata(writer, "member_tokens", text);
     if (isfinite(trainer->progress.valid_bits_per_byte)) {
         snprintf(text, sizeof text, "%.6f", trainer->progress.valid_bits_per_byte);

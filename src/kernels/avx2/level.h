@@ -14,8 +14,8 @@ void egg_avx2_elementwise(egg_kernels *kernels);
 void egg_avx2_update(egg_kernels *kernels);
 
 /*
- * sum += u * s over the four unsigned and signed bytes of each lane; two neighbouring products must fit 16 bits. The sum
- * is tied to one register: gcc 12 else stores it at every step of some loops, see tests/check_spills.sh.
+ * sum += u * s over the four unsigned and signed bytes of each lane; two neighbouring products must fit 16 bits. The
+ * sum is tied to one register: gcc 12 else stores it at every step of some loops, see tests/check_spills.sh.
  */
 EGG_INLINE void multiply_add(__m256i *sum, __m256i u, __m256i s)
 {
@@ -27,8 +27,10 @@ EGG_INLINE void multiply_add(__m256i *sum, __m256i u, __m256i s)
 
 #define ISA(name) name##_avx2
 
-typedef __m256i vec;
 enum { VEC = 32 };
+typedef __m256i vec;
+typedef int16_t vec_i16 __attribute__((vector_size(VEC)));
+typedef uint16_t vec_u16 __attribute__((vector_size(VEC)));
 
 /* The first VEC bytes at 'p', or 16 and zeros above: rows end after a multiple of EGG_ROW_QUANTUM. */
 EGG_INLINE vec load_part(const void *p, size_t count)
@@ -66,9 +68,10 @@ EGG_INLINE vec max16(vec x, vec y) { return _mm256_max_epi16(x, y); }
 EGG_INLINE vec multiply_low16(vec x, vec y) { return _mm256_mullo_epi16(x, y); }
 EGG_INLINE vec multiply_high16(vec x, vec y) { return _mm256_mulhi_epi16(x, y); }
 EGG_INLINE vec multiply_high_u16(vec x, vec y) { return _mm256_mulhi_epu16(x, y); }
-EGG_INLINE vec shift_left16(vec x, uint32_t by) { return _mm256_slli_epi16(x, (int)by); }
-EGG_INLINE vec shift_right16(vec x, uint32_t by) { return _mm256_sra_epi16(x, _mm_cvtsi32_si128((int)by)); }
-EGG_INLINE vec shift_right_u16(vec x, uint32_t by) { return _mm256_srl_epi16(x, _mm_cvtsi32_si128((int)by)); }
+/* Written with operators, since an intrinsic's count must be a literal in some builds and a register in others. */
+EGG_INLINE vec shift_left16(vec x, uint32_t by) { return (vec)((vec_i16)x << (int16_t)by); }
+EGG_INLINE vec shift_right16(vec x, uint32_t by) { return (vec)((vec_i16)x >> (int16_t)by); }
+EGG_INLINE vec shift_right_u16(vec x, uint32_t by) { return (vec)((vec_u16)x >> (uint16_t)by); }
 
 /* 64-bit partial sums of the bytes' magnitudes, and the sum of these lanes. */
 EGG_INLINE vec add_magnitudes(vec sums, vec bytes)

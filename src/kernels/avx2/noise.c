@@ -18,7 +18,7 @@ EGG_INLINE void mix(__m256i *sum, __m256i *word, int by)
     *word = _mm256_xor_si256(rotate_left(*word, by), *sum);
 }
 
-/* Two rounds as in egg_threefry4x32: the first mixes x1 into x0 and x3 into x2, the second x3 into x0 and x1 into x2. */
+/* Two rounds as in egg_threefry4x32: one mixes x1 into x0 and x3 into x2, the next x3 into x0 and x1 into x2. */
 EGG_INLINE void two_rounds(blocks *b, int even_01, int even_23, int odd_03, int odd_21)
 {
     mix(&b->x0, &b->x1, even_01);
@@ -53,8 +53,8 @@ _Static_assert(EGG_NOISE_ROUNDS == 12, "threefry() has its rounds written out");
 
 /*
  * The blocks of a call in the order of their places in memory: all of pair 0, then all of pair 1. Eight consecutive
- * ones fill a vector even where a pair has only one or two. Lane 4g + j stands for block 2j + g, so that transposing the
- * words within 128-bit lanes leaves the blocks in order.
+ * ones fill a vector even where a pair has only one or two. Lane 4g + j stands for block 2j + g, so that transposing
+ * the words within 128-bit lanes leaves the blocks in order.
  */
 typedef struct cursor {
     __m256i block, pair;        /* per lane, from 0 */
@@ -89,7 +89,8 @@ static cursor cursor_make(const egg_noise_args *args, uint32_t blocks_per_pair, 
 
 EGG_INLINE blocks cursor_next(cursor *c)
 {
-    blocks b = {_mm256_add_epi32(c->first_block, c->block), _mm256_add_epi32(c->first_pair, c->pair), c->epoch, c->place};
+    blocks b = {_mm256_add_epi32(c->first_block, c->block), _mm256_add_epi32(c->first_pair, c->pair), c->epoch,
+                c->place};
     threefry(&b, c->schedule);
     c->block = _mm256_add_epi32(c->block, c->block_step);
     c->pair = _mm256_add_epi32(c->pair, c->pair_step);
@@ -118,9 +119,9 @@ static void store_blocks(void *out, blocks b, size_t count)
 /* ---------------------------------------------------------------------------------------------------------- int8 */
 
 /*
- * A table of 128 bytes by shuffles of 16. The index falls by 16 from one shuffle to the next, and a negative one looks up
- * zero: shuffles 0...i / 16 contribute. All but the first hold the difference to the table before, so that the exclusive
- * ors of those that do leave the entry itself.
+ * A table of 128 bytes by shuffles of 16. The index falls by 16 from one shuffle to the next, and a negative one looks
+ * up zero: shuffles 0...i / 16 contribute. All but the first hold the difference to the table before, so that the
+ * exclusive ors of those that do leave the entry itself.
  */
 typedef struct byte_table {
     __m256i difference[8];
@@ -240,7 +241,8 @@ EGG_INLINE void normal_f32(__m256i first, __m256i second, __m256i *out0, __m256i
     __m256i bit30_on_top = _mm256_slli_epi32(second, 1);
     __m256 swap = _mm256_castsi256_ps(bit30_on_top);   /* a blend looks at the sign */
     __m256 c = _mm256_blendv_ps(cosine, sine, swap), s = _mm256_blendv_ps(sine, cosine, swap);
-    __m256i sign0 = _mm256_and_si256(_mm256_xor_si256(second, bit30_on_top), top), sign1 = _mm256_and_si256(second, top);
+    __m256i sign0 = _mm256_and_si256(_mm256_xor_si256(second, bit30_on_top), top);
+    __m256i sign1 = _mm256_and_si256(second, top);
     *out0 = _mm256_xor_si256(_mm256_castps_si256(mul(radius, c)), sign0);
     *out1 = _mm256_xor_si256(_mm256_castps_si256(mul(radius, s)), sign1);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The perturbed matrix product: packing of the weights, shrink, and linear with everything after the sum in registers. */
+/* The perturbed matrix product: packing of the weights, shrink, and linear, which leaves its registers as int8. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -9,11 +9,11 @@
 /* ------------------------------------------------------------------------------------------------------- weights */
 
 /*
- * vpmaddubsw multiplies unsigned by signed bytes and adds two products in 16 bits; vpmaddwd with ones adds two such sums
- * in 32. Inputs are made unsigned on the way, x + 128, and every output's sum begins at -128 * sum W. Two products fit
- * 16 bits where two neighbouring weights satisfy 255 * (|w0| + |w1|) < 2^15: |w0| + |w1| <= 128. Where any of 16 outputs
- * breaks that among four inputs (a quad), all of the quad's weights are halved, and the other halves follow in a second,
- * usually short list of quads: w = (w - w / 2) + w / 2, at most 64 + 63.
+ * vpmaddubsw multiplies unsigned by signed bytes and adds two products in 16 bits; vpmaddwd with ones adds two such
+ * sums in 32. Inputs are made unsigned on the way, x + 128, and every output's sum begins at -128 * sum W. Two products
+ * fit 16 bits where two neighbouring weights satisfy 255 * (|w0| + |w1|) < 2^15: |w0| + |w1| <= 128. Where any of 16
+ * outputs breaks that among four inputs (a quad), all of the quad's weights are halved, and the other halves follow in
+ * a second list of quads, usually a short one: w = (w - w / 2) + w / 2, at most 64 + 63.
  */
 enum { WIDTH = 16, QUAD = 4 * WIDTH, HEAVIEST_PAIR = 128 };
 

@@ -102,12 +102,14 @@ EGG_INLINE void row_add(int32_t *Z, const tile_row *row)
     _mm256_storeu_si256(high, _mm256_add_epi32(_mm256_loadu_si256(high), row->high));
 }
 
-static void outer_tile(const uint8_t *panel, const int8_t *group, const int32_t *start, uint32_t quads, int32_t *Z, size_t n)
+static void outer_tile(const uint8_t *panel, const int8_t *group, const int32_t *start, uint32_t quads, int32_t *Z,
+                       size_t n)
 {
     tile_row row0 = row_start(start[0]), row1 = row_start(start[1]);
     tile_row row2 = row_start(start[2]), row3 = row_start(start[3]);
     for (uint32_t k = 0; k < quads; k++, panel += 4 * WIDTH, group += 4 * GROUP) {
-        __m256i low = _mm256_load_si256((const __m256i *)panel), high = _mm256_load_si256((const __m256i *)(panel + 32));
+        __m256i low = _mm256_load_si256((const __m256i *)panel);
+        __m256i high = _mm256_load_si256((const __m256i *)(panel + 32));
         row_multiply(&row0, group, low, high);
         row_multiply(&row1, group + 4, low, high);
         row_multiply(&row2, group + 8, low, high);
@@ -154,11 +156,13 @@ EGG_INLINE __m256i load_words(const int8_t *p)
 static void diagonal_i8_avx2(const int8_t *A, const int8_t *B, uint32_t count, size_t n, int32_t *Z)
 {
     for (size_t i = 0; i < n; i += 16) {
-        __m256i low = _mm256_loadu_si256((const __m256i *)(Z + i)), high = _mm256_loadu_si256((const __m256i *)(Z + i + 8));
+        __m256i low = _mm256_loadu_si256((const __m256i *)(Z + i));
+        __m256i high = _mm256_loadu_si256((const __m256i *)(Z + i + 8));
         const int8_t *a = A + i, *b = B + i;
         for (uint32_t q = 0; q < count;) {
             __m256i sum = _mm256_setzero_si256();
-            for (uint32_t stop = count - q < PRODUCTS_IN_I16 ? count : q + PRODUCTS_IN_I16; q < stop; q++, a += n, b += n)
+            const uint32_t stop = count - q < PRODUCTS_IN_I16 ? count : q + PRODUCTS_IN_I16;
+            for (; q < stop; q++, a += n, b += n)
                 sum = _mm256_add_epi16(sum, _mm256_mullo_epi16(load_words(a), load_words(b)));
             low = _mm256_add_epi32(low, _mm256_cvtepi16_epi32(_mm256_castsi256_si128(sum)));
             high = _mm256_add_epi32(high, _mm256_cvtepi16_epi32(_mm256_extracti128_si256(sum, 1)));

@@ -25,7 +25,8 @@ EGG_INLINE int32_t log2_of(uint32_t v, __m512i thresholds)
 static void loss_i8_avx512vnni(const egg_loss_args *args)
 {
     const __m512i reverse = _mm512_set_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i table = _mm512_srli_epi32(_mm512_permutexvar_epi32(reverse, _mm512_loadu_si512(egg_exp2_mantissa)), 12);
+    const __m512i mantissas = _mm512_loadu_si512(egg_exp2_mantissa);
+    const __m512i table = _mm512_srli_epi32(_mm512_permutexvar_epi32(reverse, mantissas), 12);
     const __m512i thresholds = _mm512_loadu_si512(egg_log2_threshold);
     for (uint32_t b = 0; b < args->rows; b++) {
         const int8_t *logits = args->logits + b * args->stride;

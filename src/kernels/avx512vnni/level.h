@@ -18,8 +18,10 @@ void egg_avx512vnni_peak(egg_kernels *kernels);
 
 #define ISA(name) name##_avx512vnni
 
-typedef __m512i vec;
 enum { VEC = 64 };
+typedef __m512i vec;
+typedef int16_t vec_i16 __attribute__((vector_size(VEC)));
+typedef uint16_t vec_u16 __attribute__((vector_size(VEC)));
 
 /* The first 'count' bytes at 'p', at most VEC, and zeros above; touches no byte beyond them. */
 EGG_INLINE vec load_part(const void *p, size_t count)
@@ -57,9 +59,10 @@ EGG_INLINE vec max16(vec x, vec y) { return _mm512_max_epi16(x, y); }
 EGG_INLINE vec multiply_low16(vec x, vec y) { return _mm512_mullo_epi16(x, y); }
 EGG_INLINE vec multiply_high16(vec x, vec y) { return _mm512_mulhi_epi16(x, y); }
 EGG_INLINE vec multiply_high_u16(vec x, vec y) { return _mm512_mulhi_epu16(x, y); }
-EGG_INLINE vec shift_left16(vec x, uint32_t by) { return _mm512_slli_epi16(x, by); }
-EGG_INLINE vec shift_right16(vec x, uint32_t by) { return _mm512_sra_epi16(x, _mm_cvtsi32_si128((int)by)); }
-EGG_INLINE vec shift_right_u16(vec x, uint32_t by) { return _mm512_srl_epi16(x, _mm_cvtsi32_si128((int)by)); }
+/* Written with operators, since an intrinsic's count must be a literal in some builds and a register in others. */
+EGG_INLINE vec shift_left16(vec x, uint32_t by) { return (vec)((vec_i16)x << (int16_t)by); }
+EGG_INLINE vec shift_right16(vec x, uint32_t by) { return (vec)((vec_i16)x >> (int16_t)by); }
+EGG_INLINE vec shift_right_u16(vec x, uint32_t by) { return (vec)((vec_u16)x >> (uint16_t)by); }
 
 /* 64-bit partial sums of the bytes' magnitudes, and the sum of these lanes. */
 EGG_INLINE vec add_magnitudes(vec sums, vec bytes)

@@ -7,14 +7,27 @@ typedef struct blocks {
     __m512i x0, x1, x2, x3;
 } blocks;
 
-/* One round as in egg_threefry4x32: even rounds mix x1 into x0 and x3 into x2, odd ones x3 into x0 and x1 into x2. */
-#define ROUND(p, q, rotate_p, rotate_q)                                    \
-    do {                                                                   \
-        b->x0 = _mm512_add_epi32(b->x0, p);                                \
-        p = _mm512_xor_si512(_mm512_rol_epi32(p, rotate_p), b->x0);        \
-        b->x2 = _mm512_add_epi32(b->x2, q);                                \
-        q = _mm512_xor_si512(_mm512_rol_epi32(q, rotate_q), b->x2);        \
-    } while (0)
+/* A compiler makes one instruction of it; the intrinsic's count would have to be a literal. */
+EGG_INLINE __m512i rotate_left(__m512i x, uint32_t by)
+{
+    typedef uint32_t dwords __attribute__((vector_size(64)));
+    return (__m512i)((dwords)x << by | (dwords)x >> (32 - by));
+}
+
+EGG_INLINE void mix(__m512i *sum, __m512i *word, uint32_t by)
+{
+    *sum = _mm512_add_epi32(*sum, *word);
+    *word = _mm512_xor_si512(rotate_left(*word, by), *sum);
+}
+
+/* Two rounds as in egg_threefry4x32: one mixes x1 into x0 and x3 into x2, the next x3 into x0 and x1 into x2. */
+EGG_INLINE void two_rounds(blocks *b, uint32_t even_01, uint32_t even_23, uint32_t odd_03, uint32_t odd_21)
+{
+    mix(&b->x0, &b->x1, even_01);
+    mix(&b->x2, &b->x3, even_23);
+    mix(&b->x0, &b->x3, odd_03);
+    mix(&b->x2, &b->x1, odd_21);
+}
 
 EGG_INLINE void inject(blocks *b, const uint32_t schedule[5], uint32_t injection)
 {
@@ -27,20 +40,14 @@ EGG_INLINE void inject(blocks *b, const uint32_t schedule[5], uint32_t injection
 EGG_INLINE void threefry(blocks *b, const uint32_t schedule[5])
 {
     inject(b, schedule, 0);
-    ROUND(b->x1, b->x3, 10, 26);
-    ROUND(b->x3, b->x1, 11, 21);
-    ROUND(b->x1, b->x3, 13, 27);
-    ROUND(b->x3, b->x1, 23, 5);
+    two_rounds(b, 10, 26, 11, 21);
+    two_rounds(b, 13, 27, 23, 5);
     inject(b, schedule, 1);
-    ROUND(b->x1, b->x3, 6, 20);
-    ROUND(b->x3, b->x1, 17, 11);
-    ROUND(b->x1, b->x3, 25, 10);
-    ROUND(b->x3, b->x1, 18, 20);
+    two_rounds(b, 6, 20, 17, 11);
+    two_rounds(b, 25, 10, 18, 20);
     inject(b, schedule, 2);
-    ROUND(b->x1, b->x3, 10, 26);
-    ROUND(b->x3, b->x1, 11, 21);
-    ROUND(b->x1, b->x3, 13, 27);
-    ROUND(b->x3, b->x1, 23, 5);
+    two_rounds(b, 10, 26, 11, 21);
+    two_rounds(b, 13, 27, 23, 5);
     inject(b, schedule, 3);
 }
 
@@ -48,8 +55,8 @@ _Static_assert(EGG_NOISE_ROUNDS == 12, "threefry() has its rounds written out");
 
 /*
  * The blocks of a call in the order of their places in memory: all of pair 0, then all of pair 1. Sixteen consecutive
- * ones fill a vector even where a pair has only one or two. Lane 4g + j stands for block 4j + g, so that transposing the
- * words within 128-bit lanes leaves the blocks in order.
+ * ones fill a vector even where a pair has only one or two. Lane 4g + j stands for block 4j + g, so that transposing
+ * the words within 128-bit lanes leaves the blocks in order.
  */
 typedef struct cursor {
     __m512i block, pair;        /* per lane, from 0 */
@@ -83,7 +90,8 @@ static cursor cursor_make(const egg_noise_args *args, uint32_t blocks_per_pair, 
 
 EGG_INLINE blocks cursor_next(cursor *c)
 {
-    blocks b = {_mm512_add_epi32(c->first_block, c->block), _mm512_add_epi32(c->first_pair, c->pair), c->epoch, c->place};
+    blocks b = {_mm512_add_epi32(c->first_block, c->block), _mm512_add_epi32(c->first_pair, c->pair), c->epoch,
+                c->place};
     threefry(&b, c->schedule);
     c->block = _mm512_add_epi32(c->block, c->block_step);
     c->pair = _mm512_add_epi32(c->pair, c->pair_step);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The perturbed matrix product: packing of the weights, shrink, and linear with everything after the sum in registers. */
+/* The perturbed matrix product: packing of the weights, shrink, and linear, which leaves its registers as int8. */
 #include "kernels/avx512vnni/tile.h"
 #include "kernels/row_block.h"
 
@@ -278,7 +278,8 @@ EGG_INLINE void row_finish_narrow(tile_row *row, const row_block *block, uint32_
 }
 
 /* Rows r and, unless it is NULL, r + 1; r is even, so that both belong to one pair: see shrink. */
-EGG_INLINE void rows_finish(tile_row *row, tile_row *next, const row_block *block, uint32_t r, uint32_t o, uint32_t width)
+EGG_INLINE void rows_finish(tile_row *row, tile_row *next, const row_block *block, uint32_t r, uint32_t o,
+                            uint32_t width)
 {
     if (width == NARROW) {
         row_finish_narrow(row, block, r, o);

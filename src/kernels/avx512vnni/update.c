@@ -78,8 +78,8 @@ EGG_INLINE void outer_tile(const uint8_t *panel, const int8_t *group, const int3
 }
 
 /* All groups of packed A times one panel; width is a constant. */
-EGG_INLINE void outer_panel(const uint8_t *panel, const int8_t *groups, const int32_t *start, uint32_t quads, int32_t *Z,
-                            uint32_t m, size_t n, uint32_t width)
+EGG_INLINE void outer_panel(const uint8_t *panel, const int8_t *groups, const int32_t *start, uint32_t quads,
+                            int32_t *Z, uint32_t m, size_t n, uint32_t width)
 {
     for (uint32_t i = 0; i < m; i += GROUP, groups += (size_t)quads * 4 * GROUP, start += GROUP, Z += GROUP * n) {
         outer_tile(panel, groups, start, quads, Z, n, 6, width);
@@ -133,7 +133,8 @@ static void diagonal_i8_avx512vnni(const int8_t *A, const int8_t *B, uint32_t co
         const int8_t *a = A + i, *b = B + i;
         for (uint32_t q = 0; q < count;) {
             __m512i sum = _mm512_setzero_si512();
-            for (uint32_t stop = count - q < PRODUCTS_IN_I16 ? count : q + PRODUCTS_IN_I16; q < stop; q++, a += n, b += n)
+            const uint32_t stop = count - q < PRODUCTS_IN_I16 ? count : q + PRODUCTS_IN_I16;
+            for (; q < stop; q++, a += n, b += n)
                 sum = _mm512_add_epi16(sum, _mm512_mullo_epi16(load_words(a, lanes), load_words(b, lanes)));
             low = _mm512_add_epi32(low, _mm512_cvtepi16_epi32(_mm512_castsi512_si256(sum)));
             high = _mm512_add_epi32(high, _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(sum, 1)));
@@ -168,7 +169,8 @@ EGG_INLINE __m512i clip_i32(__m512i x, __m512i limit)
     return _mm512_max_epi32(_mm512_min_epi32(x, limit), _mm512_sub_epi32(_mm512_setzero_si512(), limit));
 }
 
-static size_t step_fractional_i8_avx512vnni(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate, int32_t limit)
+static size_t step_fractional_i8_avx512vnni(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate,
+                                            int32_t limit)
 {
     const __m512i rates = _mm512_set1_epi32(rate), limits = _mm512_set1_epi32(limit);
     size_t changed = 0;
