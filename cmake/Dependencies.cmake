@@ -4,7 +4,9 @@ set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 add_library(egg_dependencies INTERFACE)
 target_link_libraries(egg_dependencies INTERFACE Threads::Threads m)
-set(EGG_PC_MODULES "")   # the same, by the names that pkg-config knows
+# The same in the words of pkg-config.
+set(EGG_PC_MODULES "")
+set(EGG_PC_LIBS -lm -pthread)
 if(EGG_KERNELS_ONLY)
   return()
 endif()
@@ -30,11 +32,10 @@ egg_optional_library(ZLIB zlib "Text compressed by gzip")
 egg_optional_library(ZSTD libzstd "Text compressed by zstd")
 
 # oneDNN is only a peer in `eggroll bench kernels`: asked for, never taken because it happens to be there.
-set(EGG_PC_LIBS "")
 if(EGG_BENCH_ONEDNN)
   find_package(dnnl REQUIRED CONFIG)
   find_package(OpenMP REQUIRED COMPONENTS C)
   target_link_libraries(egg_dependencies INTERFACE DNNL::dnnl OpenMP::OpenMP_C)
   target_compile_definitions(egg_compile_options INTERFACE EGG_HAVE_DNNL)
-  set(EGG_PC_LIBS "-ldnnl ${OpenMP_C_FLAGS}")
+  list(PREPEND EGG_PC_LIBS -ldnnl ${OpenMP_C_FLAGS})
 endif()

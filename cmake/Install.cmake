@@ -15,10 +15,12 @@ add_custom_command(OUTPUT ${manual} DEPENDS eggroll_program VERBATIM
 add_custom_target(eggroll_manual ALL DEPENDS ${manual})
 install(FILES ${manual} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 
-# A static library leaves its dependencies to whoever links it; a shared one brings them along.
+# A static library leaves its dependencies to whoever links it; a shared one finds them by itself.
 list(JOIN EGG_PC_MODULES " " EGG_PC_REQUIRES)
+list(JOIN EGG_PC_LIBS " " EGG_PC_LIBS)
 if(BUILD_SHARED_LIBS)
-  set(EGG_PC_PRIVATE .private)
+  set(EGG_PC_REQUIRES "")
+  set(EGG_PC_LIBS "")
   file(RELATIVE_PATH bin_to_lib ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
   set_target_properties(eggroll_program PROPERTIES INSTALL_RPATH "$ORIGIN/${bin_to_lib}")
 else()

@@ -221,7 +221,7 @@ static void check_shrink_i8(const egg_kernels *ref, const egg_kernels *level)
     }
 }
 
-/* Magnitudes up to a power of two or to the contract's limit, and often just that: levels change methods at such bounds. */
+/* Magnitudes up to a power of two or to the contract's limit, and often just that: methods change at such bounds. */
 static int32_t *take_shrunk(uint32_t rows, uint32_t rank)
 {
     int32_t *t = take((size_t)rows * rank * sizeof *t, 4 * random_below(16));
