@@ -2,8 +2,11 @@
 #include "bench/dots.h"
 
 /* Compiled for the instructions that have a dot product of bytes, where the processor turns out to have them. */
-#if defined(__x86_64__)
-#define WITH_VNNI __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,prefer-vector-width=512")))
+#define VNNI "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
+#if defined(__x86_64__) && defined(__clang__)
+#define WITH_VNNI __attribute__((target(VNNI)))
+#elif defined(__x86_64__)
+#define WITH_VNNI __attribute__((target(VNNI ",prefer-vector-width=512")))
 #endif
 
 static size_t packed_bytes(uint32_t out, uint32_t in)
