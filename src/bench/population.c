@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "bench/bench.h"
@@ -134,8 +135,10 @@ static egg_status bench_size(const egg_bench_setting *setting, egg_shape shape, 
                              egg_error *error)
 {
     egg_status status = EGG_OK;
-    enum { POPULATION, INFERENCE, EVALUATION, SINGLE, DOTS, DENSE, POPULATION_T1, DENSE_T1, PEAK, CONTENDERS };
-    egg_bench_run_state run = {0}, run1 = {0};
+    enum { POPULATION, INFERENCE, EVALUATION, SINGLE, DOTS, DENSE, POPULATION_T1, DENSE_T1, PEAK, AVX2, CONTENDERS };
+    egg_bench_run_state run = {0}, run1 = {0}, run_avx2 = {0};
+    egg_bench_setting avx2 = *setting;   /* the level below, where there is one */
+    bool below = (setting->levels & EGG_CPU_AVX2) && (setting->levels & EGG_CPU_AVX512VNNI);
     egg_rival *rival = NULL, *rival1 = NULL;
     uint32_t n = setting->repetitions, threads = egg_pool_threads(setting->pool);
     uint32_t pairs = MAX_RIVAL_PAIRS * threads < population / 2 ? MAX_RIVAL_PAIRS * threads : population / 2;
@@ -146,6 +149,11 @@ static egg_status bench_size(const egg_bench_setting *setting, egg_shape shape, 
     EGG_TRY(open_run(&run1, setting, setting->pool, shape, population, 1, error));
     EGG_TRY(egg_rival_open(&rival, run.model, &setting->kernels, setting->pool, pairs, steps, error));
     EGG_TRY(egg_rival_open(&rival1, run.model, &setting->kernels, setting->pool, pairs, 1, error));
+
+    if (below) {
+        egg_kernels_init(&avx2.kernels, EGG_CPU_AVX2);
+        EGG_TRY(open_run(&run_avx2, &avx2, setting->pool, shape, population, steps, error));
+    }
 
     const char *unit = "tokens/s";
     double tokens = (double)population * steps, rival_tokens = 2.0 * pairs * steps;
@@ -160,14 +168,18 @@ static egg_status bench_size(const egg_bench_setting *setting, egg_shape shape, 
                            .work = population, .unit = unit},
         [DENSE_T1] = {.name = "naive ES, one token", .run = run_dense, .context = rival1, .work = 2.0 * pairs, .unit = unit},
         [PEAK] = egg_bench_peak(setting),
+        [AVX2] = {.name = "population, whole epoch, avx2", .run = run_epoch, .context = &run_avx2, .work = tokens,
+                  .unit = unit},
     };
-    EGG_TRY(egg_contest(contenders, CONTENDERS, n, error));
-    for (size_t i = 0; i < CONTENDERS; i++) egg_report_rate(report, size, &contenders[i], n);
+    size_t count = below ? CONTENDERS : AVX2;
+    EGG_TRY(egg_contest(contenders, count, n, error));
+    for (size_t i = 0; i < count; i++) egg_report_rate(report, size, &contenders[i], n);
     egg_report_ratio(report, size, "population_vs_inference", &contenders[POPULATION], &contenders[INFERENCE], n);
     egg_report_ratio(report, size, "population_vs_dense_t1", &contenders[POPULATION_T1], &contenders[DENSE_T1], n);
     egg_report_ratio(report, size, "population_vs_dense_t100", &contenders[EVALUATION], &contenders[DENSE], n);
     egg_report_ratio(report, size, "population_vs_single", &contenders[EVALUATION], &contenders[DOTS], n);
     egg_report_ratio(report, size, "population_vs_single_packed", &contenders[EVALUATION], &contenders[SINGLE], n);
+    if (below) egg_report_ratio(report, size, "avx2_vs_avx512vnni", &contenders[AVX2], &contenders[POPULATION], n);
     egg_contender epoch_macs = contenders[POPULATION];
     epoch_macs.work *= 1e-9 * macs_per_token(run.model);
     egg_report_ratio(report, size, "epoch_share_of_peak", &epoch_macs, &contenders[PEAK], n);
@@ -176,6 +188,7 @@ static egg_status bench_size(const egg_bench_setting *setting, egg_shape shape, 
 out:
     egg_rival_close(rival1);
     egg_rival_close(rival);
+    close_run(&run_avx2);
     close_run(&run1);
     close_run(&run);
     return status;
