@@ -65,7 +65,10 @@ static void check(uint32_t population, uint32_t group, uint32_t steps, uint64_t 
     for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
         egg_perturb law = egg_perturb_i8(1, (uint32_t)epoch, 1, 4);
         oracle_law same = {.seed = 1, .epoch = (uint32_t)epoch, .rank = 1, .sigma_shift = 4, .on = 1};
-        assert_int_equal(egg_pretrain_evaluate(task, &kernels, pool, &law, epoch, &error), EGG_OK);
+        uint32_t half = population / 4;   /* two slices, as two ranks would take them */
+        const egg_slice slices[2] = {{half, population / 2 - half}, {0, half}};
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(egg_pretrain_evaluate(task, &kernels, pool, &law, epoch, slices[i], &error), EGG_OK);
         if (!carry) memset(states, 0, population * LAYERS * WIDTH * sizeof *states);
         for (uint32_t m = 0; m < population; m++) {
             uint64_t streams = population / group, start = m / group * train_bytes / streams + epoch * steps;

@@ -70,6 +70,11 @@ out:
     return status;
 }
 
+static egg_slice all_of(const egg_bench_run_state *run)
+{
+    return (egg_slice){.first_pair = 0, .pairs = run->population / 2};
+}
+
 static egg_perturb law_of(const egg_bench_run_state *run)
 {
     return egg_perturb_i8(1, (uint32_t)run->epoch, (uint32_t)run->setting->settings->rank, SIGMA_SHIFT);
@@ -83,7 +88,7 @@ static egg_status run_epoch(void *context, egg_error *error)
     egg_fitness fitness = {.F = run->F};
     egg_step step = {.rule = EGG_RULE_VOTE, .threshold = INT32_MAX};
     double begun = egg_clock_seconds();
-    egg_status status = egg_pretrain_evaluate(run->task, &run->setting->kernels, run->pool, &law, run->epoch, error);
+    egg_status status = egg_pretrain_evaluate(run->task, &run->setting->kernels, run->pool, &law, run->epoch, all_of(run), error);
     double evaluated = egg_clock_seconds();
     if (status != EGG_OK) return status;
     egg_fitness_shape(&fitness, EGG_RULE_VOTE, egg_pretrain_loss(run->task), run->population / 2);
@@ -98,13 +103,13 @@ static egg_status run_evaluation(void *context, egg_error *error)
 {
     egg_bench_run_state *run = context;
     egg_perturb law = law_of(run);
-    return egg_pretrain_evaluate(run->task, &run->setting->kernels, run->pool, &law, run->epoch, error);
+    return egg_pretrain_evaluate(run->task, &run->setting->kernels, run->pool, &law, run->epoch, all_of(run), error);
 }
 
 static egg_status run_inference(void *context, egg_error *error)
 {
     egg_bench_run_state *run = context;
-    return egg_pretrain_evaluate(run->task, &run->setting->kernels, run->pool, NULL, run->epoch, error);
+    return egg_pretrain_evaluate(run->task, &run->setting->kernels, run->pool, NULL, run->epoch, all_of(run), error);
 }
 
 static egg_status run_dense(void *context, egg_error *error)

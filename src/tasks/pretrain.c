@@ -33,6 +33,7 @@ struct egg_pretrain {
     const egg_kernels *kernels;
     const egg_perturb *law;
     uint64_t epoch;
+    uint32_t first_pair;
     atomic_bool failed;
 };
 
@@ -159,14 +160,15 @@ static void evaluate_chunk(void *context, size_t begin, size_t end, uint32_t thr
 {
     egg_pretrain *task = context;
     egg_pretrain_scratch *scratch = &task->scratch[thread];
-    uint32_t first_member = 2 * (uint32_t)begin, members = 2 * (uint32_t)(end - begin);
+    uint32_t pair = task->first_pair + (uint32_t)begin, members = 2 * (uint32_t)(end - begin);
+    size_t first_member = 2 * (size_t)pair;
     size_t state_bytes = task->model->state_bytes;
     int8_t *states = task->states ? task->states + first_member * state_bytes : scratch->states;
     if (!task->states) memset(states, 0, members * state_bytes);
-    load_tokens(task, scratch, first_member, members);
+    load_tokens(task, scratch, (uint32_t)first_member, members);
 
     egg_mark mark = egg_arena_mark(&scratch->arena);
-    egg_pass pass = egg_pass_begin(task->kernels, &scratch->arena, task->law, (uint32_t)begin, members);
+    egg_pass pass = egg_pass_begin(task->kernels, &scratch->arena, task->law, pair, members);
     egg_mat logits = egg_mat_i8(&pass, task->shape.steps, EGG_VOCABULARY);
     task->model->ops->forward(&pass, task->model, scratch->tokens, states, logits);
     egg_sequence_loss(&pass, logits, scratch->targets, task->loss + first_member);
@@ -175,18 +177,19 @@ static void evaluate_chunk(void *context, size_t begin, size_t end, uint32_t thr
 }
 
 egg_status egg_pretrain_evaluate(egg_pretrain *task, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
-                                 uint64_t epoch, egg_error *error)
+                                 uint64_t epoch, egg_slice slice, egg_error *error)
 {
     task->kernels = kernels;
     task->law = law;
     task->epoch = epoch;
+    task->first_pair = slice.first_pair;
     atomic_store(&task->failed, false);
-    egg_parallel_for(pool, task->shape.population / 2, chunk_pairs(&task->shape, task->model), evaluate_chunk, task);
+    egg_parallel_for(pool, slice.pairs, chunk_pairs(&task->shape, task->model), evaluate_chunk, task);
     if (atomic_load(&task->failed)) return egg_fail(error, EGG_ERR_NOMEM, "a chunk outgrew its scratch memory");
     return EGG_OK;
 }
 
-const int32_t *egg_pretrain_loss(const egg_pretrain *task)
+int32_t *egg_pretrain_loss(egg_pretrain *task)
 {
     return task->loss;
 }

@@ -38,10 +38,18 @@ typedef struct egg_pretrain_memory {
 
 egg_pretrain_memory egg_pretrain_bytes(const egg_pretrain_shape *shape, const egg_model *model);
 
-/* Evaluates all members in epoch 'epoch'; egg_pretrain_loss() then holds their losses, in sixteenths of a bit. */
+/* The pairs that a rank evaluates; every rank of a run takes as many. */
+typedef struct egg_slice {
+    uint32_t first_pair, pairs;
+} egg_slice;
+
+/*
+ * Evaluates the members of a slice in epoch 'epoch'; egg_pretrain_loss() then holds their losses at their places, in
+ * sixteenths of a bit.
+ */
 egg_status egg_pretrain_evaluate(egg_pretrain *task, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
-                                 uint64_t epoch, egg_error *error);
-const int32_t *egg_pretrain_loss(const egg_pretrain *task);   /* (population) */
+                                 uint64_t epoch, egg_slice slice, egg_error *error);
+int32_t *egg_pretrain_loss(egg_pretrain *task);   /* (population) */
 
 /* The members' recurrent states (population, state_bytes), for checkpoints; NULL where nothing is carried. */
 int8_t *egg_pretrain_states(egg_pretrain *task, size_t *bytes);

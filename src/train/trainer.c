@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "comm/comm.h"
 #include "data/entropy.h"
 #include "es/update.h"
 #include "tasks/score.h"
@@ -44,6 +45,7 @@ struct egg_trainer {
 
     egg_kernels kernels;
     egg_pool *pool;
+    egg_comm *comm;
     egg_model *model;
     egg_pretrain *task;
     egg_update *update;
@@ -165,6 +167,7 @@ static egg_status open_machine(egg_trainer *trainer, egg_error *error)
 {
     egg_status status = EGG_OK;
     const egg_settings *settings = trainer->settings;
+    EGG_TRY(egg_comm_open_self(&trainer->comm, error));
     EGG_TRY(egg_pool_open(&trainer->pool, (uint32_t)settings->threads, error));
     uint32_t threads = egg_pool_threads(trainer->pool), rank = (uint32_t)settings->rank;
     egg_pretrain_shape shape = egg_settings_pretrain(settings, threads, trainer->text.train_bytes);
@@ -366,6 +369,7 @@ void egg_trainer_close(egg_trainer *trainer)
     egg_pretrain_close(trainer->task);
     egg_model_free(trainer->model);
     egg_pool_close(trainer->pool);
+    egg_comm_close(trainer->comm);
     close_text(&trainer->text);
     free_paths(&trainer->data);
     egg_options_free(trainer->options);
@@ -390,7 +394,7 @@ static egg_step make_step(const egg_trainer *trainer, const egg_fitness *fitness
     return egg_step_vote(egg_vote_quantile(alpha), pairs, rank);
 }
 
-static double mean_bits_per_byte(const egg_trainer *trainer)
+static double mean_bits_per_byte(egg_trainer *trainer)
 {
     const egg_settings *settings = trainer->settings;
     const int32_t *loss = egg_pretrain_loss(trainer->task);
@@ -410,6 +414,19 @@ static double weights_saturated(const egg_model *model)
     return (double)saturated / (double)egg_model_parameters(model);
 }
 
+/* Every rank's share of the population, and then everybody's fitness. */
+static egg_status evaluate(egg_trainer *trainer, const egg_perturb *law, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    uint32_t pairs = (uint32_t)trainer->settings->population / 2 / trainer->comm->size;
+    egg_slice slice = {.first_pair = trainer->comm->rank * pairs, .pairs = pairs};
+    EGG_TRY(egg_pretrain_evaluate(trainer->task, &trainer->kernels, trainer->pool, law, trainer->progress.epoch, slice,
+                                  error));
+    EGG_TRY(egg_comm_allgather(trainer->comm, egg_pretrain_loss(trainer->task), 2 * pairs * sizeof(int32_t), error));
+out:
+    return status;
+}
+
 /* Evaluates, shapes and updates. On failure nothing has changed. */
 static egg_status evolve(egg_trainer *trainer, egg_epoch_stats *stats, egg_error *error)
 {
@@ -422,7 +439,7 @@ static egg_status evolve(egg_trainer *trainer, egg_epoch_stats *stats, egg_error
     if (trainer->schedule.rule == EGG_RULE_FRACTIONAL)
         rate24 = egg_schedule_rate24(&trainer->schedule, epoch, elapsed(trainer));
     double begun = egg_clock_seconds();
-    EGG_TRY(egg_pretrain_evaluate(trainer->task, &trainer->kernels, trainer->pool, &law, epoch, error));
+    EGG_TRY(evaluate(trainer, &law, error));
     double evaluated = egg_clock_seconds();
     egg_fitness_shape(&fitness, trainer->schedule.rule, egg_pretrain_loss(trainer->task), pairs);
     egg_step step = make_step(trainer, &fitness, rate24);
