@@ -63,7 +63,7 @@ static int print_machine(const struct command *command, bool json)
 static int bench(const struct invocation *invocation)
 {
     egg_error error;
-    struct table table = {.json = strcmp(egg_options_get(invocation->options, "json"), "true") == 0};
+    struct table table = {.json = wants_json(invocation)};
     const char *one[1] = {invocation->operand_count ? invocation->operands[0] : NULL};
     const char *const *names = *one ? one : suites;
     size_t count = *one ? 1 : SUITE_COUNT;

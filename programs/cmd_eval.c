@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
-#include <string.h>
 
 #include "command.h"
 #include "text.h"
@@ -29,7 +28,7 @@ static int eval(const struct invocation *invocation)
     if (status == EGG_OK)
         status = egg_model_score(model, invocation->options, invocation->operands + 1, invocation->operand_count - 1,
                                  &score, &error);
-    if (status == EGG_OK) print_score(&score, strcmp(egg_options_get(invocation->options, "json"), "true") == 0);
+    if (status == EGG_OK) print_score(&score, wants_json(invocation));
     egg_model_close(model);
     return status == EGG_OK ? STATUS_OK : report(invocation->command, &error);
 }

@@ -41,7 +41,7 @@ static int plan(const struct invocation *invocation)
     egg_options *options = invocation->options;
     egg_status status = egg_trainer_plan(&plan, options, invocation->operands, invocation->operand_count, &error);
     if (status == EGG_OK || (status == EGG_ERR_NOMEM && plan.count)) {
-        if (strcmp(egg_options_get(options, "json"), "true") == 0)
+        if (wants_json(invocation))
             print_json(&plan, status == EGG_OK);
         else if (strcmp(egg_options_get(options, "quiet"), "true") != 0)
             print_plan(&plan, status == EGG_OK);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
-#include <string.h>
 
 #include "command.h"
 #include "listing.h"
@@ -10,7 +9,7 @@ static int version(const struct invocation *invocation)
     egg_error error;
     char *json;
     if (egg_build_info(&json, &error) != EGG_OK) return report(invocation->command, &error);
-    if (strcmp(egg_options_get(invocation->options, "json"), "true") == 0)
+    if (wants_json(invocation))
         puts(json);
     else
         listing_print(stdout, json);

@@ -42,6 +42,8 @@ extern const struct command *const commands[];
 
 const struct command *command_find(const char *name);           /* NULL: there is none */
 
+bool wants_json(const struct invocation *invocation);           /* --json */
+
 /* Prints what went wrong and returns the exit status that tells so; 'command' may be NULL. */
 int report(const struct command *command, const egg_error *error);
 int report_usage(const struct command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

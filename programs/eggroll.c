@@ -20,6 +20,11 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
+bool wants_json(const struct invocation *invocation)
+{
+    return strcmp(egg_options_get(invocation->options, "json"), "true") == 0;
+}
+
 int report(const struct command *command, const egg_error *error)
 {
     if (error->status == EGG_ERR_ARGUMENT) return report_usage(command, "%s", error->text);

@@ -63,46 +63,26 @@ static void bench_run(const level_set *levels, const char *filter, bench *b)
 
 /* ---------------------------------------------------------------------------------------------------- the ceiling */
 
-#if defined(__x86_64__)
-__attribute__((target("avx512f,avx512vnni"), noinline)) static void peak_vnni(uint32_t steps)
-{
-    for (uint32_t i = 0; i < steps; i++)   /* 24 independent sums, as the product's tile has */
-        __asm__ volatile(
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm0\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm1\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm2\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm3\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm4\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm5\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm6\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm7\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm8\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm9\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm10\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm11\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm12\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm13\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm14\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm15\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm16\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm17\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm18\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm19\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm20\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm21\n\t"
-            "vpdpbusd %%zmm31, %%zmm30, %%zmm22\n\tvpdpbusd %%zmm31, %%zmm30, %%zmm23\n\t"
-            ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
-                "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22",
-                "xmm23");
-}
+enum { PEAK_ROUNDS = 10000 };
 
 static void run_peak(const egg_kernels *kernels, void *context)
 {
-    (void)kernels, (void)context;
-    peak_vnni(10000);
+    (void)context;
+    kernels->peak_i8(PEAK_ROUNDS);
 }
-#endif
 
-static void bench_peak(void)
+static void bench_level_peak(const egg_kernels *kernels)
 {
-#if defined(__x86_64__)
-    if (!(egg_cpu_detect() & EGG_CPU_AVX512VNNI)) return;
-    double seconds[REPETITIONS];
-    for (uint32_t r = 0; r < REPETITIONS; r++) seconds[r] = seconds_of(run_peak, NULL, NULL, 8) / 8;
+    double seconds[REPETITIONS], work = 1e-9 * (double)kernels->peak_i8(1) * PEAK_ROUNDS;
+    for (uint32_t r = 0; r < REPETITIONS; r++) seconds[r] = seconds_of(run_peak, kernels, NULL, 8) / 8;
     qsort(seconds, REPETITIONS, sizeof(double), compare_doubles);
-    double work = 1e-9 * 10000.0 * 24 * 64;
-    printf("%-50s  vpdpbusd   %8.2f /%8.2f  GMAC/s (registers only)\n", "peak", work / seconds[REPETITIONS / 2],
+    printf("%-44s  %-10s %8.2f /%8.2f  GMAC/s (registers only)\n", "peak", kernels->level, work / seconds[REPETITIONS / 2],
            work / seconds[0]);
-#endif
+}
+
+static void bench_peak(const level_set *levels)
+{
+    for (uint32_t l = 0; l < levels->count; l++) bench_level_peak(&levels->level[l]);
 }
 
 /* ------------------------------------------------------------------------------------------------------ the slots */
@@ -348,7 +328,7 @@ void bench_kernels(const level_set *levels, const char *filter)
         {4096, 16, 64}, {1, 256, 256}, {1, 1024, 256}, {8, 256, 256},
     };
     printf("%-50s  median / best of %d, interleaved\n", "", REPETITIONS);
-    bench_peak();
+    bench_peak(levels);
     for (size_t s = 0; s < EGG_COUNT(shapes); s++)
         for (uint32_t rank = 0; rank <= 4; rank += rank ? rank : 1)
             bench_linear(levels, filter, shapes[s][0], shapes[s][1], shapes[s][2], rank, 1, 63);
@@ -367,5 +347,5 @@ void bench_kernels(const level_set *levels, const char *filter)
     bench_outer(levels, filter, 4096, 256, 1024);
     bench_outer(levels, filter, 2048, 64, 64);
     bench_elementwise(levels, filter);
-    bench_peak();
+    bench_peak(levels);
 }

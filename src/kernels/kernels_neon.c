@@ -693,6 +693,24 @@ static size_t step_fractional_i8(int8_t *W, int16_t *V, const int32_t *Z, size_t
     return vaddlvq_u32(changed);
 }
 
+/* The dot products of the tile without its loads and stores: sixteen independent sums. */
+static uint64_t peak_i8(uint64_t rounds)
+{
+    enum { SUMS = 16, MACS = 16 };
+    for (uint64_t i = 0; i < rounds; i++)
+        __asm__ volatile("sdot v0.4s, v30.16b, v31.16b\n\tsdot v1.4s, v30.16b, v31.16b\n\t"
+                         "sdot v2.4s, v30.16b, v31.16b\n\tsdot v3.4s, v30.16b, v31.16b\n\t"
+                         "sdot v4.4s, v30.16b, v31.16b\n\tsdot v5.4s, v30.16b, v31.16b\n\t"
+                         "sdot v6.4s, v30.16b, v31.16b\n\tsdot v7.4s, v30.16b, v31.16b\n\t"
+                         "sdot v8.4s, v30.16b, v31.16b\n\tsdot v9.4s, v30.16b, v31.16b\n\t"
+                         "sdot v10.4s, v30.16b, v31.16b\n\tsdot v11.4s, v30.16b, v31.16b\n\t"
+                         "sdot v12.4s, v30.16b, v31.16b\n\tsdot v13.4s, v30.16b, v31.16b\n\t"
+                         "sdot v14.4s, v30.16b, v31.16b\n\tsdot v15.4s, v30.16b, v31.16b\n\t" ::
+                             : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13",
+                               "v14", "v15");
+    return rounds * SUMS * MACS;
+}
+
 void egg_kernels_neon(egg_kernels *kernels)
 {
     kernels->level = "neon";
@@ -714,4 +732,5 @@ void egg_kernels_neon(egg_kernels *kernels)
     kernels->diagonal_i8 = diagonal_i8;
     kernels->step_vote_i8 = step_vote_i8;
     kernels->step_fractional_i8 = step_fractional_i8;
+    kernels->peak_i8 = peak_i8;
 }

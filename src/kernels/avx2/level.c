@@ -8,4 +8,5 @@ void egg_kernels_avx2(egg_kernels *kernels)
     egg_avx2_product(kernels);
     egg_avx2_elementwise(kernels);
     egg_avx2_update(kernels);
+    egg_avx2_peak(kernels);
 }

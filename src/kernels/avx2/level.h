@@ -12,6 +12,7 @@ void egg_avx2_noise(egg_kernels *kernels);
 void egg_avx2_product(egg_kernels *kernels);
 void egg_avx2_elementwise(egg_kernels *kernels);
 void egg_avx2_update(egg_kernels *kernels);
+void egg_avx2_peak(egg_kernels *kernels);
 
 /*
  * sum += u * s over the four unsigned and signed bytes of each lane; two neighbouring products must fit 16 bits. The
