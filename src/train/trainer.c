@@ -61,7 +61,6 @@ struct egg_trainer {
     char *folder;                    /* NULL: nothing is kept on disk */
     char *law;                       /* the options that determine the run's course, for the checkpoint */
     egg_metrics *metrics;
-    uint64_t saved_epoch;
     double save_due;                 /* progress.seconds at which to save again */
 };
 
@@ -346,7 +345,6 @@ egg_status egg_trainer_open(egg_trainer **out, const egg_options *options, const
     egg_model_pack(trainer->model, &trainer->kernels);
     if (trainer->folder && !resumed) EGG_TRY(egg_directory_create(trainer->folder, error));
     trainer->origin = opened - trainer->progress.seconds;
-    trainer->saved_epoch = trainer->progress.epoch;
     trainer->save_due = trainer->progress.seconds + trainer->settings->save_seconds;
     if (trainer->folder) EGG_TRY(open_folder(trainer, resumed, error));
     trainer->validations = (uint64_t)(egg_schedule_progress(&trainer->schedule, trainer->progress.epoch,
@@ -554,7 +552,6 @@ egg_status egg_trainer_save(egg_trainer *trainer, egg_error *error)
     egg_checkpoint checkpoint = checkpoint_of(trainer);
     EGG_TRY(run_path(trainer, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_checkpoint_save(&checkpoint, path, error));
-    trainer->saved_epoch = trainer->progress.epoch;
     EGG_TRY(save_model(trainer, error));
     EGG_TRY(egg_metrics_flush(trainer->metrics, error));
     double patience = (egg_clock_seconds() - begun) / save_share;
