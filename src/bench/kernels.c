@@ -220,9 +220,69 @@ static void run_noise(const egg_kernels *kernels, const void *args)
     kernels->noise_i8(args);
 }
 
+static void run_noise_f32(const egg_kernels *kernels, const void *args)
+{
+    kernels->noise_f32(args);
+}
+
 static void run_outer(const egg_kernels *kernels, const void *args)
 {
     kernels->outer_i8(args);
+}
+
+static void run_embed(const egg_kernels *kernels, const void *args)
+{
+    kernels->embed_i8(args);
+}
+
+static void run_perturb_vector(const egg_kernels *kernels, const void *args)
+{
+    kernels->perturb_vector_i8(args);
+}
+
+/* The slots that take no struct of arguments share this one: ROWS x N bytes each. */
+typedef struct egg_buffers {
+    int8_t *x, *y, *z, *F;
+    int16_t *V;
+    int32_t *Z;
+} egg_buffers;
+
+enum { ROWS = 1024, N = 256 };
+
+static void run_add(const egg_kernels *kernels, const void *args)
+{
+    const egg_buffers *b = args;
+    kernels->add_i8(b->y, b->x, ROWS * N);
+}
+
+static void run_pack(const egg_kernels *kernels, const void *args)
+{
+    const egg_buffers *b = args;
+    kernels->pack_i8(b->x, ROWS, N, b->Z);   /* Z has the four bytes a weight that no level needs more of */
+}
+
+static void run_weigh(const egg_kernels *kernels, const void *args)
+{
+    const egg_buffers *b = args;
+    kernels->weigh_i8(b->x, b->F, ROWS, N, b->y);
+}
+
+static void run_diagonal(const egg_kernels *kernels, const void *args)
+{
+    const egg_buffers *b = args;
+    kernels->diagonal_i8(b->x, b->z, ROWS, N, b->Z);
+}
+
+static void run_step_vote(const egg_kernels *kernels, const void *args)
+{
+    const egg_buffers *b = args;
+    kernels->step_vote_i8(b->y, b->Z, ROWS * N, 1 << 30);
+}
+
+static void run_step_fractional(const egg_kernels *kernels, const void *args)
+{
+    const egg_buffers *b = args;
+    kernels->step_fractional_i8(b->y, b->V, b->Z, ROWS * N, 1, 1 << 30);
 }
 
 typedef struct egg_slot_bench {
@@ -256,37 +316,72 @@ out:
     return status;
 }
 
-static egg_status bench_elementwise(const egg_bench_setting *setting, const egg_levels *levels, egg_error *error)
+static bool open_buffers(egg_buffers *b)
 {
-    enum { ROWS = 1024, N = 256 };
+    *b = (egg_buffers){.x = egg_alloc(ROWS * N), .y = egg_alloc(ROWS * N), .z = egg_alloc(ROWS * N), .F = egg_alloc(ROWS),
+                       .V = egg_alloc(ROWS * N * sizeof *b->V), .Z = egg_alloc(ROWS * N * sizeof *b->Z)};
+    if (!b->x || !b->y || !b->z || !b->F || !b->V || !b->Z) return false;
+    fill(b->x, ROWS * N, 3);
+    fill(b->z, ROWS * N, 4);
+    fill(b->F, ROWS, 5);
+    return true;
+}
+
+static void close_buffers(egg_buffers *b)
+{
+    egg_free(b->x), egg_free(b->y), egg_free(b->z), egg_free(b->F), egg_free(b->V), egg_free(b->Z);
+}
+
+static egg_status bench_slots(const egg_bench_setting *setting, const egg_levels *levels, egg_error *error)
+{
+    enum { STEPS = 8, PAIRS = ROWS / STEPS / 2 };
     egg_status status = EGG_OK;
-    int8_t *x = egg_alloc(ROWS * N), *y = egg_alloc(ROWS * N), *z = egg_alloc(ROWS * N), *f = egg_alloc(ROWS * N);
-    int32_t *t = egg_alloc(ROWS * sizeof *t);
-    uint8_t *targets = egg_alloc(ROWS);
-    if (!x || !y || !z || !f || !t || !targets) {
+    egg_buffers b;
+    void *scratch = egg_alloc(EGG_OUTER_SCRATCH(N, N, ROWS));
+    if (!open_buffers(&b) || !scratch) {
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a benchmark");
         goto out;
     }
-    fill(x, ROWS * N, 3);
-    fill(z, ROWS * N, 4);
-    const egg_shrink_args shrink = {.X = x, .x_stride = N, .B = z, .t = t, .rows = ROWS, .steps = 10, .in = N, .rank = 1,
-                                    .scale = 256};
-    const egg_layer_norm_args norm = {.X = x, .x_stride = N, .w = z, .w_stride = N, .Y = y, .y_stride = N, .rows = ROWS,
-                                      .steps = 10, .n = N};
-    const egg_loss_args loss = {.logits = x, .stride = N, .targets = targets, .loss = t, .rows = ROWS};
-    const egg_gru_args gru = {.a = x, .a_stride = N, .b = z, .bias = z, .state = y, .state_stride = N, .f = f, .g = f,
-                              .Y = f, .y_stride = N, .rows = ROWS, .n = N};
+    const egg_shrink_args shrink = {.X = b.x, .x_stride = N, .B = b.z, .t = b.Z, .rows = ROWS, .steps = STEPS, .in = N,
+                                    .rank = 1, .scale = 256};
+    const egg_embed_args embed = {.W = b.x, .tokens = (const uint8_t *)b.x, .A = b.z, .B = b.z, .Y = b.y, .rows = ROWS,
+                                  .steps = STEPS, .vocabulary = 256, .n = N, .rank = 1, .scale = 256, .noise_shift = 8};
+    const egg_perturb_vector_args vector = {.w = b.x, .A = b.z, .B = b.x, .out = b.y, .pairs = ROWS / 2, .n = N, .rank = 1,
+                                            .scale = 256, .noise_shift = 8};
+    const egg_layer_norm_args norm = {.X = b.x, .x_stride = N, .w = b.z, .w_stride = N, .Y = b.y, .y_stride = N,
+                                      .rows = ROWS, .steps = STEPS, .n = N};
+    const egg_gru_args gru = {.a = b.x, .a_stride = N, .b = b.z, .bias = b.z, .state = b.y, .state_stride = N,
+                              .f = (int8_t *)b.Z, .g = (int8_t *)b.V, .Y = (int8_t *)b.V, .y_stride = N, .rows = ROWS, .n = N};
+    const egg_loss_args loss = {.logits = b.x, .stride = N, .targets = (const uint8_t *)b.z, .loss = b.Z, .rows = ROWS};
+    const egg_noise_args noise_i8 = {.key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .n = N, .pairs = ROWS, .out = b.y,
+                                     .out_stride = N};
+    egg_noise_args noise_f32 = noise_i8;
+    noise_f32.out = b.Z;
+    const egg_outer_args outer = {.A = b.x, .B = b.z, .Z = b.Z, .count = ROWS, .m = N, .n = N, .scratch = scratch};
     const double bytes = 1e-9 * ROWS * N;
+    const char *size = "1024x256";
     const egg_slot_bench benches[] = {
-        {"shrink_i8", "1024x256", "GMAC/s", run_shrink, &shrink, bytes},
-        {"layer_norm_i8", "1024x256", "G/s", run_layer_norm, &norm, bytes},
-        {"gru_gate_i8", "1024x256", "G/s", run_gate, &gru, bytes},
-        {"gru_blend_i8", "1024x256", "G/s", run_blend, &gru, bytes},
-        {"loss_i8", "1024x256", "G/s", run_loss, &loss, bytes},
+        {"noise_i8", size, "G/s", run_noise, &noise_i8, bytes},
+        {"noise_f32", size, "G/s", run_noise_f32, &noise_f32, bytes},
+        {"pack_i8", size, "G/s", run_pack, &b, bytes},
+        {"shrink_i8", size, "GMAC/s", run_shrink, &shrink, bytes},
+        {"embed_i8", size, "G/s", run_embed, &embed, bytes},
+        {"perturb_vector_i8", size, "G/s", run_perturb_vector, &vector, bytes},
+        {"layer_norm_i8", size, "G/s", run_layer_norm, &norm, bytes},
+        {"gru_gate_i8", size, "G/s", run_gate, &gru, bytes},
+        {"gru_blend_i8", size, "G/s", run_blend, &gru, bytes},
+        {"add_i8", size, "G/s", run_add, &b, bytes},
+        {"loss_i8", size, "G/s", run_loss, &loss, bytes},
+        {"weigh_i8", size, "G/s", run_weigh, &b, bytes},
+        {"outer_i8", "256x256, 1024 pairs", "GMAC/s", run_outer, &outer, bytes * N},
+        {"diagonal_i8", size, "GMAC/s", run_diagonal, &b, bytes},
+        {"step_vote_i8", size, "G/s", run_step_vote, &b, bytes},
+        {"step_fractional_i8", size, "G/s", run_step_fractional, &b, bytes},
     };
     for (size_t i = 0; i < EGG_COUNT(benches); i++) EGG_TRY(bench_slot(setting, levels, &benches[i], NULL, error));
 out:
-    egg_free(x), egg_free(y), egg_free(z), egg_free(f), egg_free(t), egg_free(targets);
+    close_buffers(&b);
+    egg_free(scratch);
     return status;
 }
 
@@ -298,7 +393,7 @@ egg_status egg_bench_kernels(const egg_bench_setting *setting, egg_error *error)
     egg_levels levels = levels_of(setting->levels);
     for (size_t i = 0; i < EGG_COUNT(shapes); i++)
         EGG_TRY(bench_product(setting, &levels, shapes[i][0], shapes[i][1], shapes[i][2], error));
-    EGG_TRY(bench_elementwise(setting, &levels, error));
+    EGG_TRY(bench_slots(setting, &levels, error));
 out:
     return status;
 }
@@ -321,7 +416,7 @@ static void run_dots(const egg_kernels *kernels, const void *context)
 
 egg_status egg_bench_update(const egg_bench_setting *setting, egg_error *error)
 {
-    enum { M = 256, N = 256, COUNT = 1024 };
+    enum { M = 256, COUNT = 1024 };
     egg_status status = EGG_OK;
     egg_levels levels = levels_of(setting->levels);
     int8_t *A = egg_alloc(M * COUNT), *B = egg_alloc(N * COUNT);
@@ -351,16 +446,16 @@ out:
 
 egg_status egg_bench_noise(const egg_bench_setting *setting, egg_error *error)
 {
-    enum { PAIRS = 64, N = 1024 };
+    enum { PAIRS = 64, LONGEST = 1024 };
     egg_status status = EGG_OK;
     egg_levels levels = levels_of(setting->levels);
-    static const uint32_t lengths[] = {64, 256, 1024};
-    int8_t *out = egg_alloc(PAIRS * N);
+    static const uint32_t lengths[] = {64, 256, LONGEST};
+    int8_t *out = egg_alloc(PAIRS * LONGEST);
     if (!out) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a benchmark");
     for (size_t i = 0; i < EGG_COUNT(lengths); i++) {
         char size[48];
         uint32_t n = lengths[i];
-        snprintf(size, sizeof size, "%u pairs x %u", PAIRS, n);
+        snprintf(size, sizeof size, "%d pairs x %u", PAIRS, n);
         const egg_noise_args args = {.key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .n = n, .pairs = PAIRS, .out = out,
                                      .out_stride = n};
         const egg_slot_bench bench = {"noise_i8", size, "G/s", run_noise, &args, 1e-9 * PAIRS * n};
