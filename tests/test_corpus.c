@@ -474,8 +474,10 @@ static void test_links_in_a_folder(void **state)
     assert_int_equal(symlink(".", scratch_path("d/sub/self")), 0);
     assert_int_equal(symlink("loop", scratch_path("d/loop")), 0);
     assert_int_equal(symlink("nowhere", scratch_path("d/dangling")), 0);
-    assert_int_equal(symlink("../elsewhere", scratch_path("d/there")), 0);
+    assert_int_equal(symlink("../elsewhere", scratch_path("d/there")), 0);         /* a folder: passed over */
+    assert_int_equal(symlink("../elsewhere/other", scratch_path("d/that")), 0);    /* a file: read */
     EXPECT_STREAM(open_one(scratch_path("d")), "\0" "1\0" "2");
+    EXPECT_STREAM(open_one(scratch_path("d/there")), "\0" "2");                     /* named by the user: read */
 }
 
 static void test_a_folder_without_text(void **state)

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,19 +14,9 @@
 
 enum { PATH_BYTES = 4096 };
 
-#define NO_PARENT SIZE_MAX
-
-typedef struct egg_folder {
-    size_t parent;             /* index of the folder it was found in */
-    dev_t device;
-    ino_t number;
-} egg_folder;
-
 typedef struct egg_walk_state {
     egg_paths *files;
-    egg_paths names;           /* of the folders */
-    egg_folder *folders;       /* (names.count) those before the current one have been read, the others not yet */
-    size_t capacity;
+    egg_paths folders;         /* those before the current one have been read, the others not yet */
 } egg_walk_state;
 
 egg_status egg_paths_add(egg_paths *paths, const char *path, egg_error *error)
@@ -47,41 +36,31 @@ void egg_paths_free(egg_paths *paths)
     *paths = (egg_paths){0};
 }
 
-static egg_status add_folder(egg_walk_state *walk, const char *path, size_t parent, const struct stat *info,
-                             egg_error *error)
+static bool is_link(const char *path)
 {
-    egg_folder *grown = egg_array_grow(walk->folders, walk->names.count, &walk->capacity, sizeof *grown);
-    if (!grown) return egg_fail(error, EGG_ERR_NOMEM, "%s: no memory for a list of folders", path);
-    walk->folders = grown;
-    walk->folders[walk->names.count] = (egg_folder){.parent = parent, .device = info->st_dev, .number = info->st_ino};
-    return egg_paths_add(&walk->names, path, error);
-}
-
-static bool is_circle(const egg_walk_state *walk, size_t parent, const struct stat *info)
-{
-    for (size_t at = parent; at != NO_PARENT; at = walk->folders[at].parent)
-        if (walk->folders[at].device == info->st_dev && walk->folders[at].number == info->st_ino) return true;
-    return false;
+    struct stat info;
+    return lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
 }
 
 static egg_status add_entry(egg_walk_state *walk, size_t parent, const char *name, egg_error *error)
 {
     char path[PATH_BYTES];
     struct stat info;
-    egg_status status = egg_path_join(path, sizeof path, walk->names.path[parent], name, error);
+    egg_status status = egg_path_join(path, sizeof path, walk->folders.path[parent], name, error);
     if (status != EGG_OK) return status;
     if (stat(path, &info) != 0) {
         bool leads_nowhere = errno == ENOENT || errno == ELOOP;
         return leads_nowhere ? EGG_OK : egg_fail_errno(error, "%s: cannot read", path);
     }
     if (S_ISREG(info.st_mode)) return egg_paths_add(walk->files, path, error);
-    if (S_ISDIR(info.st_mode) && !is_circle(walk, parent, &info)) return add_folder(walk, path, parent, &info, error);
+    /* Links to folders could lead round in circles, or to the same text by many ways. */
+    if (S_ISDIR(info.st_mode) && !is_link(path)) return egg_paths_add(&walk->folders, path, error);
     return EGG_OK;
 }
 
 static egg_status read_folder(egg_walk_state *walk, size_t index, egg_error *error)
 {
-    const char *path = walk->names.path[index];
+    const char *path = walk->folders.path[index];
     egg_status status = EGG_OK;
     DIR *folder = opendir(path);
     if (!folder) return egg_fail_errno(error, "%s: cannot open the folder", path);
@@ -106,15 +85,12 @@ egg_status egg_walk(egg_paths *files, const char *folder, egg_error *error)
 {
     egg_walk_state walk = {.files = files};
     size_t first = files->count;
-    struct stat info;
     egg_status status = EGG_OK;
-    if (stat(folder, &info) != 0) return egg_fail_errno(error, "%s: cannot open the folder", folder);
-    EGG_TRY(add_folder(&walk, folder, NO_PARENT, &info, error));
+    EGG_TRY(egg_paths_add(&walk.folders, folder, error));
     /* A list instead of recursion: any depth costs one open folder at a time. */
-    for (size_t i = 0; i < walk.names.count; i++) EGG_TRY(read_folder(&walk, i, error));
+    for (size_t i = 0; i < walk.folders.count; i++) EGG_TRY(read_folder(&walk, i, error));
     if (files->count > first) qsort(files->path + first, files->count - first, sizeof *files->path, compare_paths);
 out:
-    egg_free(walk.folders);
-    egg_paths_free(&walk.names);
+    egg_paths_free(&walk.folders);
     return status;
 }

@@ -14,7 +14,7 @@ typedef struct egg_paths {
 
 /*
  * Appends the regular files under 'folder', at any depth, sorted bytewise by their whole path. Names that begin with a
- * dot are left out. Symbolic links are followed; one that points nowhere or back to a folder on its own path is not.
+ * dot are left out. Symbolic links to files are followed, those to folders, or to nothing, are passed over.
  */
 egg_status egg_walk(egg_paths *files, const char *folder, egg_error *error);
 
