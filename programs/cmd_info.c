@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
-
 #include "command.h"
-#include "listing.h"
 
 static int info(const struct invocation *invocation)
 {
     egg_error error;
     char *json;
-    if (egg_describe(invocation->operands[0], &json, &error) != EGG_OK) return report(invocation->command, &error);
-    if (wants_json(invocation))
-        puts(json);
-    else
-        listing_print(stdout, json);
-    egg_text_free(json);
-    return STATUS_OK;
+    egg_status status = egg_describe(invocation->operands[0], &json, &error);
+    return status == EGG_OK ? print_described(invocation, json) : report(invocation->command, &error);
 }
 
 const struct command command_info = {

@@ -44,6 +44,9 @@ const struct command *command_find(const char *name);           /* NULL: there i
 
 bool wants_json(const struct invocation *invocation);           /* --json */
 
+/* Prints a JSON text of the library as it is, or laid out for people, and frees it. */
+int print_described(const struct invocation *invocation, char *json);
+
 /* Prints what went wrong and returns the exit status that tells so; 'command' may be NULL. */
 int report(const struct command *command, const egg_error *error);
 int report_usage(const struct command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -8,6 +8,7 @@
 #include "args.h"
 #include "command.h"
 #include "help.h"
+#include "listing.h"
 #include "text.h"
 
 const struct command *const commands[] = {&command_pretrain, &command_eval, &command_generate, &command_info,
@@ -23,6 +24,16 @@ const struct command *command_find(const char *name)
 bool wants_json(const struct invocation *invocation)
 {
     return strcmp(egg_options_get(invocation->options, "json"), "true") == 0;
+}
+
+int print_described(const struct invocation *invocation, char *json)
+{
+    if (wants_json(invocation))
+        puts(json);
+    else
+        listing_print(stdout, json);
+    egg_text_free(json);
+    return STATUS_OK;
 }
 
 int report(const struct command *command, const egg_error *error)
