@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Whole runs: the same bits however they are cut, saved, killed and resumed; no allocation; memory as planned. */
+#include <dirent.h>
 #include <malloc.h>
 #include <math.h>
 #include <setjmp.h>
@@ -165,6 +166,28 @@ static void test_known_hashes(void **state)
 
 /* ----------------------------------------------------------------------------------------------------------- kill */
 
+static size_t count_lines(const char *folder, const char *name)
+{
+    char path[RUN_FOLDER_BYTES];
+    size_t lines = 0;
+    folder_path(path, folder, name);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    for (int c; (c = fgetc(file)) != EOF;) lines += c == '\n';
+    fclose(file);
+    return lines;
+}
+
+static size_t count_temporaries(const char *folder)
+{
+    size_t count = 0;
+    DIR *directory = opendir(folder);
+    assert_non_null(directory);
+    for (struct dirent *entry; (entry = readdir(directory));) count += strstr(entry->d_name, ".tmp-") != NULL;
+    closedir(directory);
+    return count;
+}
+
 static void test_kill(void **state)
 {
     (void)state;
@@ -200,6 +223,8 @@ static void test_kill(void **state)
     }
     run(options_of("resume", out, NULL), NULL, UINT64_MAX);
     assert_string_equal(hash_of(out, "state_hash", 1), expected);
+    assert_int_equal(count_lines(out, "metrics.jsonl"), 400);   /* one an epoch, however often some were repeated */
+    assert_int_equal(count_temporaries(out), 0);
     folder_remove(folder);
 }
 

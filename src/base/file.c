@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+
+#define TEMPORARY_MARK ".tmp-"   /* then the number of the process */
 
 enum { BUFFER_BYTES = 1 << 18, PATH_BYTES = 4096 };
 
@@ -106,7 +109,7 @@ egg_status egg_file_writer_open(egg_file_writer **out, const char *path, egg_err
     egg_file_writer *writer = egg_alloc(sizeof *writer);
     if (!writer) return egg_fail(error, EGG_ERR_NOMEM, "%s: no memory for a write buffer", path);
     snprintf(writer->path, sizeof writer->path, "%s", path);
-    int length = snprintf(writer->temporary, sizeof writer->temporary, "%s.tmp-%ld", path, (long)getpid());
+    int length = snprintf(writer->temporary, sizeof writer->temporary, "%s" TEMPORARY_MARK "%ld", path, (long)getpid());
     if (length < 0 || (size_t)length >= sizeof writer->temporary) {
         egg_free(writer);
         return egg_fail(error, EGG_ERR_ARGUMENT, "'%.60s...': the path has %zu bytes, too many", path, strlen(path));
@@ -199,4 +202,20 @@ egg_status egg_file_replace(const char *path, const void *data, size_t bytes, eg
     if (status != EGG_OK) return status;
     egg_file_writer_write(writer, data, bytes);
     return egg_file_writer_commit(writer, error);
+}
+
+static bool is_temporary(const char *name)
+{
+    const char *mark = strstr(name, TEMPORARY_MARK);
+    const char *number = mark ? mark + strlen(TEMPORARY_MARK) : "";
+    return *number && number[strspn(number, "0123456789")] == '\0';
+}
+
+void egg_directory_remove_temporaries(const char *folder)
+{
+    DIR *directory = opendir(folder);
+    if (!directory) return;
+    for (const struct dirent *entry; (entry = readdir(directory));)
+        if (is_temporary(entry->d_name)) unlinkat(dirfd(directory), entry->d_name, 0);
+    closedir(directory);
 }

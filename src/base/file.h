@@ -47,6 +47,9 @@ void egg_file_writer_write(egg_file_writer *writer, const void *data, size_t byt
 egg_status egg_file_writer_commit(egg_file_writer *writer, egg_error *error);   /* frees the writer either way */
 void egg_file_writer_abort(egg_file_writer *writer);                           /* removes the temporary; NULL is fine */
 
+/* Removes what writers that were killed left in 'folder'; no writer may be at work there. */
+void egg_directory_remove_temporaries(const char *folder);
+
 /* The three steps at once. */
 egg_status egg_file_replace(const char *path, const void *data, size_t bytes, egg_error *error);
 

@@ -265,6 +265,7 @@ static egg_status open_folder(egg_trainer *trainer, bool resumed, egg_error *err
 {
     egg_status status = EGG_OK;
     char path[EGG_PATH_BYTES];
+    egg_directory_remove_temporaries(trainer->folder);
     EGG_TRY(run_path(trainer, EGG_RUN_RATES, path, error));
     EGG_TRY(egg_schedule_open_record(&trainer->schedule, path, !resumed, error));
     EGG_TRY(egg_metrics_open(&trainer->metrics, trainer->folder, trainer->progress.epoch, error));
@@ -550,10 +551,12 @@ egg_status egg_trainer_save(egg_trainer *trainer, egg_error *error)
     double begun = egg_clock_seconds();
     trainer->save_due = trainer->progress.seconds + trainer->settings->save_seconds;   /* a failed one is tried again */
     egg_checkpoint checkpoint = checkpoint_of(trainer);
+    /* Metrics first: a resumed run drops lines behind its checkpoint, but could not make up for lines before it. */
+    egg_status metrics = egg_metrics_flush(trainer->metrics, error);
     EGG_TRY(run_path(trainer, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_checkpoint_save(&checkpoint, path, error));
     EGG_TRY(save_model(trainer, error));
-    EGG_TRY(egg_metrics_flush(trainer->metrics, error));
+    EGG_TRY(metrics);
     double patience = (egg_clock_seconds() - begun) / save_share;
     if (patience > trainer->settings->save_seconds) trainer->save_due = trainer->progress.seconds + patience;
 out:
