@@ -262,7 +262,7 @@ ends 1 pretrain --resume nowhere
 # A folder that vanishes: the run goes on, and its end tells that nothing was saved.
 run=vanishing
 begin log $work --epochs 2000 --out $run
-rm -rf $run
+mv $run gone   # at once, while files in it come and go
 kill -s TERM $process
 wait $process
 same "status of a run that could not be saved" $? 1
