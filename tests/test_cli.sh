@@ -259,6 +259,14 @@ ends 2 pretrain --resume whole --width 32
 complains "--width"
 ends 1 pretrain --resume nowhere
 
+# Benchmarks refuse what a run would refuse.
+ends 2 bench population --population 3
+complains "--population"
+ends 2 bench scaling --width 50
+complains "--width"
+ends 2 bench speed
+complains "no suite"
+
 # A folder that vanishes: the run goes on, and its end tells that nothing was saved.
 run=vanishing
 begin log $work --epochs 2000 --out $run

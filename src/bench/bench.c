@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "train/machine.h"
+#include "train/settings.h"
 
 static const struct {
     const char *name;
@@ -14,27 +15,39 @@ static const struct {
     {"noise", egg_bench_noise},     {"scaling", egg_bench_scaling},
 };
 
+/* What a run would refuse is refused here too; the paper's segments of 100 tokens are the default. */
+static egg_status resolve(egg_options **resolved, const egg_options *options, egg_error *error)
+{
+    enum { DEFAULT_STEPS = 100 };
+    *resolved = egg_options_copy(options);
+    if (!*resolved) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
+    if (egg_options_values(*resolved)->seq_len == 0) egg_options_resolve_integer(*resolved, "seq-len", DEFAULT_STEPS);
+    return egg_settings_resolve(*resolved, error);
+}
+
 egg_status egg_bench_run(const char *suite, const egg_options *options, const egg_bench_report *report, egg_error *error)
 {
     egg_status status = EGG_OK;
     const char *unknown;
-    const egg_settings *settings = egg_options_values(options);
+    egg_options *resolved = NULL;
     egg_bench_setting setting = {
-        .settings = settings,
         .one_size = egg_options_is_set(options, "width") || egg_options_is_set(options, "layers"),
         .levels = egg_cpu_levels(&unknown),
         .report = *report,
-        .repetitions = (uint32_t)settings->repetitions,
     };
     size_t i = 0;
     while (i < EGG_COUNT(suites) && strcmp(suites[i].name, suite) != 0) i++;
     if (i == EGG_COUNT(suites))
         return egg_fail(error, EGG_ERR_ARGUMENT, "'%s' is no suite; expected kernels, population, update, noise or scaling",
                         suite);
+    EGG_TRY(resolve(&resolved, options, error));
+    setting.settings = egg_options_values(resolved);
+    setting.repetitions = (uint32_t)setting.settings->repetitions;
     EGG_TRY(egg_machine_kernels(&setting.kernels, error));
-    EGG_TRY(egg_pool_open(&setting.pool, (uint32_t)settings->threads, error));
+    EGG_TRY(egg_pool_open(&setting.pool, (uint32_t)setting.settings->threads, error));
     EGG_TRY(suites[i].run(&setting, error));
 out:
     egg_pool_close(setting.pool);
+    egg_options_free(resolved);
     return status;
 }

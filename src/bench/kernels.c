@@ -172,7 +172,7 @@ static egg_status bench_product(const egg_bench_setting *setting, const egg_leve
     size_t peer = count;
     EGG_TRY(egg_onednn_open(&onednn, p.X, p.W, rows, out, in, error));
     if (onednn) {
-        contenders[count++] = (egg_contender){.name = "oneDNN s8s8s32, no epilogue", .run = egg_onednn_run, .context = onednn,
+        contenders[count++] = (egg_contender){.name = "oneDNN u8s8s32, no epilogue", .run = egg_onednn_run, .context = onednn,
                                               .work = 1e-9 * rows * out * in, .unit = "GMAC/s"};
     }
     EGG_TRY(egg_contest(contenders, count, setting->repetitions, error));

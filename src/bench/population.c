@@ -15,7 +15,7 @@
 enum { SIGMA_SHIFT = 4, MAX_RIVAL_PAIRS = 8 };
 
 /* A run without trainer: text, model, task, update. */
-typedef struct egg_bench_run {
+typedef struct egg_bench_run_state {
     const egg_bench_setting *setting;
     egg_pool *pool;
     egg_corpus *corpus;
@@ -206,7 +206,7 @@ egg_status egg_bench_population(const egg_bench_setting *setting, egg_error *err
         uint32_t population;   /* smaller where an epoch of 4096 would take half a minute */
     } sizes[] = {{{64, 2}, 4096}, {{128, 4}, 4096}, {{256, 6}, 4096}, {{512, 8}, 1024}};
     const egg_settings *s = setting->settings;
-    uint32_t steps = s->seq_len ? (uint32_t)s->seq_len : 100;
+    uint32_t steps = (uint32_t)s->seq_len;
     if (setting->one_size)
         return bench_size(setting, (egg_shape){(uint32_t)s->width, (uint32_t)s->layers}, (uint32_t)s->population, steps,
                           error);
@@ -276,6 +276,6 @@ egg_status egg_bench_scaling(const egg_bench_setting *setting, egg_error *error)
 {
     const egg_settings *s = setting->settings;
     egg_shape shape = setting->one_size ? (egg_shape){(uint32_t)s->width, (uint32_t)s->layers} : (egg_shape){64, 1};
-    egg_status status = bench_threads(setting, shape, s->seq_len ? (uint32_t)s->seq_len : 100, error);
+    egg_status status = bench_threads(setting, shape, (uint32_t)s->seq_len, error);
     return status == EGG_OK ? bench_populations(setting, shape, error) : status;
 }

@@ -19,8 +19,8 @@ typedef struct egg_pass {
     const egg_kernels *kernels;
     egg_arena *arena;            /* scratch; a layer gives back all but what it returns */
     const egg_perturb *law;      /* NULL: unperturbed */
-    uint32_t first_pair;         /* global number of this chunk's first antithetic pair; the last pair may lack its second member */
-    uint32_t members;            /* with law == NULL: just independent sequences */
+    uint32_t first_pair;         /* global number of this chunk's first antithetic pair */
+    uint32_t members;            /* the last pair may lack its second; with law == NULL: just independent sequences */
     bool failed;
     bool observing;              /* count saturated activations */
     uint64_t observed, saturated;
