@@ -54,7 +54,7 @@ typedef enum egg_status {
 
 typedef struct egg_error {
     egg_status status;
-    char text[512];             /* one sentence that names file, field or option, what was expected, what was found */
+    char text[512];             /* one sentence: which file, field or option, what was expected, what was found */
     size_t offset;              /* byte or line the text speaks of, where there is one */
 } egg_error;
 
@@ -63,8 +63,8 @@ EGG_API const char *egg_status_name(egg_status status);
 /* ------------------------------------------------------------------------------------------------------- options */
 
 /*
- * The settings of one command ("pretrain", "eval", "generate", "bench"), each with a range and a default. Names are those of the
- * command line without the leading dashes, for example "seq-len".
+ * The settings of one command ("pretrain", "eval", "generate", "bench"), each with a range and a default. Names are those
+ * of the command line without the leading dashes, for example "seq-len".
  */
 typedef struct egg_options egg_options;
 
@@ -201,7 +201,7 @@ typedef bool egg_text_fn(void *context, uint32_t stream, const char *text, size_
 EGG_API egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_text_fn *write, void *context,
                                       egg_error *error);
 
-/* A JSON text that describes the model or run at 'path': architecture, parameters, history, hashes. Free: egg_text_free */
+/* A JSON text that describes the model or run at 'path': architecture, parameters, history, hashes. egg_text_free() it. */
 EGG_API egg_status egg_describe(const char *path, char **json, egg_error *error);
 EGG_API void egg_text_free(char *text);
 

@@ -31,7 +31,8 @@ static void take_row(void *context, const egg_bench_row *row)
 {
     struct table *table = context;
     if (table->json) {
-        printf("%s\n  {\"size\": \"%s\", \"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"median\": %.6g, \"best\": %.6g}",
+        printf("%s\n  {\"size\": \"%s\", \"name\": \"%s\", \"value\": %.6g, \"unit\": \"%s\", \"median\": %.6g, "
+               "\"best\": %.6g}",
                table->rows ? "," : "", row->size, row->name, row->value, row->unit, row->median, row->best);
     } else {
         if (strcmp(table->size, row->size) != 0) printf("%s\n", row->size);
