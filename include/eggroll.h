@@ -205,6 +205,45 @@ EGG_API egg_status egg_model_generate(egg_model *model, const egg_options *optio
 EGG_API egg_status egg_describe(const char *path, char **json, egg_error *error);
 EGG_API void egg_text_free(char *text);
 
+/* ---------------------------------------------------------------------------------------------------- environments */
+
+enum { EGG_ENV_VERSION = 1 };
+
+/*
+ * An environment of reinforcement learning. Those that are built in have this form, and so has one that a user brings as
+ * a shared library, which exports one function:
+ *
+ *     const egg_env *egg_env_plugin(void);
+ *
+ * An episode lives in 'state', state_bytes of zeroed memory aligned to 64 bytes that the library allocates. Many episodes
+ * run at once in different states and threads, so nothing may be shared but constants. 'observation' holds 'observations'
+ * floats, 'action' one float for discrete environments, a whole number from 0 to actions - 1, else 'actions' floats, which
+ * are within [action_low, action_high].
+ */
+typedef struct egg_env {
+    uint32_t version;            /* EGG_ENV_VERSION */
+    const char *name, *summary;  /* "CartPole-v1"; one line */
+    uint32_t observations;
+    uint32_t actions;            /* discrete: how many there are; else how many numbers one has */
+    bool discrete;
+    float action_low, action_high;
+    uint32_t max_steps;          /* at least 1; the library ends an episode after that many */
+    size_t state_bytes;
+
+    /* Prepares a zeroed state for any number of episodes, or NULL. May allocate what 'fini' frees. */
+    egg_status (*init)(void *state, egg_error *error);
+    void (*fini)(void *state);
+
+    /* Begins an episode: everything random in it follows from 'seed'. */
+    void (*reset)(void *state, uint64_t seed, float *observation);
+
+    /* One step; returns whether the episode ended here (termination, not the bound on steps). */
+    bool (*step)(void *state, const float *action, float *observation, float *reward);
+
+    /* Draws the state as lines of UTF-8 text, at most 'bytes' with the final 0; returns its length. May be NULL. */
+    size_t (*render)(const void *state, char *text, size_t bytes);
+} egg_env;
+
 /* ------------------------------------------------------------------------------------------------------ benchmarks */
 
 typedef struct egg_bench_row {

@@ -418,24 +418,18 @@ static void check_embed_f32(const egg_kernels *ref, const egg_kernels *level)
 static void check_perturb_vector_f32(const egg_kernels *ref, const egg_kernels *level)
 {
     for (uint32_t i = 0; i < 100; i++) {
-        uint32_t pairs = 1 + random_below(10), n = any_length(), rank = ONE_OF(1, 2, 3);
-        const float *w = take_f32(n, 0), *A = take_f32((size_t)pairs * rank * n, 0);
-        const float *B = take_f32((size_t)pairs * rank * n, 0);
-        egg_perturb_vector_args args = {.w = w, .A = A, .B = B, .pairs = pairs, .n = n, .rank = rank, .c = 0.1f};
+        uint32_t pairs = 1 + random_below(10), n = any_length();
+        const float *w = take_f32(n, 0), *A = take_f32((size_t)pairs * n, 0);
+        egg_perturb_vector_args args = {.w = w, .A = A, .pairs = pairs, .n = n, .rank = 1, .c = 0.1f};
         twin out = take_twin((size_t)2 * pairs * n * sizeof(float), 4 * random_below(16));
         float *magnitudes = take((size_t)2 * pairs * n * sizeof(float), 0);
         for (uint32_t m = 0; m < 2 * pairs; m++)
-            for (uint32_t j = 0; j < n; j++) {
-                float sum = fabsf(w[j]);
-                for (uint32_t k = 0; k < rank; k++)
-                    sum += args.c * fabsf(A[(m / 2 * rank + k) * n + j] * B[(m / 2 * rank + k) * n + j]);
-                magnitudes[m * n + j] = sum;
-            }
+            for (uint32_t j = 0; j < n; j++) magnitudes[m * n + j] = fabsf(w[j]) + args.c * fabsf(A[m / 2 * n + j]);
         args.out = out.expected;
         ref->perturb_vector_f32(&args);
         args.out = out.actual;
         level->perturb_vector_f32(&args);
-        count_case(close(out, magnitudes, rank + 1), "pairs, n, rank", pairs, n, rank, 0);
+        count_case(close(out, magnitudes, 2), "pairs, n", pairs, n, 0, 0);
         release_all();
     }
 }

@@ -60,21 +60,29 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Entry (o, i) of s * sigma / sqrt(r) * A B^T of a parameter for a member, in double precision. */
+/*
+ * Entry (o, i) of s * sigma / sqrt(r) * A B^T of a parameter for a member, or element i of s * sigma times a vector's
+ * dense noise, in double precision.
+ */
 static double perturbation(const egg_perturb *law, const egg_param *param, uint32_t member, uint32_t o, uint32_t i)
 {
     uint32_t a_length = egg_param_factor_length(param, EGG_A), pair = FIRST_PAIR + member / 2;
-    double sum = 0;
+    double sum = 0, sign = member % 2 ? -1.0 : 1.0;
+    egg_noise_at at = {.epoch = law->epoch, .param = param->id, .pair = pair};
+    if (egg_perturb_is_dense(law, param)) {
+        float noise;
+        egg_noise_f32(law->key, at, i, 1, &noise);
+        return sign * (double)law->sigma * noise;
+    }
     for (uint32_t k = 0; k < law->rank; k++) {
         float a, b;
-        egg_noise_at at = {.epoch = law->epoch, .param = param->id, .pair = pair};
         at.side = EGG_A;
         egg_noise_f32(law->key, at, (uint64_t)k * a_length + o, 1, &a);
         at.side = EGG_B;
         egg_noise_f32(law->key, at, (uint64_t)k * param->in + i, 1, &b);
         sum += (double)a * b;
     }
-    return (member % 2 ? -1.0 : 1.0) * (double)law->c * sum;
+    return sign * (double)law->c * sum;
 }
 
 static const float *run_linear(fixture *f, const egg_perturb *law, uint32_t first_pair, uint32_t members, const float *X)

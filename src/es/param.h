@@ -3,6 +3,7 @@
 #ifndef EGG_ES_PARAM_H
 #define EGG_ES_PARAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,7 +13,7 @@
 typedef enum egg_param_kind {
     EGG_PARAM_MATRIX,      /* low-rank perturbation; used through the shared product */
     EGG_PARAM_EMBEDDING,   /* low-rank perturbation; rows are looked up */
-    EGG_PARAM_VECTOR,      /* elementwise product of two factors, so an element has the law of a matrix entry */
+    EGG_PARAM_VECTOR,      /* int8: product of two factors, so an element has the law of a matrix entry; float32: dense normal */
     EGG_PARAM_FROZEN       /* neither perturbed nor updated */
 } egg_param_kind;
 

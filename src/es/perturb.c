@@ -29,7 +29,15 @@ egg_perturb egg_perturb_f32(uint64_t seed, uint32_t noise_epoch, uint32_t rank, 
         .epoch = noise_epoch,
         .rank = rank,
         .c = sigma / sqrtf((float)rank),
+        .sigma = sigma,
     };
+}
+
+egg_perturb egg_perturb_dense(uint64_t seed, uint32_t noise_epoch, float sigma)
+{
+    egg_perturb law = egg_perturb_f32(seed, noise_epoch, 1, sigma);
+    law.dense = true;
+    return law;
 }
 
 egg_status egg_perturb_check_i8(const egg_perturb *law, uint32_t in, egg_error *error)
@@ -65,4 +73,18 @@ void egg_perturb_draw(const egg_perturb *law, const egg_kernels *kernels, const 
         args.out = (char *)out + (size_t)k * n * element;
         noise(&args);
     }
+}
+
+void egg_perturb_draw_dense(const egg_perturb *law, const egg_kernels *kernels, const egg_param *param,
+                            uint32_t first_pair, uint32_t pairs, uint64_t first, size_t n, float *out)
+{
+    kernels->noise_f32(&(egg_noise_args){
+        .key = law->key,
+        .at = {.epoch = law->epoch, .param = param->id, .side = EGG_A, .pair = first_pair},
+        .first = first,
+        .n = n,
+        .pairs = pairs,
+        .out = out,
+        .out_stride = n,
+    });
 }

@@ -9,6 +9,9 @@
  * for odd m. Members and pairs count from 0 within a call. Paper letters: weights W (out, in), inputs X, outputs Y,
  * factors A (out) and B (in) of rank r.
  *
+ * float32 kernels also take rows in any order and number, so that a finished episode or text can leave the batch:
+ * where 'member' is not NULL, member[b] is the member m of row b; a member may have no row. int8 kernels take no tags.
+ *
  * int8 values lie in [-127, 127]; I8(x) clips to that range; >> and "floor" round toward minus infinity. Every length
  * of a row (in, out, n, vocabulary) is a multiple of EGG_ROW_QUANTUM; factors and weights are 64-byte aligned, other
  * pointers and strides carry no assumption unless stated. Strides count elements. No kernel reads or writes outside
@@ -17,12 +20,18 @@
 #ifndef EGG_KERNELS_KERNELS_H
 #define EGG_KERNELS_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "random/noise.h"
 
 enum { EGG_ROW_QUANTUM = 16 };
+
+static inline uint32_t egg_row_member(const uint32_t *member, uint32_t row, uint32_t steps)
+{
+    return member ? member[row] : row / steps;
+}
 
 /* ---------------------------------------------------------------------------------------------------------- noise */
 
@@ -62,6 +71,7 @@ typedef struct egg_shrink_args {
     size_t x_stride;
     const void *B;
     void *t;
+    const uint32_t *member;
     uint32_t rows, steps, in, rank;
     int32_t scale;
     float c;
@@ -71,9 +81,10 @@ typedef void egg_shrink_fn(const egg_shrink_args *args);
 
 /*
  * linear:  int8     Y[b,o] = I8( ( sum_i X[b,i] * W[o,i]  +  ((sum_k t[b,k] * A[p(b),k,o]) >> noise_shift) ) >> shift )
- *          float32  Y[b,o] =       sum_i X[b,i] * W[o,i]  +    sum_k t[b,k] * A[p(b),k,o]
+ *          float32  Y[b,o] =       sum_i X[b,i] * W[o,i]  +    sum_k t[b,k] * A[p(b),k,o]  +  bias[m(b),o]
  *
  *   X (rows, in; x_stride)   W packed   A (pairs, r, out) or NULL: no second term   t (rows, r)   Y (rows, out; y_stride)
+ *   bias, float32 only: (members, out; bias_stride, 0 where all members share one), or NULL: none
  *
  * int8: |sum_k t*A| < 2^31 (egg_law_check sees to it); 4 <= shift <= 15; 4 <= noise_shift <= 15. Y must not overlap X.
  */
@@ -83,13 +94,34 @@ typedef struct egg_linear_args {
     const void *W;
     const void *A;
     const void *t;
+    const float *bias;
+    size_t bias_stride;
     void *Y;
     size_t y_stride;
+    const uint32_t *member;
     uint32_t rows, steps, out, in, rank;
     uint32_t shift, noise_shift;
 } egg_linear_args;
 
 typedef void egg_linear_fn(const egg_linear_args *args);
+
+/*
+ * dense (float32):  Y[b,o] += s(b) * c * sum_i X[b,i] * E[p(b),o,i]           full-rank noise: OpenES, which we compare with
+ *
+ *   X (rows, in; x_stride)   E (pairs, out, in)   Y (rows, out; y_stride)     c = sigma
+ */
+typedef struct egg_dense_args {
+    const float *X;
+    size_t x_stride;
+    const float *E;
+    float *Y;
+    size_t y_stride;
+    const uint32_t *member;
+    uint32_t rows, steps, out, in;
+    float c;
+} egg_dense_args;
+
+typedef void egg_dense_fn(const egg_dense_args *args);
 
 /* ------------------------------------------------------------------------------------ perturbed tables and vectors */
 
@@ -104,6 +136,7 @@ typedef struct egg_embed_args {
     const uint8_t *tokens;
     const void *A, *B;
     void *Y;
+    const uint32_t *member;
     uint32_t rows, steps, vocabulary, n, rank;
     int32_t scale;
     float c;
@@ -113,10 +146,11 @@ typedef struct egg_embed_args {
 typedef void egg_embed_fn(const egg_embed_args *args);
 
 /*
- * perturb_vector:   out[2p + j] = I8( w + (((j ? -1 : 1) * scale * sum_k A[p,k] * B[p,k]) >> (8 + noise_shift)) )
- * elementwise; float32 likewise with c, no shift and no clip. The law of an element is that of a matrix entry.
+ * perturb_vector, elementwise:
+ *   int8     out[2p + j] = I8( w + (((j ? -1 : 1) * scale * sum_k A[p,k] * B[p,k]) >> (8 + noise_shift)) )
+ *   float32  out[2p + j] = w + (j ? -1 : 1) * c * A[p]              dense normal noise, c = sigma; no B, no rank
  *
- *   w (n)   A, B (pairs, r, n)   out (2 * pairs, n)
+ *   w (n)   A, B (pairs, r, n), float32: A (pairs, n)   out (2 * pairs, n)
  */
 typedef struct egg_perturb_vector_args {
     const void *w;
@@ -134,24 +168,36 @@ typedef void egg_perturb_vector_fn(const egg_perturb_vector_args *args);
 
 /*
  * layer_norm:  int8     Y[b,i] = I8( floor( X[b,i] * w[i] / mav ) )   mav = max(1, floor( sum_i |X[b,i]| / n ))
- *              float32  Y[b,i] = (X[b,i] - mean) / sqrt(variance + 1e-5) * w[i]         variance divides by n
+ *              float32  Y[b,i] = (X[b,i] - mean) / sqrt(variance + epsilon) * w[i] + bias[i]     variance divides by n
  *
  *   X, Y (rows, n; strides), may be the same   w (members, n; w_stride, 0 where all members share one)
+ *   float32 only: w may be NULL: ones; bias likewise as w, or NULL: none; 'relu': negative results become 0
  */
 typedef struct egg_layer_norm_args {
     const void *X;
     size_t x_stride;
     const void *w;
     size_t w_stride;
+    const float *bias;
+    size_t bias_stride;
     void *Y;
     size_t y_stride;
+    const uint32_t *member;
     uint32_t rows, steps, n;
+    float epsilon;
+    bool relu;
 } egg_layer_norm_args;
 
 typedef void egg_layer_norm_fn(const egg_layer_norm_args *args);
 
 /* add:  Y[i] = I8(Y[i] + X[i])  for 0 <= i < n;  float32 without the clip. n is a multiple of EGG_ROW_QUANTUM. */
 typedef void egg_add_fn(void *Y, const void *X, size_t n);
+
+/*
+ * Activations (float32), in place, for 0 <= i < n:  relu: Y[i] = max(Y[i], 0);  tanh: Y[i] = tanh(Y[i]), within 4 units
+ * in the last place. n is a multiple of EGG_ROW_QUANTUM.
+ */
+typedef void egg_activate_fn(float *Y, size_t n);
 
 /*
  * The two halves of EGG's gated recurrent unit, one row a member (int8 only). 'a' and 'b' are the products of the input
@@ -215,6 +261,10 @@ typedef void egg_weigh_fn(const int8_t *A, const int8_t *F, uint32_t pairs, size
  * diagonal:  Z[i] += sum_{q < count} A[q,i] * B[q,i]         the same for vectors; A, B (count, n)
  *
  * |A| <= 95, |B| <= EGG_NORMAL_I8_MAX; the true sums fit 32 bits, partial ones may wrap.
+ *
+ * float32:  weigh:  out[p,i] = A[p,i] * F[p]          outer: as above, Z float, m >= 1 (not a multiple of anything)
+ * Each Z[i,j] is one chain of additions in ascending q that does not depend on m, n or its place, so that a matrix cut
+ * into rows gives the same bits.
  */
 typedef struct egg_outer_args {
     const int8_t *A, *B;
@@ -225,7 +275,15 @@ typedef struct egg_outer_args {
 
 #define EGG_OUTER_SCRATCH(m, n, count) ((((size_t)(count) + 63) / 64 * 64) * ((size_t)(m) + (size_t)(n) + 128) * 2)
 
+typedef struct egg_outer_f32_args {
+    const float *A, *B;
+    float *Z;
+    uint32_t count, m, n;
+} egg_outer_f32_args;
+
 typedef void egg_outer_fn(const egg_outer_args *args);
+typedef void egg_outer_f32_fn(const egg_outer_f32_args *args);
+typedef void egg_weigh_f32_fn(const float *A, const float *F, uint32_t pairs, size_t n, float *out);
 typedef void egg_diagonal_fn(const int8_t *A, const int8_t *B, uint32_t count, size_t n, int32_t *Z);
 
 /*
@@ -253,18 +311,22 @@ typedef struct egg_kernels {
     egg_pack_fn *pack_i8, *pack_f32;
     egg_shrink_fn *shrink_i8, *shrink_f32;
     egg_linear_fn *linear_i8, *linear_f32;
+    egg_dense_fn *dense_f32;
     egg_embed_fn *embed_i8, *embed_f32;
     egg_perturb_vector_fn *perturb_vector_i8, *perturb_vector_f32;
     egg_layer_norm_fn *layer_norm_i8, *layer_norm_f32;
     egg_add_fn *add_i8, *add_f32;
+    egg_activate_fn *relu_f32, *tanh_f32;
     egg_gru_fn *gru_gate_i8, *gru_blend_i8;
     egg_loss_fn *loss_i8;
     egg_weigh_fn *weigh_i8;
+    egg_weigh_f32_fn *weigh_f32;
     egg_outer_fn *outer_i8;
+    egg_outer_f32_fn *outer_f32;
     egg_diagonal_fn *diagonal_i8;
     egg_step_vote_fn *step_vote_i8;
     egg_step_fractional_fn *step_fractional_i8;
-    egg_peak_fn *peak_i8;
+    egg_peak_fn *peak_i8, *peak_f32;
 } egg_kernels;
 
 /* 'levels': egg_cpu_level bits; 0 gives the reference. */

@@ -104,8 +104,9 @@ static void shrink_f32(const egg_shrink_args *args)
     float *t = args->t;
     for (uint32_t b = 0; b < args->rows; b++) {
         const float *x = (const float *)args->X + b * args->x_stride;
-        const float *B = (const float *)args->B + (size_t)row_pair(b, args->steps) * args->rank * args->in;
-        float factor = (float)row_sign(b, args->steps) * args->c;
+        uint32_t m = egg_row_member(args->member, b, args->steps);
+        const float *B = (const float *)args->B + (size_t)(m / 2) * args->rank * args->in;
+        float factor = m % 2 ? -args->c : args->c;
         for (uint32_t k = 0; k < args->rank; k++, B += args->in) {
             float sum = 0;
             for (uint32_t i = 0; i < args->in; i++) sum += x[i] * B[i];
@@ -120,13 +121,28 @@ static void linear_f32(const egg_linear_args *args)
     for (uint32_t b = 0; b < args->rows; b++) {
         const float *x = (const float *)args->X + b * args->x_stride;
         float *y = (float *)args->Y + b * args->y_stride;
-        if (args->A) A = (const float *)args->A + (size_t)row_pair(b, args->steps) * args->rank * args->out;
+        uint32_t m = egg_row_member(args->member, b, args->steps);
+        if (args->A) A = (const float *)args->A + (size_t)(m / 2) * args->rank * args->out;
         for (uint32_t o = 0; o < args->out; o++) {
             float sum = 0;
             for (uint32_t i = 0; i < args->in; i++) sum += x[i] * W[(size_t)o * args->in + i];
             for (uint32_t k = 0; A && k < args->rank; k++)
                 sum += t[(size_t)b * args->rank + k] * A[(size_t)k * args->out + o];
-            y[o] = sum;
+            y[o] = args->bias ? sum + args->bias[m * args->bias_stride + o] : sum;
+        }
+    }
+}
+
+static void dense_f32(const egg_dense_args *args)
+{
+    for (uint32_t b = 0; b < args->rows; b++) {
+        uint32_t m = egg_row_member(args->member, b, args->steps);
+        const float *x = args->X + b * args->x_stride, *E = args->E + (size_t)(m / 2) * args->out * args->in;
+        float *y = args->Y + b * args->y_stride, factor = m % 2 ? -args->c : args->c;
+        for (uint32_t o = 0; o < args->out; o++, E += args->in) {
+            float sum = 0;
+            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * E[i];
+            y[o] += factor * sum;
         }
     }
 }
@@ -157,10 +173,10 @@ static void embed_f32(const egg_embed_args *args)
 {
     uint32_t n = args->n, vocabulary = args->vocabulary;
     for (uint32_t b = 0; b < args->rows; b++) {
-        uint32_t v = args->tokens[b], p = row_pair(b, args->steps);
+        uint32_t v = args->tokens[b], m = egg_row_member(args->member, b, args->steps), p = m / 2;
         const float *w = (const float *)args->W + (size_t)v * n;
         float *y = (float *)args->Y + (size_t)b * n;
-        float factor = (float)row_sign(b, args->steps) * args->c;
+        float factor = m % 2 ? -args->c : args->c;
         for (uint32_t i = 0; i < n; i++) {
             float sum = 0;
             for (uint32_t k = 0; args->A && k < args->rank; k++) {
@@ -193,18 +209,13 @@ static void perturb_vector_i8(const egg_perturb_vector_args *args)
 
 static void perturb_vector_f32(const egg_perturb_vector_args *args)
 {
-    const float *w = args->w, *A = args->A, *B = args->B;
+    const float *w = args->w, *A = args->A;
     uint32_t n = args->n;
     for (uint32_t p = 0; p < args->pairs; p++) {
         float *plus = (float *)args->out + (size_t)2 * p * n, *minus = plus + n;
         for (uint32_t i = 0; i < n; i++) {
-            float sum = 0;
-            for (uint32_t k = 0; k < args->rank; k++) {
-                size_t at = ((size_t)p * args->rank + k) * n + i;
-                sum += A[at] * B[at];
-            }
-            plus[i] = w[i] + args->c * sum;
-            minus[i] = w[i] - args->c * sum;
+            plus[i] = w[i] + args->c * A[(size_t)p * n + i];
+            minus[i] = w[i] - args->c * A[(size_t)p * n + i];
         }
     }
 }
@@ -228,15 +239,22 @@ static void layer_norm_i8(const egg_layer_norm_args *args)
 static void layer_norm_f32(const egg_layer_norm_args *args)
 {
     for (uint32_t b = 0; b < args->rows; b++) {
+        uint32_t m = egg_row_member(args->member, b, args->steps);
         const float *x = (const float *)args->X + b * args->x_stride;
-        const float *w = (const float *)args->w + b / args->steps * args->w_stride;
+        const float *w = args->w ? (const float *)args->w + m * args->w_stride : NULL;
+        const float *bias = args->bias ? args->bias + m * args->bias_stride : NULL;
         float *y = (float *)args->Y + b * args->y_stride;
         float sum = 0, squares = 0;
         for (uint32_t i = 0; i < args->n; i++) sum += x[i];
         float mean = sum / (float)args->n;
         for (uint32_t i = 0; i < args->n; i++) squares += (x[i] - mean) * (x[i] - mean);
-        float deviation = sqrtf(squares / (float)args->n + 1e-5f);
-        for (uint32_t i = 0; i < args->n; i++) y[i] = (x[i] - mean) / deviation * w[i];
+        float deviation = sqrtf(squares / (float)args->n + args->epsilon);
+        for (uint32_t i = 0; i < args->n; i++) {
+            float z = (x[i] - mean) / deviation;
+            if (w) z *= w[i];
+            if (bias) z += bias[i];
+            y[i] = args->relu && z < 0 ? 0 : z;
+        }
     }
 }
 
@@ -252,6 +270,16 @@ static void add_f32(void *Y, const void *X, size_t n)
     float *y = Y;
     const float *x = X;
     for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+static void relu_f32(float *Y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) Y[i] = Y[i] > 0 ? Y[i] : 0;
+}
+
+static void tanh_f32(float *Y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) Y[i] = tanhf(Y[i]);
 }
 
 static void gru_gate_i8(const egg_gru_args *args)
@@ -317,6 +345,20 @@ static void diagonal_i8(const int8_t *A, const int8_t *B, uint32_t count, size_t
         for (size_t i = 0; i < n; i++) Z[i] += A[q * n + i] * B[q * n + i];
 }
 
+static void weigh_f32(const float *A, const float *F, uint32_t pairs, size_t n, float *out)
+{
+    for (uint32_t p = 0; p < pairs; p++)
+        for (size_t i = 0; i < n; i++) out[p * n + i] = A[p * n + i] * F[p];
+}
+
+static void outer_f32(const egg_outer_f32_args *args)
+{
+    for (uint32_t q = 0; q < args->count; q++)
+        for (uint32_t i = 0; i < args->m; i++)
+            for (uint32_t j = 0; j < args->n; j++)
+                args->Z[(size_t)i * args->n + j] += args->A[(size_t)q * args->m + i] * args->B[(size_t)q * args->n + j];
+}
+
 static size_t step_vote_i8(int8_t *W, const int32_t *Z, size_t n, int32_t threshold)
 {
     size_t changed = 0;
@@ -357,6 +399,18 @@ static uint64_t peak_i8(uint64_t rounds)
     return rounds * EGG_COUNT(sums);
 }
 
+static uint64_t peak_f32(uint64_t rounds)
+{
+    volatile float operand = 0.5f;
+    float sums[8] = {0}, a = operand, b = operand;
+    for (uint64_t i = 0; i < rounds; i++)
+        for (uint32_t k = 0; k < EGG_COUNT(sums); k++) {
+            sums[k] += a * b;
+            __asm__ volatile("" : "+m"(sums[k]));
+        }
+    return rounds * EGG_COUNT(sums);
+}
+
 void egg_kernels_ref(egg_kernels *kernels)
 {
     *kernels = (egg_kernels){
@@ -371,6 +425,7 @@ void egg_kernels_ref(egg_kernels *kernels)
         .shrink_f32 = shrink_f32,
         .linear_i8 = linear_i8,
         .linear_f32 = linear_f32,
+        .dense_f32 = dense_f32,
         .embed_i8 = embed_i8,
         .embed_f32 = embed_f32,
         .perturb_vector_i8 = perturb_vector_i8,
@@ -379,14 +434,19 @@ void egg_kernels_ref(egg_kernels *kernels)
         .layer_norm_f32 = layer_norm_f32,
         .add_i8 = add_i8,
         .add_f32 = add_f32,
+        .relu_f32 = relu_f32,
+        .tanh_f32 = tanh_f32,
         .gru_gate_i8 = gru_gate_i8,
         .gru_blend_i8 = gru_blend_i8,
         .loss_i8 = loss_i8,
         .weigh_i8 = weigh_i8,
+        .weigh_f32 = weigh_f32,
         .outer_i8 = outer_i8,
+        .outer_f32 = outer_f32,
         .diagonal_i8 = diagonal_i8,
         .step_vote_i8 = step_vote_i8,
         .step_fractional_i8 = step_fractional_i8,
         .peak_i8 = peak_i8,
+        .peak_f32 = peak_f32,
     };
 }

@@ -78,18 +78,31 @@ void NAME(egg_embed)(egg_pass *pass, const egg_param *W, const uint8_t *tokens, 
     egg_arena_release(pass->arena, mark);
 }
 
+/* An integer vector has two factors, a float one dense noise. */
+static egg_factors NAME(draw_vector)(egg_pass *pass, const egg_param *w, uint32_t pairs)
+{
+#if EGG_I8
+    (void)pairs;
+    return NAME(egg_factors)(pass, w);
+#else
+    float *noise = egg_pass_take(pass, (size_t)pairs * w->in * sizeof *noise);
+    if (noise) egg_perturb_draw_dense(pass->law, pass->kernels, w, pass->first_pair, pairs, 0, w->in, noise);
+    return (egg_factors){.A = noise};
+#endif
+}
+
 egg_member_vector NAME(egg_member_vector)(egg_pass *pass, const egg_param *w)
 {
     if (!pass->law || w->kind == EGG_PARAM_FROZEN) return (egg_member_vector){.data = w->data, .stride = 0};
     uint32_t pairs = (pass->members + 1) / 2;
     void *out = egg_pass_take(pass, (size_t)2 * pairs * w->in * ELEMENT_BYTES);
     egg_mark mark = egg_arena_mark(pass->arena);
-    egg_factors factors = NAME(egg_factors)(pass, w);
+    egg_factors factors = NAME(draw_vector)(pass, w, pairs);
     if (!pass->failed)
         KERNEL(pass, perturb_vector)(&(egg_perturb_vector_args){.w = w->data, .A = factors.A, .B = factors.B, .out = out,
                                                                 .pairs = pairs, .n = w->in,
                                                                 .rank = pass->law->rank, .scale = pass->law->scale,
-                                                                .c = pass->law->c,
+                                                                .c = pass->law->sigma,
                                                                 .noise_shift = pass->law->noise_shift});
     egg_arena_release(pass->arena, mark);
     return (egg_member_vector){.data = out, .stride = w->in};
@@ -102,7 +115,8 @@ void NAME(egg_layer_norm)(egg_pass *pass, const egg_param *w, egg_mat X, egg_mat
     if (pass->failed) return;
     KERNEL(pass, layer_norm)(&(egg_layer_norm_args){.X = X.data, .x_stride = X.stride, .w = weights.data,
                                                     .w_stride = weights.stride, .Y = Y.data, .y_stride = Y.stride,
-                                                    .rows = egg_mat_rows(pass, X), .steps = X.steps, .n = X.cols});
+                                                    .rows = egg_mat_rows(pass, X), .steps = X.steps, .n = X.cols,
+                                                    .epsilon = 1e-5f});
     egg_arena_release(pass->arena, mark);
 }
 

@@ -24,7 +24,9 @@ enum { EGG_NOISE_BLOCK_I8 = 16, EGG_NOISE_BLOCK_F32 = 4 };   /* elements of a bl
 typedef enum egg_domain {
     EGG_DOMAIN_PERTURBATION = 1,
     EGG_DOMAIN_INITIAL_WEIGHTS = 2,
-    EGG_DOMAIN_SAMPLING = 3
+    EGG_DOMAIN_SAMPLING = 3,
+    EGG_DOMAIN_EPISODE = 4,       /* what is random in one episode of an environment */
+    EGG_DOMAIN_ROLLOUT = 5        /* the seeds of episodes, and the sampling of actions */
 } egg_domain;
 
 typedef struct egg_key {

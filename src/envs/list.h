@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* The environments that need nothing but this library, in the order in which they are shown. */
+#ifndef EGG_ENVS_LIST_H
+#define EGG_ENVS_LIST_H
+
+#include "envs/env.h"
+
+extern const egg_env egg_env_cartpole;
+
+#define EGG_ENVS_BUILT_IN &egg_env_cartpole
+
+#endif
