@@ -25,10 +25,19 @@ uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels)
     return bytes + packed_bytes(kernels, param->dtype, param->out, param->in);
 }
 
+static uint32_t padded(uint32_t n)
+{
+    return (n + EGG_ROW_QUANTUM - 1) / EGG_ROW_QUANTUM * EGG_ROW_QUANTUM;
+}
+
 egg_status egg_param_open(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
                           egg_dtype dtype, uint32_t out, uint32_t in, const char *name, egg_error *error)
 {
-    *param = (egg_param){.id = id, .kind = kind, .dtype = dtype, .out = out, .in = in};
+    *param = (egg_param){.id = id, .kind = kind, .dtype = dtype, .out = out, .in = in, .used_out = out, .used_in = in};
+    if (dtype == EGG_F32) {
+        param->in = in = padded(in);
+        if (kind != EGG_PARAM_VECTOR) param->out = out = padded(out);
+    }
     snprintf(param->name, sizeof param->name, "%s", name);
     if (!kernels) return EGG_OK;
     param->data = egg_alloc_array(egg_param_elements(param), egg_dtype_bytes(dtype));
@@ -42,6 +51,9 @@ void egg_param_close(egg_param *param)
 {
     egg_free(param->data);
     egg_free(param->fraction);
+    egg_free(param->moment[0]);
+    egg_free(param->moment[1]);
+    egg_free(param->gradient);
     egg_free(param->packed);
     *param = (egg_param){0};
 }
@@ -80,4 +92,29 @@ void egg_param_init_normal_i8(egg_param *param, uint64_t seed, double deviation)
 void egg_param_init_constant_i8(egg_param *param, int8_t value)
 {
     memset(param->data, value, egg_param_elements(param));
+}
+
+void egg_param_init_normal_f32(egg_param *param, uint64_t seed, float deviation)
+{
+    const egg_key key = egg_key_make(seed, EGG_DOMAIN_INITIAL_WEIGHTS);
+    const egg_noise_at at = {.param = param->id};
+    for (uint32_t o = 0; o < param->used_out; o++) {
+        float *row = (float *)param->data + (size_t)o * param->in;
+        egg_noise_f32(key, at, (uint64_t)o * param->used_in, param->used_in, row);
+        for (uint32_t i = 0; i < param->used_in; i++) row[i] *= deviation;
+    }
+}
+
+void egg_param_read_f32(const egg_param *param, float *values)
+{
+    for (uint32_t o = 0; o < param->used_out; o++)
+        memcpy(values + (size_t)o * param->used_in, (const float *)param->data + (size_t)o * param->in,
+               param->used_in * sizeof *values);
+}
+
+void egg_param_write_f32(egg_param *param, const float *values)
+{
+    for (uint32_t o = 0; o < param->used_out; o++)
+        memcpy((float *)param->data + (size_t)o * param->in, values + (size_t)o * param->used_in,
+               param->used_in * sizeof *values);
 }

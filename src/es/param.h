@@ -27,8 +27,11 @@ typedef struct egg_param {
     egg_param_kind kind;
     egg_dtype dtype;
     uint32_t out, in;      /* a vector of n elements: out = 1, in = n */
+    uint32_t used_out, used_in;   /* float32: what of (out, in) is meant; the rest pads to EGG_ROW_QUANTUM and stays 0 */
     void *data;            /* (out, in) int8 or float32; by the model, the update */
     int16_t *fraction;     /* (out, in) the same weights in 1/256 of an int8 step, or NULL; by the update */
+    float *moment[2];      /* (out, in) what the optimizer keeps of a float parameter, or NULL; by the update */
+    float *gradient;       /* (out, in) where the optimizer clips, or NULL; by the update */
     void *packed;          /* matrices: 'data' in the order of the kernel table's product; by egg_param_pack */
 } egg_param;
 
@@ -45,7 +48,10 @@ static inline uint32_t egg_param_factor_length(const egg_param *param, egg_side 
     return param->kind == EGG_PARAM_VECTOR || side == EGG_B ? param->in : param->out;
 }
 
-/* Allocates 'data' (zeros), and 'packed' for a matrix; with kernels == NULL neither: a shape to plan with. */
+/*
+ * Allocates 'data' (zeros), and 'packed' for a matrix; with kernels == NULL neither: a shape to plan with. float32 shapes
+ * are padded up to EGG_ROW_QUANTUM, except the one row of a vector; integer models have none to pad.
+ */
 egg_status egg_param_open(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
                           egg_dtype dtype, uint32_t out, uint32_t in, const char *name, egg_error *error);
 void egg_param_close(egg_param *param);
@@ -65,5 +71,12 @@ uint32_t egg_product_shift(uint32_t in);
 /* Fills an int8 parameter with round(deviation * n), n normal, from the stream (seed, id): the sum of four int8 normals. */
 void egg_param_init_normal_i8(egg_param *param, uint64_t seed, double deviation);
 void egg_param_init_constant_i8(egg_param *param, int8_t value);
+
+/* Fills the used part of a float parameter with deviation * n, n normal, from the stream (seed, id). */
+void egg_param_init_normal_f32(egg_param *param, uint64_t seed, float deviation);
+
+/* The used part of a float parameter, (used_out, used_in) without padding, to and from 'values'. */
+void egg_param_read_f32(const egg_param *param, float *values);
+void egg_param_write_f32(egg_param *param, const float *values);
 
 #endif

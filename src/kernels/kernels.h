@@ -150,7 +150,8 @@ typedef void egg_embed_fn(const egg_embed_args *args);
  *   int8     out[2p + j] = I8( w + (((j ? -1 : 1) * scale * sum_k A[p,k] * B[p,k]) >> (8 + noise_shift)) )
  *   float32  out[2p + j] = w + (j ? -1 : 1) * c * A[p]              dense normal noise, c = sigma; no B, no rank
  *
- *   w (n)   A, B (pairs, r, n), float32: A (pairs, n)   out (2 * pairs, n)
+ *   w (n)   A, B (pairs, r, n), float32: A (pairs, n), which for one pair may be the second row of out
+ *   out (2 * pairs, n)
  */
 typedef struct egg_perturb_vector_args {
     const void *w;

@@ -35,6 +35,20 @@
 EGG_DECLARE_LAYERS(i8)
 EGG_DECLARE_LAYERS(f32)
 
+/* --------------------------------------------------------------------------------------------------- float32 only */
+
+typedef enum egg_activation {
+    EGG_ACTIVATION_PQN,    /* max(0, layer norm without affine part) */
+    EGG_ACTIVATION_RELU,
+    EGG_ACTIVATION_TANH
+} egg_activation;
+
+/* Y = X W^T + bias, all as each row's member sees it; bias may be NULL. */
+void egg_linear_bias_f32(egg_pass *pass, const egg_param *W, const egg_param *bias, egg_mat X, egg_mat Y);
+
+/* In place; Y contiguous, every column used. */
+void egg_activate_f32(egg_pass *pass, egg_activation activation, egg_mat Y);
+
 /* ------------------------------------------------------------------------------------------------------ int8 only */
 
 /* The parameters of EGG's gated recurrent unit (paper App. G). */

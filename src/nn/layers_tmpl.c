@@ -17,8 +17,9 @@
 
 egg_mat NAME(egg_mat)(egg_pass *pass, uint32_t steps, uint32_t cols)
 {
-    void *data = egg_pass_take(pass, (size_t)pass->members * steps * cols * ELEMENT_BYTES);
-    return (egg_mat){.data = data, .stride = cols, .steps = steps, .cols = cols};
+    egg_mat mat = {.stride = cols, .steps = steps, .cols = cols};
+    mat.data = egg_pass_take(pass, (size_t)egg_mat_rows(pass, mat) * cols * ELEMENT_BYTES);
+    return mat;
 }
 
 static const void *NAME(draw_side)(egg_pass *pass, const egg_param *param, egg_side side)
@@ -32,26 +33,41 @@ static const void *NAME(draw_side)(egg_pass *pass, const egg_param *param, egg_s
 egg_factors NAME(egg_factors)(egg_pass *pass, const egg_param *param)
 {
     if (!pass->law || param->kind == EGG_PARAM_FROZEN) return (egg_factors){0};
+    if (pass->bank) return egg_bank_factors(pass->bank, param);
     egg_factors factors = {.A = NAME(draw_side)(pass, param, EGG_A), .B = NAME(draw_side)(pass, param, EGG_B)};
     return factors;
 }
 
-void NAME(egg_linear_drawn)(egg_pass *pass, const egg_param *W, egg_factors factors, egg_mat X, egg_mat Y)
+/* Y = X W^T + perturbation + bias; bias.data may be NULL. Where the noise is dense, factors.A is all of it. */
+static void NAME(product)(egg_pass *pass, const egg_param *W, egg_factors factors, egg_member_vector bias, egg_mat X,
+                          egg_mat Y)
 {
     egg_mark mark = egg_arena_mark(pass->arena);
-    uint32_t rows = egg_mat_rows(pass, X), rank = factors.A ? pass->law->rank : 0;
+    uint32_t rows = egg_mat_rows(pass, X), rank = factors.A && factors.B ? pass->law->rank : 0;
     void *t = rank ? egg_pass_take(pass, (size_t)rows * rank * SUM_BYTES) : NULL;
     if (pass->failed) return;
     if (rank)
-        KERNEL(pass, shrink)(&(egg_shrink_args){.X = X.data, .x_stride = X.stride, .B = factors.B, .t = t, .rows = rows,
-                                                .steps = X.steps, .in = W->in, .rank = rank, .scale = pass->law->scale,
-                                                .c = pass->law->c});
-    KERNEL(pass, linear)(&(egg_linear_args){.X = X.data, .x_stride = X.stride, .W = W->packed, .A = factors.A, .t = t,
-                                            .Y = Y.data, .y_stride = Y.stride, .rows = rows, .steps = X.steps,
-                                            .out = W->out, .in = W->in, .rank = rank,
-                                            .shift = egg_product_shift(W->in),
+        KERNEL(pass, shrink)(&(egg_shrink_args){.X = X.data, .x_stride = X.stride, .B = factors.B, .t = t,
+                                                .member = pass->row_member, .rows = rows, .steps = X.steps, .in = W->in,
+                                                .rank = rank, .scale = pass->law->scale, .c = pass->law->c});
+    KERNEL(pass, linear)(&(egg_linear_args){.X = X.data, .x_stride = X.stride, .W = W->packed,
+                                            .A = rank ? factors.A : NULL, .t = t, .bias = bias.data,
+                                            .bias_stride = bias.stride, .Y = Y.data, .y_stride = Y.stride,
+                                            .member = pass->row_member, .rows = rows, .steps = X.steps, .out = W->out,
+                                            .in = W->in, .rank = rank, .shift = egg_product_shift(W->in),
                                             .noise_shift = rank ? pass->law->noise_shift : 0});
+#if !EGG_I8
+    if (factors.A && !factors.B)
+        pass->kernels->dense_f32(&(egg_dense_args){.X = X.data, .x_stride = X.stride, .E = factors.A, .Y = Y.data,
+                                                   .y_stride = Y.stride, .member = pass->row_member, .rows = rows,
+                                                   .steps = X.steps, .out = W->out, .in = W->in, .c = pass->law->sigma});
+#endif
     egg_arena_release(pass->arena, mark);
+}
+
+void NAME(egg_linear_drawn)(egg_pass *pass, const egg_param *W, egg_factors factors, egg_mat X, egg_mat Y)
+{
+    NAME(product)(pass, W, factors, (egg_member_vector){0}, X, Y);
 }
 
 void NAME(egg_linear)(egg_pass *pass, const egg_param *W, egg_mat X, egg_mat Y)
@@ -67,7 +83,7 @@ void NAME(egg_embed)(egg_pass *pass, const egg_param *W, const uint8_t *tokens, 
     egg_factors factors = NAME(egg_factors)(pass, W);
     if (pass->failed) return;
     egg_embed_args args = {.W = W->data, .tokens = tokens, .A = factors.A, .B = factors.B, .Y = Y.data,
-                           .rows = egg_mat_rows(pass, Y), .steps = Y.steps, .vocabulary = W->out, .n = W->in};
+                           .member = pass->row_member, .rows = egg_mat_rows(pass, Y), .steps = Y.steps, .vocabulary = W->out, .n = W->in};
     if (factors.A) {
         args.rank = pass->law->rank;
         args.scale = pass->law->scale;
@@ -94,6 +110,7 @@ static egg_factors NAME(draw_vector)(egg_pass *pass, const egg_param *w, uint32_
 egg_member_vector NAME(egg_member_vector)(egg_pass *pass, const egg_param *w)
 {
     if (!pass->law || w->kind == EGG_PARAM_FROZEN) return (egg_member_vector){.data = w->data, .stride = 0};
+    if (pass->bank) return egg_bank_vector(pass->bank, w);
     uint32_t pairs = (pass->members + 1) / 2;
     void *out = egg_pass_take(pass, (size_t)2 * pairs * w->in * ELEMENT_BYTES);
     egg_mark mark = egg_arena_mark(pass->arena);
@@ -115,7 +132,7 @@ void NAME(egg_layer_norm)(egg_pass *pass, const egg_param *w, egg_mat X, egg_mat
     if (pass->failed) return;
     KERNEL(pass, layer_norm)(&(egg_layer_norm_args){.X = X.data, .x_stride = X.stride, .w = weights.data,
                                                     .w_stride = weights.stride, .Y = Y.data, .y_stride = Y.stride,
-                                                    .rows = egg_mat_rows(pass, X), .steps = X.steps, .n = X.cols,
+                                                    .member = pass->row_member, .rows = egg_mat_rows(pass, X), .steps = X.steps, .n = X.cols,
                                                     .epsilon = 1e-5f});
     egg_arena_release(pass->arena, mark);
 }

@@ -7,6 +7,13 @@ egg_pass egg_pass_begin(const egg_kernels *kernels, egg_arena *arena, const egg_
     return (egg_pass){.kernels = kernels, .arena = arena, .law = law, .first_pair = first_pair, .members = members};
 }
 
+egg_pass egg_pass_begin_rows(const egg_kernels *kernels, egg_arena *arena, const egg_bank *bank,
+                             const uint32_t *row_member, uint32_t rows)
+{
+    return (egg_pass){.kernels = kernels, .arena = arena, .law = bank ? &bank->law : NULL, .bank = bank,
+                      .row_member = row_member, .rows = rows, .members = bank ? 2 * bank->slots : rows};
+}
+
 void *egg_pass_take(egg_pass *pass, size_t bytes)
 {
     void *memory = pass->failed ? NULL : egg_arena_take(pass->arena, bytes);

@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "es/perturb.h"
+#include "nn/bank.h"
 
 typedef struct egg_pass {
     const egg_kernels *kernels;
@@ -21,6 +22,9 @@ typedef struct egg_pass {
     const egg_perturb *law;      /* NULL: unperturbed */
     uint32_t first_pair;         /* global number of this chunk's first antithetic pair */
     uint32_t members;            /* the last pair may lack its second; with law == NULL: just independent sequences */
+    const egg_bank *bank;        /* float32: the noise of the members, drawn before; NULL: layers draw it */
+    const uint32_t *row_member;  /* float32: (rows) the member of each row, in any order; NULL: rows are contiguous */
+    uint32_t rows;               /* with row_member: of every matrix, whose 'steps' then counts nothing */
     bool failed;
     bool observing;              /* count saturated activations */
     uint64_t observed, saturated;
@@ -33,23 +37,16 @@ typedef struct egg_mat {
     uint32_t steps, cols;
 } egg_mat;
 
-/* The factors of one parameter for all pairs of the pass: A (pairs, rank, length), B likewise; NULL without a law. */
-typedef struct egg_factors {
-    const void *A, *B;
-} egg_factors;
-
-/* A vector parameter as each member sees it: (members, n), or one shared row and stride 0. */
-typedef struct egg_member_vector {
-    const void *data;
-    size_t stride;
-} egg_member_vector;
-
 egg_pass egg_pass_begin(const egg_kernels *kernels, egg_arena *arena, const egg_perturb *law, uint32_t first_pair,
                         uint32_t members);
 
+/* A float32 pass over rows tagged with their members, whose noise is in 'bank'; with bank == NULL unperturbed. */
+egg_pass egg_pass_begin_rows(const egg_kernels *kernels, egg_arena *arena, const egg_bank *bank,
+                             const uint32_t *row_member, uint32_t rows);
+
 static inline uint32_t egg_mat_rows(const egg_pass *pass, egg_mat mat)
 {
-    return pass->members * mat.steps;
+    return pass->row_member ? pass->rows : pass->members * mat.steps;
 }
 
 /* Scratch of the pass; NULL, and the pass has failed, where there is no more. */

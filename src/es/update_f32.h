@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The update of float parameters:
+ *
+ *   G = c sum_p w_p A_p B_p^T  for matrices,    G = sigma sum_p w_p N_p  for dense noise,    then a step of the optimizer
+ *
+ * over all pairs in ascending order, the noise drawn again from its addresses. Cut into tasks of whole rows whose size
+ * depends on nothing but the parameter, so that any number of threads gives the same bits.
+ */
+#ifndef EGG_ES_UPDATE_F32_H
+#define EGG_ES_UPDATE_F32_H
+
+#include "base/threads.h"
+#include "es/optimizer.h"
+#include "es/perturb.h"
+
+typedef struct egg_update_f32 egg_update_f32;
+
+typedef struct egg_update_shape {
+    egg_optimizer optimizer;
+    uint32_t rank;
+    bool dense;                /* the law is dense: OpenES */
+    uint32_t threads;
+} egg_update_shape;
+
+/*
+ * 'params' (count) must outlive the update; their moments are allocated here, and gradients where the optimizer clips.
+ * Scratch is for 'threads' threads.
+ */
+egg_status egg_update_f32_open(egg_update_f32 **update, egg_param *params, uint32_t count, const egg_update_shape *shape,
+                               egg_error *error);
+void egg_update_f32_close(egg_update_f32 *update);
+
+/* Bytes of the scratch, the moments and the gradients, without opening anything. */
+uint64_t egg_update_f32_bytes(const egg_param *params, uint32_t count, const egg_update_shape *shape);
+
+typedef struct egg_update_stats {
+    double gradient_norm;      /* before clipping */
+} egg_update_stats;
+
+/*
+ * Moves and packs all parameters that are not frozen. weight (pairs) as egg_scores_shape gives it; 'step' counts the
+ * steps of the run from 1.
+ */
+egg_update_stats egg_update_f32_run(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool,
+                                    const egg_perturb *law, const float *weight, uint32_t pairs, uint64_t step, double lr);
+
+#endif

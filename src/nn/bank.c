@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "nn/bank.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+/* Floats of side A and B of one parameter in one slot. */
+static size_t slot_floats(const egg_param *param, uint32_t rank, bool dense, egg_side side)
+{
+    if (param->kind == EGG_PARAM_FROZEN) return 0;
+    if (param->kind == EGG_PARAM_VECTOR) return side == EGG_A ? 2 * (size_t)param->in : 0;
+    if (dense) return side == EGG_A ? egg_param_elements(param) : 0;
+    return (size_t)rank * egg_param_factor_length(param, side);
+}
+
+uint64_t egg_bank_bytes(const egg_param *params, uint32_t count, uint32_t slots, uint32_t rank, bool dense)
+{
+    uint64_t floats = 0;
+    for (uint32_t i = 0; i < count; i++)
+        floats += slot_floats(&params[i], rank, dense, EGG_A) + slot_floats(&params[i], rank, dense, EGG_B);
+    return floats * slots * sizeof(float) + 2 * count * sizeof(float *);
+}
+
+static float *open_side(const egg_bank *bank, const egg_param *param, egg_side side)
+{
+    return egg_alloc_array(bank->slots * slot_floats(param, bank->law.rank, bank->law.dense, side), sizeof(float));
+}
+
+egg_status egg_bank_open(egg_bank *bank, const egg_param *params, uint32_t count, uint32_t slots, uint32_t rank,
+                         bool dense, egg_error *error)
+{
+    *bank = (egg_bank){.params = params, .count = count, .slots = slots, .law = {.rank = rank, .dense = dense}};
+    bank->A = egg_alloc_array(count, sizeof *bank->A);
+    bank->B = egg_alloc_array(count, sizeof *bank->B);
+    for (uint32_t i = 0; bank->A && bank->B && i < count; i++) {
+        bank->A[i] = open_side(bank, &params[i], EGG_A);
+        bank->B[i] = open_side(bank, &params[i], EGG_B);
+        if (!bank->A[i] || !bank->B[i]) goto fail;
+    }
+    if (bank->A && bank->B) return EGG_OK;
+fail:
+    egg_bank_close(bank);
+    return egg_fail(error, EGG_ERR_NOMEM, "no memory for the noise of %u pairs", slots);
+}
+
+void egg_bank_close(egg_bank *bank)
+{
+    for (uint32_t i = 0; bank->A && bank->B && i < bank->count; i++) {
+        egg_free(bank->A[i]);
+        egg_free(bank->B[i]);
+    }
+    egg_free(bank->A);
+    egg_free(bank->B);
+    *bank = (egg_bank){0};
+}
+
+/* A vector is kept as its two members see it, w + sigma n and w - sigma n, so that layers only read. */
+static void draw_vector(const egg_bank *bank, const egg_kernels *kernels, const egg_param *param, uint32_t pair, bool none,
+                        float *out)
+{
+    float *noise = out + param->in;   /* perturb_vector reads element i before it writes the two elements i */
+    if (none) memset(noise, 0, param->in * sizeof *noise);
+    else egg_perturb_draw_dense(&bank->law, kernels, param, pair, 1, 0, param->in, noise);
+    kernels->perturb_vector_f32(&(egg_perturb_vector_args){.w = param->data, .A = noise, .out = out, .pairs = 1,
+                                                           .n = param->in, .rank = 1, .c = bank->law.sigma});
+}
+
+static void draw_matrix(const egg_bank *bank, const egg_kernels *kernels, const egg_param *param, uint32_t slot,
+                        uint32_t pair, bool none)
+{
+    size_t a = slot_floats(param, bank->law.rank, bank->law.dense, EGG_A);
+    size_t b = slot_floats(param, bank->law.rank, bank->law.dense, EGG_B);
+    float *A = bank->A[param - bank->params] + slot * a, *B = bank->B[param - bank->params] + slot * b;
+    if (none) {
+        memset(A, 0, a * sizeof *A);
+        memset(B, 0, b * sizeof *B);
+    } else if (bank->law.dense) {
+        egg_perturb_draw_dense(&bank->law, kernels, param, pair, 1, 0, a, A);
+    } else {
+        egg_perturb_draw(&bank->law, kernels, param, EGG_A, pair, 1, 0, param->out, A);
+        egg_perturb_draw(&bank->law, kernels, param, EGG_B, pair, 1, 0, param->in, B);
+    }
+}
+
+void egg_bank_draw(egg_bank *bank, const egg_kernels *kernels, const egg_perturb *law, uint32_t slot, uint32_t pair,
+                   bool none)
+{
+    bank->law = *law;
+    for (uint32_t i = 0; i < bank->count; i++) {
+        const egg_param *param = &bank->params[i];
+        if (param->kind == EGG_PARAM_VECTOR)
+            draw_vector(bank, kernels, param, pair, none, bank->A[i] + 2 * (size_t)slot * param->in);
+        else if (param->kind != EGG_PARAM_FROZEN)
+            draw_matrix(bank, kernels, param, slot, pair, none);
+    }
+}
+
+egg_factors egg_bank_factors(const egg_bank *bank, const egg_param *param)
+{
+    size_t i = (size_t)(param - bank->params);
+    if (param->kind == EGG_PARAM_FROZEN) return (egg_factors){0};
+    return (egg_factors){.A = bank->A[i], .B = bank->law.dense ? NULL : bank->B[i]};
+}
+
+egg_member_vector egg_bank_vector(const egg_bank *bank, const egg_param *param)
+{
+    if (param->kind == EGG_PARAM_FROZEN) return (egg_member_vector){.data = param->data, .stride = 0};
+    return (egg_member_vector){.data = bank->A[param - bank->params], .stride = param->in};
+}
