@@ -14,6 +14,7 @@
 #include "base/threads.h"
 #include "data/corpus.h"
 #include "models/model.h"
+#include "tasks/slice.h"
 
 typedef struct egg_pretrain_shape {
     uint32_t population, group, steps;
@@ -37,11 +38,6 @@ typedef struct egg_pretrain_memory {
 } egg_pretrain_memory;
 
 egg_pretrain_memory egg_pretrain_bytes(const egg_pretrain_shape *shape, const egg_model *model);
-
-/* The pairs that a rank evaluates; every rank of a run takes as many. */
-typedef struct egg_slice {
-    uint32_t first_pair, pairs;
-} egg_slice;
 
 /*
  * Evaluates the members of a slice in epoch 'epoch'; egg_pretrain_loss() then holds their losses at their places, in
