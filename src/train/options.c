@@ -13,7 +13,7 @@
 /* ---------------------------------------------------------------------------------------------------------- table */
 
 /* The letters of options.def; plan takes all that pretrain takes, and more. */
-enum { PRETRAIN = 1, L = 2, P = PRETRAIN | L, E = 4, G = 8, I = 16, B = 32 };
+enum { PRETRAIN = 1, L = 2, P = PRETRAIN | L, E = 4, G = 8, I = 16, B = 32, R = 64, Y = 128, X = 256 };
 
 typedef struct option_row {
     const char *field;
@@ -55,8 +55,8 @@ static const option_row rows[] = {
 static const struct {
     const char *name;
     uint32_t letter;
-} commands[] = {{"pretrain", PRETRAIN}, {"plan", L}, {"eval", E}, {"generate", G}, {"info", I}, {"version", I},
-              {"bench", B}};
+} commands[] = {{"pretrain", PRETRAIN}, {"plan", L}, {"rl", R}, {"eval", E}, {"generate", G}, {"play", Y}, {"export", X},
+              {"info", I}, {"envs", I}, {"version", I}, {"bench", B}};
 
 enum { ROW_COUNT = EGG_COUNT(rows), NAME_BYTES = 32, VALUE_BYTES = EGG_NUMBER_BYTES };
 
@@ -320,6 +320,15 @@ egg_status egg_options_set(egg_options *options, const char *name, const char *v
     return EGG_OK;
 }
 
+egg_status egg_options_prefer(egg_options *options, const char *name, const char *value, egg_error *error)
+{
+    if (egg_options_is_set(options, name)) return EGG_OK;
+    egg_status status = egg_options_set(options, name, value, error);
+    size_t r = find_row(options, name);
+    if (r < ROW_COUNT) options->set[r] = false;
+    return status;
+}
+
 void egg_options_resolve_integer(egg_options *options, const char *name, uint64_t value)
 {
     size_t r = find_row(options, name);
@@ -333,6 +342,11 @@ void egg_options_resolve_number(egg_options *options, const char *name, double v
 }
 
 /* ------------------------------------------------------------------------------------------------------------- get */
+
+const char *egg_options_command(const egg_options *options)
+{
+    return options->command;
+}
 
 const egg_settings *egg_options_values(const egg_options *options)
 {

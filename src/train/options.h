@@ -10,6 +10,8 @@
 
 enum { EGG_STATE_CARRY = 0, EGG_STATE_RESET = 1 };         /* in the order of options.def */
 enum { EGG_UPDATE_FRACTIONAL = 0, EGG_UPDATE_VOTE = 1 };
+enum { EGG_PRESET_AUTO = 0, EGG_PRESET_NONE = 1 };
+enum { EGG_ALGORITHM_EGGROLL = 0, EGG_ALGORITHM_OPENES = 1 };
 
 typedef struct egg_settings {
 #define INTEGER(field, ...) uint64_t field;
@@ -27,12 +29,17 @@ typedef struct egg_settings {
 
 const egg_settings *egg_options_values(const egg_options *options);
 
+const char *egg_options_command(const egg_options *options);
+
 /* A copy with a life of its own; NULL: no memory. */
 egg_options *egg_options_copy(const egg_options *options);
 
 /* Sets an option whose text is known to be valid, for values chosen by the library. */
 void egg_options_resolve_integer(egg_options *options, const char *name, uint64_t value);
 void egg_options_resolve_number(egg_options *options, const char *name, double value);
+
+/* The same from text, which is checked; an option that was set or loaded keeps its value. */
+egg_status egg_options_prefer(egg_options *options, const char *name, const char *value, egg_error *error);
 
 /*
  * Every option of the command as the text of one JSON object, one option a line, in the order of the list; with

@@ -62,7 +62,8 @@ static bool may_change(const char *name)
 {
     static const char *const names[] = {"epochs",      "member-tokens", "minutes",      "threads", "chunk",
                                         "validations", "save-seconds",  "save-epochs",  "quiet",   "config",
-                                        "resume",      "valid-bytes",   "learning-rate", "alpha"};
+                                        "resume",      "valid-bytes",   "learning-rate", "alpha",   "env-steps",
+                                        "target",      "eval-epochs",   "eval-episodes", "slots"};
     for (size_t i = 0; i < EGG_COUNT(names); i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;
@@ -79,11 +80,12 @@ static egg_status apply_change(egg_options *options, egg_options *given, const c
                     folder, *current ? current : "none", value);
 }
 
-egg_status egg_settings_resume(egg_options **out, const egg_options *given, const char *folder, egg_error *error)
+egg_status egg_settings_resume(egg_options **out, const egg_options *given, const char *folder,
+                               egg_settings_resolve_fn *resolve, egg_error *error)
 {
     egg_status status = EGG_OK;
     char path[EGG_PATH_BYTES];
-    egg_options *options = egg_options_new("pretrain"), *changes = egg_options_copy(given);
+    egg_options *options = egg_options_new(egg_options_command(given)), *changes = egg_options_copy(given);
     *out = NULL;
     if (!options || !changes) {
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
@@ -94,17 +96,18 @@ egg_status egg_settings_resume(egg_options **out, const egg_options *given, cons
 
     /* A new bound replaces the old ones: more minutes for a run that was bounded by epochs means minutes. */
     bool bounded = egg_options_is_set(given, "epochs") || egg_options_is_set(given, "member-tokens") ||
-                   egg_options_is_set(given, "minutes");
+                   egg_options_is_set(given, "env-steps") || egg_options_is_set(given, "minutes");
     if (bounded) {
         egg_options_resolve_integer(options, "epochs", 0);
         egg_options_resolve_integer(options, "member-tokens", 0);
+        egg_options_resolve_integer(options, "env-steps", 0);
         egg_options_resolve_number(options, "minutes", 0);
     }
     for (size_t i = 0; i < egg_options_count(given); i++) {
         const char *name = egg_options_describe(given, i).name;
         if (egg_options_is_set(given, name)) EGG_TRY(apply_change(options, changes, folder, name, error));
     }
-    EGG_TRY(egg_settings_resolve(options, error));
+    EGG_TRY(resolve(options, error));
     *out = options;
     options = NULL;
 out:

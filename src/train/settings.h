@@ -13,9 +13,11 @@ egg_status egg_settings_resolve(egg_options *options, egg_error *error);
 
 /*
  * The options of a resumed run: those of its configuration, with the ones that 'given' sets and that may change (budget,
- * threads, saving, validating). Another value for any other option is refused by name.
+ * threads, saving, validating). Another value for any other option is refused by name. 'resolve' is that of the command.
  */
-egg_status egg_settings_resume(egg_options **options, const egg_options *given, const char *folder, egg_error *error);
+typedef egg_status egg_settings_resolve_fn(egg_options *options, egg_error *error);
+egg_status egg_settings_resume(egg_options **options, const egg_options *given, const char *folder,
+                               egg_settings_resolve_fn *resolve, egg_error *error);
 
 /* Views of resolved settings. */
 egg_shape egg_settings_shape(const egg_settings *settings);

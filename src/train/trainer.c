@@ -188,30 +188,7 @@ out:
 
 static egg_status run_path(const egg_trainer *trainer, const char *name, char path[EGG_PATH_BYTES], egg_error *error)
 {
-    return egg_path_join(path, EGG_PATH_BYTES, trainer->folder, name, error);
-}
-
-static egg_status write_config(egg_trainer *trainer, egg_error *error)
-{
-    egg_status status = EGG_OK;
-    char path[EGG_PATH_BYTES], *json = NULL;
-    EGG_TRY(run_path(trainer, EGG_RUN_CONFIG, path, error));
-    EGG_TRY(egg_options_write_json(trainer->options, (const char *const *)trainer->data.paths, trainer->data.count, &json,
-                                   error));
-    EGG_TRY(egg_file_replace(path, json, strlen(json), error));
-out:
-    egg_free(json);
-    return status;
-}
-
-/* A folder holds a run once its configuration is there, which is written last. */
-static egg_status refuse_existing_run(const egg_trainer *trainer, egg_error *error)
-{
-    char path[EGG_PATH_BYTES];
-    egg_status status = run_path(trainer, EGG_RUN_CONFIG, path, error);
-    if (status != EGG_OK || !egg_path_exists(path)) return status;
-    return egg_fail(error, EGG_ERR_ARGUMENT, "--out: '%s' already holds a run; go on with --resume %s or name another",
-                    trainer->folder, trainer->folder);
+    return egg_run_path(trainer->folder, name, path, error);
 }
 
 static egg_checkpoint checkpoint_of(egg_trainer *trainer)
@@ -240,27 +217,6 @@ out:
     return status;
 }
 
-/* "name=value" a line, of every option that may not differ between two runs with equal bits. */
-static egg_status write_law(egg_trainer *trainer, egg_error *error)
-{
-    enum { LAW_BYTES = 4096 };
-    static const char *const without_effect[] = {"threads", "chunk",       "validations",  "valid-bytes", "save-seconds",
-                                                 "quiet",   "save-epochs", "config",       "resume",      "out",
-                                                 "valid",   "field",       "json"};
-    trainer->law = egg_alloc(LAW_BYTES);
-    if (!trainer->law) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the record of options");
-    size_t used = 0;
-    for (size_t i = 0; i < egg_options_count(trainer->options); i++) {
-        const char *name = egg_options_describe(trainer->options, i).name;
-        bool matters = true;
-        for (size_t k = 0; k < EGG_COUNT(without_effect); k++) matters &= strcmp(name, without_effect[k]) != 0;
-        if (matters && used < LAW_BYTES)
-            used += (size_t)snprintf(trainer->law + used, LAW_BYTES - used, "%s=%s\n", name,
-                                     egg_options_get(trainer->options, name));
-    }
-    return EGG_OK;
-}
-
 static egg_status open_folder(egg_trainer *trainer, bool resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -270,7 +226,8 @@ static egg_status open_folder(egg_trainer *trainer, bool resumed, egg_error *err
     EGG_TRY(egg_schedule_open_record(&trainer->schedule, path, !resumed, error));
     EGG_TRY(egg_metrics_open(&trainer->metrics, trainer->folder, trainer->progress.epoch, error));
     if (!resumed) EGG_TRY(egg_trainer_save(trainer, error));
-    EGG_TRY(write_config(trainer, error));
+    EGG_TRY(egg_run_write_config(trainer->folder, trainer->options, (const char *const *)trainer->data.paths,
+                                 trainer->data.count, error));
 out:
     return status;
 }
@@ -280,18 +237,14 @@ out:
 static egg_status open_options(egg_trainer *trainer, const egg_options *given, bool *resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
-    const egg_settings *settings = egg_options_values(given);
-    const char *folder = *settings->resume ? settings->resume : settings->out;
-    *resumed = *settings->resume;
-    if (*settings->resume && *settings->out && strcmp(settings->resume, settings->out) != 0)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "--out: a resumed run stays in its folder '%s', found '%s'",
-                        settings->resume, settings->out);
+    const char *folder;
+    EGG_TRY(egg_run_folder(given, &folder, resumed, error));
     if (*folder) {
         trainer->folder = egg_strdup(folder);
         if (!trainer->folder) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a path");
     }
     if (*resumed) {
-        EGG_TRY(egg_settings_resume(&trainer->options, given, folder, error));
+        EGG_TRY(egg_settings_resume(&trainer->options, given, folder, egg_settings_resolve, error));
     } else {
         trainer->options = egg_options_copy(given);
         if (!trainer->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
@@ -336,12 +289,12 @@ egg_status egg_trainer_open(egg_trainer **out, const egg_options *options, const
     double opened = egg_clock_seconds();
     EGG_TRY(open_options(trainer, options, &resumed, error));
     EGG_TRY(egg_machine_kernels(&trainer->kernels, error));
-    if (trainer->folder && !resumed) EGG_TRY(refuse_existing_run(trainer, error));
+    if (trainer->folder && !resumed) EGG_TRY(egg_run_refuse_existing(trainer->folder, error));
     EGG_TRY(open_data(trainer, data, data_count, resumed, error));
     EGG_TRY(check_memory(trainer, base_bytes, error));
     EGG_TRY(open_machine(trainer, error));
     EGG_TRY(measure_text(trainer, error));
-    EGG_TRY(write_law(trainer, error));
+    EGG_TRY(egg_run_law(trainer->options, &trainer->law, error));
     if (resumed) EGG_TRY(load_checkpoint(trainer, error));
     egg_model_pack(trainer->model, &trainer->kernels);
     if (trainer->folder && !resumed) EGG_TRY(egg_directory_create(trainer->folder, error));

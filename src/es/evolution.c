@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "es/evolution.h"
+
+#include <math.h>
+
+#include "base/memory.h"
+
+struct egg_evolution {
+    egg_evolution_shape shape;
+    egg_update_f32 *update;
+    float *weight;                 /* (pairs) */
+    float *score;                  /* (population) */
+    uint32_t *order;               /* (population) */
+};
+
+static egg_update_shape update_shape(const egg_evolution_shape *shape)
+{
+    return (egg_update_shape){.optimizer = shape->optimizer, .rank = shape->rank, .dense = shape->dense,
+                              .threads = shape->threads};
+}
+
+uint64_t egg_evolution_bytes(const egg_evolution_shape *shape, const egg_param *params, uint32_t count)
+{
+    egg_update_shape update = update_shape(shape);
+    return egg_update_f32_bytes(params, count, &update) + (uint64_t)shape->population * 3 * sizeof(float);
+}
+
+egg_status egg_evolution_open(egg_evolution **out, const egg_evolution_shape *shape, egg_param *params, uint32_t count,
+                              egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_update_shape update = update_shape(shape);
+    egg_evolution *evolution = NULL;
+    *out = NULL;
+    EGG_TRY(egg_shaping_check(&shape->shaping, shape->population, error));
+    evolution = egg_alloc(sizeof *evolution);
+    if (!evolution) return egg_fail(error, EGG_ERR_NOMEM, "no memory for an evolution");
+    evolution->shape = *shape;
+    evolution->weight = egg_alloc_array(shape->population, sizeof *evolution->weight);
+    evolution->score = egg_alloc_array(shape->population, sizeof *evolution->score);
+    evolution->order = egg_alloc_array(shape->population, sizeof *evolution->order);
+    if (!evolution->weight || !evolution->score || !evolution->order) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for the fitness of %u members", shape->population);
+        goto out;
+    }
+    EGG_TRY(egg_update_f32_open(&evolution->update, params, count, &update, error));
+    *out = evolution;
+    evolution = NULL;
+out:
+    egg_evolution_close(evolution);
+    return status;
+}
+
+void egg_evolution_close(egg_evolution *evolution)
+{
+    if (!evolution) return;
+    egg_update_f32_close(evolution->update);
+    egg_free(evolution->weight);
+    egg_free(evolution->score);
+    egg_free(evolution->order);
+    egg_free(evolution);
+}
+
+double egg_evolution_sigma(const egg_evolution_shape *shape, uint64_t epoch)
+{
+    return shape->sigma * pow(shape->sigma_decay, (double)epoch);
+}
+
+double egg_evolution_rate(const egg_evolution_shape *shape, uint64_t epoch)
+{
+    return shape->rate * pow(shape->rate_decay, (double)epoch);
+}
+
+egg_perturb egg_evolution_law(const egg_evolution_shape *shape, uint64_t epoch)
+{
+    uint32_t noise_epoch = shape->noise_reuse ? (uint32_t)(epoch / shape->noise_reuse) : 0;
+    float sigma = (float)egg_evolution_sigma(shape, epoch);
+    return shape->dense ? egg_perturb_dense(shape->seed, noise_epoch, sigma)
+                        : egg_perturb_f32(shape->seed, noise_epoch, shape->rank, sigma);
+}
+
+egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
+                                       float *fitness)
+{
+    const egg_evolution_shape *shape = &evolution->shape;
+    egg_perturb law = egg_evolution_law(shape, epoch);
+    egg_evolution_stats stats = {.scores = {.weight = evolution->weight}, .sigma = law.sigma,
+                                 .rate = egg_evolution_rate(shape, epoch)};
+    egg_scores_shape(&stats.scores, &shape->shaping, fitness, shape->population, evolution->score, evolution->order);
+    egg_update_stats update = egg_update_f32_run(evolution->update, kernels, pool, &law, evolution->weight,
+                                                 egg_shaping_pairs(&shape->shaping, shape->population), epoch + 1,
+                                                 stats.rate);
+    stats.gradient_norm = update.gradient_norm;
+    return stats;
+}

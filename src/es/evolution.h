@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Evolution of float parameters, epoch by epoch: which law perturbs them, and how the fitness of the population moves
+ * them. What reinforcement learning, fine-tuning and ask/tell have in common; who evaluates the members is their affair.
+ */
+#ifndef EGG_ES_EVOLUTION_H
+#define EGG_ES_EVOLUTION_H
+
+#include "es/score.h"
+#include "es/update_f32.h"
+
+typedef struct egg_evolution_shape {
+    uint64_t seed;
+    uint32_t population, rank;
+    bool dense;                    /* full-rank noise: OpenES */
+    double sigma, sigma_decay;     /* sigma of epoch t: sigma * sigma_decay^t */
+    double rate, rate_decay;       /* learning rate likewise */
+    uint64_t noise_reuse;          /* epochs that share one draw of noise; 0 = all of them */
+    egg_shaping shaping;
+    egg_optimizer optimizer;
+    uint32_t threads;
+} egg_evolution_shape;
+
+typedef struct egg_evolution egg_evolution;
+
+/* 'params' (count) float32, packed; must outlive the evolution. EGG_ERR_ARGUMENT where population and groups misfit. */
+egg_status egg_evolution_open(egg_evolution **evolution, const egg_evolution_shape *shape, egg_param *params,
+                              uint32_t count, egg_error *error);
+void egg_evolution_close(egg_evolution *evolution);
+uint64_t egg_evolution_bytes(const egg_evolution_shape *shape, const egg_param *params, uint32_t count);
+
+double egg_evolution_sigma(const egg_evolution_shape *shape, uint64_t epoch);
+double egg_evolution_rate(const egg_evolution_shape *shape, uint64_t epoch);
+
+/* The law of epoch 'epoch', counted from 0. */
+egg_perturb egg_evolution_law(const egg_evolution_shape *shape, uint64_t epoch);
+
+typedef struct egg_evolution_stats {
+    egg_scores scores;             /* 'weight' belongs to the evolution */
+    double sigma, rate, gradient_norm;
+} egg_evolution_stats;
+
+/* Shapes fitness (population), which is repaired in place, and moves the parameters: the end of epoch 'epoch'. */
+egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
+                                       float *fitness);
+
+#endif
