@@ -80,50 +80,32 @@ void egg_metrics_close(egg_metrics *metrics)
     egg_free(metrics);
 }
 
-static void add_events(egg_metrics *metrics, const egg_epoch_stats *stats)
+static void add_events(egg_metrics *metrics, uint64_t epoch, const egg_metric *figures, size_t count, bool important)
 {
     double now = egg_clock_seconds();
-    if (!stats->validated && now - metrics->events_at < 1) return;
+    if (!important && now - metrics->events_at < 1) return;
     metrics->events_at = now;
-    double seconds = stats->evaluate_seconds + stats->update_seconds;
-    const struct {
-        const char *tag;
-        double value;
-    } scalars[] = {
-        {"bits_per_byte/train", stats->train_bits_per_byte},
-        {"evolution/rate", stats->rate},
-        {"evolution/tied_pairs", stats->tied_pairs},
-        {"evolution/weights_moved", stats->weights_moved},
-        {"seconds/epoch", seconds},
-        {"bits_per_byte/valid", stats->valid_bits_per_byte},
-        {"saturation/weights", stats->weights_saturated},
-        {"saturation/activations", stats->activations_saturated},
-    };
-    size_t count = stats->validated ? EGG_COUNT(scalars) : EGG_COUNT(scalars) - 3;
     for (size_t i = 0; i < count; i++)
-        egg_tfevents_scalar(metrics->events, (int64_t)stats->epoch, scalars[i].tag, (float)scalars[i].value);
+        if (figures[i].tag && isfinite(figures[i].value))
+            egg_tfevents_scalar(metrics->events, (int64_t)epoch, figures[i].tag, (float)figures[i].value);
 }
 
-void egg_metrics_add(egg_metrics *metrics, const egg_epoch_stats *stats)
+void egg_metrics_add(egg_metrics *metrics, uint64_t epoch, const egg_metric *figures, size_t count, bool important)
 {
+    const double exact = 0x1p53;   /* whole numbers up to here are written as such */
     if (!metrics) return;
     FILE *lines = metrics->lines;
     errno = 0;
-    fprintf(lines,
-            "{\"epoch\": %" PRIu64 ", \"member_tokens\": %" PRIu64 ", \"text_bytes\": %" PRIu64
-            ", \"seconds\": %.6g, \"train_bits_per_byte\": %.6f, \"tied_pairs\": %.6g, \"weights_moved\": %.6g"
-            ", \"rate\": %.9g, \"evaluate_seconds\": %.6g, \"update_seconds\": %.6g",
-            stats->epoch, stats->member_tokens, stats->text_bytes, stats->seconds, stats->train_bits_per_byte,
-            stats->tied_pairs, stats->weights_moved, stats->rate, stats->evaluate_seconds, stats->update_seconds);
-    if (stats->validated && isfinite(stats->valid_bits_per_byte))
-        fprintf(lines,
-                ", \"valid_bits_per_byte\": %.6f, \"weights_saturated\": %.6g, \"activations_saturated\": %.6g"
-                ", \"validate_seconds\": %.6g",
-                stats->valid_bits_per_byte, stats->weights_saturated, stats->activations_saturated,
-                stats->validate_seconds);
+    fprintf(lines, "{\"epoch\": %" PRIu64, epoch);
+    for (size_t i = 0; i < count; i++) {
+        double value = figures[i].value;
+        if (!isfinite(value)) continue;
+        bool whole = value == floor(value) && fabs(value) < exact;
+        fprintf(lines, whole ? ", \"%s\": %.0f" : ", \"%s\": %.9g", figures[i].key, value);
+    }
     fputs("}\n", lines);
     if (ferror(lines) && !metrics->failure) metrics->failure = errno ? errno : EIO;
-    add_events(metrics, stats);
+    add_events(metrics, epoch, figures, count, important);
 }
 
 egg_status egg_metrics_flush(egg_metrics *metrics, egg_error *error)

@@ -3,6 +3,10 @@
 #ifndef EGG_TRAIN_METRICS_H
 #define EGG_TRAIN_METRICS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/status.h"
 
 typedef struct egg_metrics egg_metrics;
@@ -11,8 +15,17 @@ typedef struct egg_metrics egg_metrics;
 egg_status egg_metrics_open(egg_metrics **metrics, const char *folder, uint64_t epoch, egg_error *error);
 void egg_metrics_close(egg_metrics *metrics);
 
-/* Buffered; failures are kept and reported by the next flush. NULL metrics do nothing. */
-void egg_metrics_add(egg_metrics *metrics, const egg_epoch_stats *stats);
+/* One figure of an epoch: its key in metrics.jsonl, and its tag among the events, NULL where it is not for eyes. */
+typedef struct egg_metric {
+    const char *key, *tag;
+    double value;              /* not written where it is not finite */
+} egg_metric;
+
+/*
+ * Writes the figures of an epoch; 'important' ones (a validation among them) go into the event file at once, others once
+ * a second. Buffered; failures are kept and reported by the next flush. NULL metrics do nothing.
+ */
+void egg_metrics_add(egg_metrics *metrics, uint64_t epoch, const egg_metric *figures, size_t count, bool important);
 egg_status egg_metrics_flush(egg_metrics *metrics, egg_error *error);
 
 #endif

@@ -438,6 +438,28 @@ static bool save_due(const egg_trainer *trainer)
                                (every && trainer->progress.epoch % every == 0));
 }
 
+static void add_metrics(egg_trainer *trainer, const egg_epoch_stats *stats)
+{
+    const double no = NAN;   /* figures of a validation that was not */
+    const bool valid = stats->validated;
+    const egg_metric figures[] = {
+        {"member_tokens", NULL, (double)stats->member_tokens},
+        {"text_bytes", NULL, (double)stats->text_bytes},
+        {"seconds", NULL, stats->seconds},
+        {"train_bits_per_byte", "bits_per_byte/train", stats->train_bits_per_byte},
+        {"tied_pairs", "evolution/tied_pairs", stats->tied_pairs},
+        {"weights_moved", "evolution/weights_moved", stats->weights_moved},
+        {"rate", "evolution/rate", stats->rate},
+        {"evaluate_seconds", "seconds/evaluate", stats->evaluate_seconds},
+        {"update_seconds", "seconds/update", stats->update_seconds},
+        {"valid_bits_per_byte", "bits_per_byte/valid", valid ? stats->valid_bits_per_byte : no},
+        {"weights_saturated", "saturation/weights", valid ? stats->weights_saturated : no},
+        {"activations_saturated", "saturation/activations", valid ? stats->activations_saturated : no},
+        {"validate_seconds", NULL, valid ? stats->validate_seconds : no},
+    };
+    egg_metrics_add(trainer->metrics, stats->epoch, figures, EGG_COUNT(figures), valid);
+}
+
 egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -460,7 +482,7 @@ egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_err
     stats.valid_bits_per_byte = trainer->progress.valid_bits_per_byte;
     trainer->progress.seconds = stats.seconds = elapsed(trainer);
     stats.progress = egg_schedule_progress(&trainer->schedule, stats.epoch, stats.seconds);
-    egg_metrics_add(trainer->metrics, &stats);
+    add_metrics(trainer, &stats);
     if (save_due(trainer)) {
         status = egg_trainer_save(trainer, error);
         stats.saved = status == EGG_OK;
