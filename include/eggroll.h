@@ -63,7 +63,7 @@ EGG_API const char *egg_status_name(egg_status status);
 /* ------------------------------------------------------------------------------------------------------- options */
 
 /*
- * The settings of one command ("pretrain", "eval", "generate", "bench"), each with a range and a default. Names are those
+ * The settings of one command ("pretrain", "rl", "eval", "generate", "bench"), each with a range and a default. Names are those
  * of the command line without the leading dashes, for example "seq-len".
  */
 typedef struct egg_options egg_options;
@@ -243,6 +243,69 @@ typedef struct egg_env {
     /* Draws the state as lines of UTF-8 text, at most 'bytes' with the final 0; returns its length. May be NULL. */
     size_t (*render)(const void *state, char *text, size_t bytes);
 } egg_env;
+
+/* A JSON text: all built-in environments, their spaces, and why one is not available. egg_text_free() it. */
+EGG_API egg_status egg_envs_describe(char **json, egg_error *error);
+
+/* ------------------------------------------------------------------------------------------- reinforcement learning */
+
+typedef struct egg_rl egg_rl;
+
+typedef struct egg_rl_stats {
+    uint64_t epoch;                /* epochs done, this one included */
+    uint64_t env_steps, episodes;  /* of all members, so far */
+    double progress;               /* share of the budget that is used, 0...1 */
+    double seconds;                /* of training so far, resumed runs added up */
+    double return_mean, return_best, return_worst, return_deviation;   /* of the members of this epoch */
+    double tied_pairs;             /* share of pairs whose members did equally well */
+    uint64_t cut, invalid;         /* episodes of this epoch that the bound on steps ended, that were not finite */
+    double sigma, rate;            /* of this epoch */
+    double gradient_norm;          /* before clipping */
+    double evaluate_seconds, update_seconds, eval_seconds;   /* of this epoch */
+    double eval_return, eval_deviation;   /* of the unperturbed policy, last evaluation; NaN before the first */
+    bool evaluated;                /* an evaluation of the unperturbed policy followed this epoch */
+    bool saved;                    /* a save followed this epoch */
+} egg_rl_stats;
+
+/*
+ * A new run on option "env", or, where option "resume" names a run folder, the one in there. Options: "rl". A run without
+ * option "out" keeps nothing on disk. The rest is as with egg_trainer_*.
+ */
+EGG_API egg_status egg_rl_open(egg_rl **rl, const egg_options *options, egg_error *error);
+EGG_API void egg_rl_close(egg_rl *rl);
+EGG_API egg_status egg_rl_epoch(egg_rl *rl, egg_rl_stats *stats, egg_error *error);
+EGG_API bool egg_rl_finished(const egg_rl *rl);
+EGG_API egg_status egg_rl_save(egg_rl *rl, egg_error *error);
+EGG_API uint64_t egg_rl_parameters(const egg_rl *rl);
+EGG_API const char *egg_rl_option(egg_rl *rl, const char *name);   /* as egg_trainer_option */
+
+/* Whether the file or run folder at 'path' holds a policy; false too where it cannot be read. */
+EGG_API bool egg_policy_is(const char *path);
+
+typedef struct egg_policy egg_policy;
+
+/* 'path': a .safetensors file or a run folder. Opens the policy's environment too. */
+EGG_API egg_status egg_policy_open(egg_policy **policy, const char *path, egg_error *error);
+EGG_API void egg_policy_close(egg_policy *policy);
+
+typedef struct egg_returns {
+    double mean, deviation, best, worst;
+    uint64_t episodes, env_steps;
+    double seconds;
+} egg_returns;
+
+/* Plays episodes on fresh seeds. Options: "eval" (episodes, seed, threads). */
+EGG_API egg_status egg_policy_evaluate(egg_policy *policy, const egg_options *options, egg_returns *returns,
+                                       egg_error *error);
+
+/* A frame of an episode: the state drawn as text, NULL where the environment cannot. Return false to stop. */
+typedef bool egg_frame_fn(void *context, const char *text, uint32_t steps, double total, bool ended);
+
+/* Plays one episode and shows every state. */
+EGG_API egg_status egg_policy_play(egg_policy *policy, uint64_t seed, egg_frame_fn *show, void *context, egg_error *error);
+
+/* Writes the policy as one C header that depends on nothing but math.h: the function NAME_act() and its weights. */
+EGG_API egg_status egg_policy_export(const egg_policy *policy, const char *name, const char *path, egg_error *error);
 
 /* ------------------------------------------------------------------------------------------------------ benchmarks */
 

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs of reinforcement learning: the epoch loop over rollout and evolution, evaluations, saving, resuming. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "comm/comm.h"
+#include "eggroll.h"
+#include "envs/plugin.h"
+#include "train/machine.h"
+#include "train/metrics.h"
+#include "train/policy_file.h"
+#include "train/rl_checkpoint.h"
+#include "train/rl_settings.h"
+#include "train/run.h"
+#include "train/settings.h"
+
+struct egg_rl {
+    egg_options *options;
+    const egg_settings *settings;    /* of 'options' */
+    egg_env_handle env;
+
+    egg_kernels kernels;
+    egg_pool *pool;
+    egg_comm *comm;
+    egg_mlp policy;
+    egg_normalizer normalizer;
+    egg_rollout *rollout;
+    egg_evolution_shape shape;
+    egg_evolution *evolution;
+    float *returns;                  /* (eval_episodes) */
+    float *plain;                    /* the weights without padding, for saving */
+
+    egg_rl_progress progress;
+    double eval_deviation;
+    double origin;                   /* clock at which progress.seconds was 0 */
+
+    char *folder;                    /* NULL: nothing is kept on disk */
+    char *law;
+    egg_metrics *metrics;
+    double save_due;
+};
+
+/* ------------------------------------------------------------------------------------------------------------ open */
+
+static egg_status open_options(egg_rl *rl, const egg_options *given, bool *resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const char *folder;
+    EGG_TRY(egg_run_folder(given, &folder, resumed, error));
+    if (*folder) {
+        rl->folder = egg_strdup(folder);
+        if (!rl->folder) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a path");
+    }
+    if (*resumed) {
+        EGG_TRY(egg_settings_resume(&rl->options, given, folder, egg_rl_resolve, error));
+    } else {
+        rl->options = egg_options_copy(given);
+        if (!rl->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
+        EGG_TRY(egg_rl_resolve(rl->options, error));
+    }
+    rl->settings = egg_options_values(rl->options);
+out:
+    return status;
+}
+
+static egg_status open_machine(egg_rl *rl, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_settings *s = rl->settings;
+    EGG_TRY(egg_machine_kernels(&rl->kernels, error));
+    EGG_TRY(egg_comm_open_self(&rl->comm, error));
+    EGG_TRY(egg_pool_open(&rl->pool, (uint32_t)s->threads, error));
+    EGG_TRY(egg_env_open(&rl->env, s->env, error));
+    uint32_t threads = egg_pool_threads(rl->pool);
+    egg_mlp_shape policy = egg_rl_policy(s, rl->env.env);
+    egg_rollout_shape rollout = egg_rl_rollout(s, rl->env.env, threads);
+    rl->shape = egg_rl_evolution(s, threads);
+    EGG_TRY(egg_mlp_open(&rl->policy, &policy, &rl->kernels, error));
+    EGG_TRY(egg_normalizer_open(&rl->normalizer, rl->env.env->observations, error));
+    egg_mlp_init_weights(&rl->policy, s->seed, (float)s->head_scale, (float)s->log_std);
+    EGG_TRY(egg_evolution_open(&rl->evolution, &rl->shape, rl->policy.params, rl->policy.param_count, error));
+    EGG_TRY(egg_rollout_open(&rl->rollout, &rollout, &rl->policy, &rl->normalizer, error));
+    rl->returns = egg_alloc_array((size_t)s->eval_episodes, sizeof *rl->returns);
+    rl->plain = egg_alloc_array(egg_policy_floats(&rl->policy), sizeof *rl->plain);
+    if (!rl->returns || !rl->plain) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for evaluations");
+out:
+    return status;
+}
+
+static egg_rl_checkpoint checkpoint_of(egg_rl *rl)
+{
+    return (egg_rl_checkpoint){.policy = &rl->policy, .normalizer = &rl->normalizer, .progress = rl->progress,
+                               .law = rl->law};
+}
+
+static egg_status load_checkpoint(egg_rl *rl, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    egg_rl_checkpoint checkpoint = checkpoint_of(rl);
+    EGG_TRY(egg_run_path(rl->folder, EGG_RUN_CHECKPOINT, path, error));
+    EGG_TRY(egg_rl_checkpoint_load(&checkpoint, path, error));
+    rl->progress = checkpoint.progress;
+out:
+    return status;
+}
+
+static egg_status open_folder(egg_rl *rl, bool resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    if (!resumed) EGG_TRY(egg_directory_create(rl->folder, error));
+    egg_directory_remove_temporaries(rl->folder);
+    EGG_TRY(egg_metrics_open(&rl->metrics, rl->folder, rl->progress.epoch, error));
+    if (!resumed) EGG_TRY(egg_rl_save(rl, error));
+    EGG_TRY(egg_run_write_config(rl->folder, rl->options, NULL, 0, error));
+out:
+    return status;
+}
+
+egg_status egg_rl_open(egg_rl **out, const egg_options *options, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    bool resumed = false;
+    *out = NULL;
+    egg_rl *rl = egg_alloc(sizeof *rl);
+    if (!rl) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a run");
+    double opened = egg_clock_seconds();
+    rl->progress.eval_return = rl->eval_deviation = NAN;
+    EGG_TRY(open_options(rl, options, &resumed, error));
+    if (rl->folder && !resumed) EGG_TRY(egg_run_refuse_existing(rl->folder, error));
+    EGG_TRY(open_machine(rl, error));
+    EGG_TRY(egg_run_law(rl->options, &rl->law, error));
+    if (resumed) EGG_TRY(load_checkpoint(rl, error));
+    egg_mlp_pack(&rl->policy, &rl->kernels);
+    egg_normalizer_refresh(&rl->normalizer, rl->settings->normalize == 0);
+    rl->origin = opened - rl->progress.seconds;
+    rl->save_due = rl->progress.seconds + rl->settings->save_seconds;
+    if (rl->folder) EGG_TRY(open_folder(rl, resumed, error));
+    *out = rl;
+    rl = NULL;
+out:
+    egg_rl_close(rl);
+    return status;
+}
+
+void egg_rl_close(egg_rl *rl)
+{
+    if (!rl) return;
+    egg_metrics_close(rl->metrics);
+    egg_rollout_close(rl->rollout);
+    egg_evolution_close(rl->evolution);
+    egg_normalizer_close(&rl->normalizer);
+    egg_mlp_close(&rl->policy);
+    egg_env_close(&rl->env);
+    egg_pool_close(rl->pool);
+    egg_comm_close(rl->comm);
+    egg_options_free(rl->options);
+    egg_free(rl->returns);
+    egg_free(rl->plain);
+    egg_free(rl->folder);
+    egg_free(rl->law);
+    egg_free(rl);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- epoch */
+
+static double elapsed(const egg_rl *rl)
+{
+    return egg_clock_seconds() - rl->origin;
+}
+
+static double share(double used, double bound)
+{
+    return bound > 0 ? fmin(1, used / bound) : 0;
+}
+
+/* The bound that is nearest decides. */
+static double progress_of(const egg_rl *rl)
+{
+    const egg_settings *s = rl->settings;
+    double epochs = share((double)rl->progress.epoch, (double)s->epochs);
+    double steps = share((double)rl->progress.env_steps, (double)s->env_steps);
+    return fmax(fmax(epochs, steps), share(rl->progress.seconds, 60 * s->minutes));
+}
+
+bool egg_rl_finished(const egg_rl *rl)
+{
+    bool reached = rl->settings->target != 0 && rl->progress.eval_return >= rl->settings->target;
+    return reached || progress_of(rl) >= 1;
+}
+
+/* Every rank's share of the population, and then everybody's fitness. */
+static egg_status evaluate_population(egg_rl *rl, const egg_perturb *law, egg_rollout_stats *stats, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    uint32_t population = (uint32_t)rl->settings->population;
+    uint32_t pairs = egg_shaping_pairs(&rl->shape.shaping, population) / rl->comm->size;
+    egg_slice slice = {.first_pair = rl->comm->rank * pairs, .pairs = pairs};
+    EGG_TRY(egg_rollout_evaluate(rl->rollout, &rl->kernels, rl->pool, law, rl->progress.epoch, slice, stats, error));
+    EGG_TRY(egg_comm_allgather(rl->comm, egg_rollout_fitness(rl->rollout),
+                               population / rl->comm->size * sizeof(float), error));
+out:
+    return status;
+}
+
+static egg_status evolve(egg_rl *rl, egg_rl_stats *stats, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_rollout_stats played;
+    egg_perturb law = egg_evolution_law(&rl->shape, rl->progress.epoch);
+    double begun = egg_clock_seconds();
+    EGG_TRY(evaluate_population(rl, &law, &played, error));
+    double evaluated = egg_clock_seconds();
+    egg_evolution_stats evolved = egg_evolution_tell(rl->evolution, &rl->kernels, rl->pool, rl->progress.epoch,
+                                                     egg_rollout_fitness(rl->rollout));
+    egg_rollout_learn_observations(rl->rollout);
+    egg_normalizer_refresh(&rl->normalizer, rl->settings->normalize == 0);
+    double updated = egg_clock_seconds();
+
+    rl->progress.env_steps += played.steps;
+    rl->progress.episodes += played.episodes;
+    stats->cut = played.cut;
+    stats->invalid = played.invalid;
+    stats->return_mean = evolved.scores.mean;
+    stats->return_best = evolved.scores.best;
+    stats->return_worst = evolved.scores.worst;
+    stats->return_deviation = evolved.scores.deviation;
+    stats->tied_pairs = (double)evolved.scores.ties / egg_shaping_pairs(&rl->shape.shaping, rl->shape.population);
+    stats->sigma = evolved.sigma;
+    stats->rate = evolved.rate;
+    stats->gradient_norm = evolved.gradient_norm;
+    stats->evaluate_seconds = evaluated - begun;
+    stats->update_seconds = updated - evaluated;
+out:
+    return status;
+}
+
+/* The seeds of the evaluation after an epoch: from an address that neither training nor other evaluations use. */
+static uint64_t eval_seed(const egg_rl *rl)
+{
+    enum { WORDS_OF_EVALUATIONS = 2 };
+    uint32_t words[4];
+    egg_noise_at at = {.epoch = (uint32_t)rl->progress.epoch, .param = WORDS_OF_EVALUATIONS};
+    egg_noise_block(egg_key_make(rl->settings->seed, EGG_DOMAIN_ROLLOUT), at, 0, words);
+    return words[0] | (uint64_t)words[1] << 32;
+}
+
+static egg_status evaluate_policy(egg_rl *rl, egg_error *error)
+{
+    uint32_t n = (uint32_t)rl->settings->eval_episodes;
+    double sum = 0, squares = 0;
+    egg_status status = egg_rollout_play(rl->rollout, &rl->kernels, rl->pool, eval_seed(rl), n, rl->returns, NULL, error);
+    if (status != EGG_OK) return status;
+    for (uint32_t i = 0; i < n; i++) sum += rl->returns[i];
+    rl->progress.eval_return = sum / n;
+    for (uint32_t i = 0; i < n; i++) squares += pow(rl->returns[i] - rl->progress.eval_return, 2);
+    rl->eval_deviation = sqrt(squares / n);
+    return EGG_OK;
+}
+
+static void add_metrics(egg_rl *rl, const egg_rl_stats *stats)
+{
+    const double no = NAN;
+    const egg_metric figures[] = {
+        {"env_steps", NULL, (double)stats->env_steps},
+        {"episodes", NULL, (double)stats->episodes},
+        {"seconds", NULL, stats->seconds},
+        {"return_mean", "return/mean", stats->return_mean},
+        {"return_best", "return/best", stats->return_best},
+        {"return_worst", NULL, stats->return_worst},
+        {"return_deviation", "return/deviation", stats->return_deviation},
+        {"tied_pairs", "evolution/tied_pairs", stats->tied_pairs},
+        {"sigma", "evolution/sigma", stats->sigma},
+        {"rate", "evolution/rate", stats->rate},
+        {"gradient_norm", "evolution/gradient_norm", stats->gradient_norm},
+        {"cut_episodes", NULL, (double)stats->cut},
+        {"invalid_episodes", "episodes/invalid", (double)stats->invalid},
+        {"evaluate_seconds", "seconds/evaluate", stats->evaluate_seconds},
+        {"update_seconds", "seconds/update", stats->update_seconds},
+        {"eval_return", "return/eval", stats->evaluated ? stats->eval_return : no},
+        {"eval_deviation", NULL, stats->evaluated ? stats->eval_deviation : no},
+        {"eval_seconds", NULL, stats->evaluated ? stats->eval_seconds : no},
+    };
+    egg_metrics_add(rl->metrics, stats->epoch, figures, EGG_COUNT(figures), stats->evaluated);
+}
+
+static bool save_due(const egg_rl *rl)
+{
+    uint64_t every = rl->settings->save_epochs;
+    return rl->folder && (rl->progress.seconds >= rl->save_due || (every && rl->progress.epoch % every == 0));
+}
+
+egg_status egg_rl_epoch(egg_rl *rl, egg_rl_stats *out, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_rl_stats stats = {0};
+    EGG_TRY(evolve(rl, &stats, error));
+    stats.epoch = ++rl->progress.epoch;
+    rl->progress.seconds = elapsed(rl);
+    stats.evaluated = rl->progress.epoch % rl->settings->eval_epochs == 0 || progress_of(rl) >= 1;
+    if (stats.evaluated) {
+        double begun = egg_clock_seconds();
+        EGG_TRY(evaluate_policy(rl, error));
+        stats.eval_seconds = egg_clock_seconds() - begun;
+    }
+    rl->progress.seconds = elapsed(rl);
+    stats.env_steps = rl->progress.env_steps;
+    stats.episodes = rl->progress.episodes;
+    stats.seconds = rl->progress.seconds;
+    stats.progress = egg_rl_finished(rl) ? 1 : progress_of(rl);
+    stats.eval_return = rl->progress.eval_return;
+    stats.eval_deviation = rl->eval_deviation;
+    add_metrics(rl, &stats);
+    if (save_due(rl)) {
+        status = egg_rl_save(rl, error);
+        stats.saved = status == EGG_OK;
+    }
+    if (out) *out = stats;
+out:
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ save */
+
+static egg_status save_policy(egg_rl *rl, egg_error *error)
+{
+    char path[EGG_PATH_BYTES], text[40];
+    egg_safetensors_writer *writer;
+    egg_policy_info info = {.deterministic = rl->settings->policy == 1, .max_steps = (uint32_t)rl->settings->max_steps};
+    snprintf(info.environment, sizeof info.environment, "%s", rl->env.library ? rl->settings->env : rl->env.env->name);
+    egg_status status = egg_run_path(rl->folder, EGG_RUN_MODEL, path, error);
+    if (status == EGG_OK) status = egg_safetensors_writer_open(&writer, path, error);
+    if (status != EGG_OK) return status;
+    egg_policy_file_write(writer, &rl->policy, &rl->normalizer, &info, rl->plain);
+    snprintf(text, sizeof text, "%" PRIu64, rl->progress.epoch);
+    egg_safetensors_writer_metadata(writer, "epoch", text);
+    snprintf(text, sizeof text, "%" PRIu64, rl->progress.env_steps);
+    egg_safetensors_writer_metadata(writer, "env_steps", text);
+    if (isfinite(rl->progress.eval_return)) {
+        snprintf(text, sizeof text, "%.6f", rl->progress.eval_return);
+        egg_safetensors_writer_metadata(writer, "eval_return", text);
+    }
+    return egg_safetensors_writer_commit(writer, error);
+}
+
+egg_status egg_rl_save(egg_rl *rl, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    if (!rl->folder) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
+    rl->save_due = rl->progress.seconds + rl->settings->save_seconds;
+    egg_rl_checkpoint checkpoint = checkpoint_of(rl);
+    egg_status metrics = egg_metrics_flush(rl->metrics, error);   /* first: lines behind a checkpoint can be dropped */
+    EGG_TRY(egg_run_path(rl->folder, EGG_RUN_CHECKPOINT, path, error));
+    EGG_TRY(egg_rl_checkpoint_save(&checkpoint, path, error));
+    EGG_TRY(save_policy(rl, error));
+    EGG_TRY(metrics);
+out:
+    return status;
+}
+
+uint64_t egg_rl_parameters(const egg_rl *rl)
+{
+    return egg_mlp_parameters(&rl->policy);
+}
+
+const char *egg_rl_option(egg_rl *rl, const char *name)
+{
+    return egg_options_get(rl->options, name);
+}
