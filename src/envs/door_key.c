@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MiniGrid-DoorKey-8x8-v0: a wall splits the room. The agent is to take the key on its side, to unlock the door in the wall
- * and to reach the goal in the far corner.
+ * MiniGrid-DoorKey-8x8-v0: a wall splits the room. The agent is to take the key on its side, to unlock the door in the
+ * wall and to reach the goal in the far corner.
  */
 #include "envs/grid.h"
 #include "envs/list.h"

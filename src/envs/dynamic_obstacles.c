@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MiniGrid-Dynamic-Obstacles-Random-6x6-v0: an open room in which three balls wander; the agent is to reach the goal in the
- * corner without running into one of them, or into a wall. It may turn left, turn right and go forward.
+ * MiniGrid-Dynamic-Obstacles-Random-6x6-v0: an open room in which three balls wander; the agent is to reach the goal in
+ * the corner without running into one of them, or into a wall. It may turn left, turn right and go forward.
  */
 #include "envs/dynamic_obstacles.h"
 

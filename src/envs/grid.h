@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the environments of MiniGrid (Chevalier-Boisvert et al., 2023) have in common: a square of tiles with walls all
- * around, and an agent that stands on one tile, faces one of four directions, carries at most one thing and sees the
+ * around, and an agent that stands on one of them, faces one of four directions, carries at most one thing and sees the
  * 7 x 7 tiles before it, as far as walls and closed doors let it.
  *
  * The view is turned so that the agent looks up: column 3 of row 6 is its own tile, which shows what it carries in place
