@@ -355,8 +355,8 @@ static void read_histogram(const char *line, char name[80], uint32_t counts[BINS
 }
 
 /*
- * Histograms of resets come first. Those after a line "moves" are of one step from the state that it tells, in which the
- * agent turns.
+ * Histograms of resets come first. Those after a line "moves" are of one step from the state that it tells, in which
+ * the agent turns.
  */
 static void compare_histograms(const char *fixture_name, uint32_t expected_count)
 {
@@ -435,7 +435,7 @@ static void test_differences_are_noticed(void **state)
     assert_true(differ(even, far_astray));
 }
 
-/* ------------------------------------------------------------------------------------------------ names and pictures */
+/* ---------------------------------------------------------------------------------------------- names and pictures */
 
 static void test_names_without_the_suite(void **state)
 {
@@ -483,8 +483,8 @@ static void test_picture(void **state)
     for (size_t i = 0; grid[i]; i++) s.tiles[i] = tile_of(grid[i]);
     s.agent = (egg_grid_cell){2, 3};
     s.direction = 0;
-assert_int_equal(egg_env_door_key.render(&s, text, sizeof text), strlen(expected));
-assert_string_equal(text, expected);
+    assert_int_equal(egg_env_door_key.render(&s, text, sizeof text), strlen(expected));
+    assert_string_equal(text, expected);
 
     for (size_t bytes = 1; bytes <= sizeof expected; bytes++) {   /* a buffer that is too small is not overrun */
         char *exact = malloc(bytes);

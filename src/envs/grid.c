@@ -133,9 +133,9 @@ static bool cell_in_view(const egg_grid *s, int column, int row, egg_grid_cell *
 }
 
 /*
- * Sight, as MiniGrid has it, from the agent's row outwards. Bit i of a row is its column i. Sight spreads sideways along
- * a row as far as one can see through the tiles, and from each tile that it passes to the three of the next row that
- * touch this one.
+ * Sight, as MiniGrid has it, from the agent's row outwards. Bit i of a row is its column i. Sight spreads sideways
+ * along a row as far as one can see through the tiles, and from each tile that it passes to the three of the next row
+ * that touch this one.
  */
 static void find_seen(const uint8_t clear[EGG_GRID_VIEW], uint8_t seen[EGG_GRID_VIEW])
 {

@@ -4,8 +4,8 @@
  * around, and an agent that stands on one of them, faces one of four directions, carries at most one thing and sees the
  * 7 x 7 tiles before it, as far as walls and closed doors let it.
  *
- * The view is turned so that the agent looks up: column 3 of row 6 is its own tile, which shows what it carries in place
- * of what it stands on, row 5 is the row before it, column 4 is to its right.
+ * The view is turned so that the agent looks up: column 3 of row 6 is its own tile, which shows what it carries in
+ * place of what it stands on, row 5 is the row before it, column 4 is to its right.
  *
  * An observation is the view, one hot, row by row, then the direction, one hot:
  *
@@ -81,13 +81,12 @@ uint8_t *egg_grid_at(egg_grid *s, uint32_t x, uint32_t y);
 /* An empty room with walls around and no agent in it yet. */
 void egg_grid_begin(egg_grid *s, const egg_grid_rules *rules, uint64_t seed);
 
-/*
- * One of the empty cells with low_x <= x < high_x and low_y <= y < high_y other than the agent's, each as likely as the
- * others. False: there is none.
- */
+/* The cells with low_x <= x < high_x and low_y <= y < high_y. */
 typedef struct egg_grid_area {
     uint32_t low_x, high_x, low_y, high_y;
 } egg_grid_area;
+
+/* One of the empty cells of 'area' other than the agent's, each as likely as the others. False: there is none. */
 bool egg_grid_draw_cell(egg_grid *s, egg_grid_area area, egg_grid_cell *cell);
 
 /* Puts the agent on a cell drawn from 'area', facing a direction drawn from all four. */
