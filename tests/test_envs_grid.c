@@ -173,10 +173,10 @@ static void check_moves(const egg_grid *from, const int *balls)
 }
 
 typedef struct tally {
-    uint32_t steps, goals, collisions, pick_ups, drops, doors;
+    uint32_t steps, goals, collisions, pick_ups, drops, doors, refusals;
 } tally;
 
-static void count_step(tally *t, const egg_grid *before, const egg_grid *after, float reward)
+static void count_step(tally *t, int action, egg_grid *before, const egg_grid *after, float reward)
 {
     t->steps++;
     t->goals += reward > 0;
@@ -185,6 +185,8 @@ static void count_step(tally *t, const egg_grid *before, const egg_grid *after, 
     t->drops += before->carried != EGG_TILE_EMPTY && after->carried == EGG_TILE_EMPTY;
     for (size_t i = 0; i < sizeof after->tiles; i++)
         t->doors += before->tiles[i] != after->tiles[i] && after->tiles[i] >= EGG_TILE_DOOR_OPEN;
+    t->refusals += action == EGG_GRID_TOGGLE && *egg_grid_ahead(before) == EGG_TILE_DOOR_LOCKED &&
+                   before->carried == EGG_TILE_EMPTY;
 }
 
 static tally replay(const char *name)
@@ -212,7 +214,7 @@ static tally replay(const char *name)
             check_state(&s, &f, a, observation);
             assert_int_equal(ended, expected_end);
             assert_true(reward == expected_reward);
-            count_step(&t, &before, &s, reward);
+            count_step(&t, action, &before, &s, reward);
         }
     }
     return t;
@@ -224,6 +226,7 @@ static void test_door_key_as_recorded(void **state)
     (void)state;
     tally t = replay("door_key");
     assert_true(t.steps >= 300 && t.goals >= 10 && t.pick_ups > t.goals && t.drops >= 2 && t.doors > t.goals + 2);
+    assert_true(t.refusals >= 2);
 }
 
 static void test_four_rooms_as_recorded(void **state)

@@ -61,10 +61,10 @@ def way(env, target, onto):
     return LEFT
 
 
-def sensible(env):
-    """What a player would do who sees the whole grid."""
+def sensible(env, tries_the_door):
+    """What a player would do who sees the whole grid; one who tries the door first finds it locked."""
     locked, closed = find(env, "D"), find(env, "d")
-    if locked and not env.carrying:
+    if locked and not env.carrying and not tries_the_door:
         action = way(env, find(env, "k"), False)
         return PICK_UP if action is None else action
     if locked or closed:
@@ -105,14 +105,17 @@ class Recorder:
         self.line("view", "".join(CHARACTER[tuple(map(int, code))] for code in observation["image"].reshape(-1, 3)))
         assert observation["direction"] == env.agent_dir
 
-    def episode(self, seed, steps, luck):
-        """'luck' is the share of actions that are random."""
+    def episode(self, seed, steps, luck, at_the_door=0):
+        """'luck' is the share of actions that are random; the player tries a locked door 'at_the_door' times."""
         env, random, self.grid = self.env, numpy.random.default_rng(seed), None
         observation, _ = env.reset(seed=seed)
         self.surroundings(observation)
         self.line("start", *self.agent())
         for _ in range(steps):
-            action = int(random.integers(env.action_space.n)) if random.random() < luck else sensible(env)
+            action = int(random.integers(env.action_space.n))
+            if random.random() >= luck:
+                action = sensible(env, at_the_door > 0)
+                at_the_door -= action == TOGGLE
             observation, reward, terminated, truncated, _ = env.step(action)
             self.surroundings(observation)
             self.line("step", action, repr(float(reward)), int(terminated), *self.agent())
@@ -194,7 +197,7 @@ recorder = Recorder(folder, "MiniGrid-DoorKey-8x8-v0", "minigrid_door_key.txt")
 for seed in range(10):
     recorder.episode(seed, 80, 0.35)
 for seed in range(10, 16):
-    recorder.episode(seed, 100, 0.6)
+    recorder.episode(seed, 100, 0.6, at_the_door=2)
 recorder.starts(door_key_features, 1)
 print(recorder.env, dict(recorder.summary))
 
