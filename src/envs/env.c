@@ -29,6 +29,14 @@ static bool same_name(const char *name, const char *known)
     return !*name && (!*known || (known[0] == '-' && known[1] == 'v' && !strchr(known + 1, '-')));
 }
 
+/* The same, or the same but for the name of the suite before it. */
+static bool is_named(const egg_env *env, const char *name)
+{
+    static const char suite[] = "MiniGrid-";
+    bool has_suite = !strncmp(env->name, suite, sizeof suite - 1);
+    return same_name(name, env->name) || (has_suite && same_name(name, env->name + sizeof suite - 1));
+}
+
 /* How many letters of 'name', in order, are in 'known': enough to suggest by. */
 static size_t letters_in_common(const char *name, const char *known)
 {
@@ -63,7 +71,7 @@ egg_status egg_env_find(const egg_env **env, const char *name, egg_error *error)
     *env = NULL;
     for (size_t i = 0; i < egg_env_count(); i++) {
         egg_env_entry entry = egg_env_at(i);
-        if (!same_name(name, entry.env->name)) continue;
+        if (!is_named(entry.env, name)) continue;
         if (entry.missing)
             return egg_fail(error, EGG_ERR_UNSUPPORTED, "%s is not available: %s", entry.env->name, entry.missing);
         *env = entry.env;

@@ -21,8 +21,8 @@ size_t egg_env_count(void);
 egg_env_entry egg_env_at(size_t index);
 
 /*
- * The built-in environment of this name (upper and lower case are the same; "-v1" may be left out). Unknown: the nearest
- * names are in the error. Listed but unavailable: EGG_ERR_UNSUPPORTED with the reason.
+ * The built-in environment of this name (upper and lower case are the same; "-v1" and "MiniGrid-" may be left out).
+ * Unknown: the nearest names are in the error. Listed but unavailable: EGG_ERR_UNSUPPORTED with the reason.
  */
 egg_status egg_env_find(const egg_env **env, const char *name, egg_error *error);
 

@@ -6,7 +6,9 @@
 #include "envs/env.h"
 
 extern const egg_env egg_env_cartpole;
+extern const egg_env egg_env_door_key, egg_env_dynamic_obstacles, egg_env_four_rooms;
 
-#define EGG_ENVS_BUILT_IN &egg_env_cartpole
+#define EGG_ENVS_BUILT_IN                                                                                              \
+    &egg_env_cartpole, &egg_env_door_key, &egg_env_dynamic_obstacles, &egg_env_four_rooms
 
 #endif
