@@ -678,6 +678,77 @@ static void check_diagonal_i8(const egg_kernels *ref, const egg_kernels *level)
     }
 }
 
+static void check_weigh_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 100; i++) {
+        uint32_t pairs = 1 + random_below(20);
+        size_t n = any_length();
+        const float *A = take_f32(pairs * n, 0), *F = take_f32(pairs, 4 * random_below(16));
+        twin out = take_twin(pairs * n * sizeof(float), 4 * random_below(16));
+        if (random_below(2)) {
+            memcpy(out.expected, A, out.bytes);
+            memcpy(out.actual, A, out.bytes);
+            ref->weigh_f32(out.expected, F, pairs, n, out.expected);
+            level->weigh_f32(out.actual, F, pairs, n, out.actual);
+        } else {
+            ref->weigh_f32(A, F, pairs, n, out.expected);
+            level->weigh_f32(A, F, pairs, n, out.actual);
+        }
+        count_case(same(out), "pairs, n", pairs, n, 0, 0);   /* one rounding: no freedom */
+        release_all();
+    }
+}
+
+/* The same outer product with its rows cut at 'cut': the same bits. */
+static bool outer_f32_is_cut(const egg_kernels *level, const egg_outer_f32_args *args, const float *Z0, uint32_t cut)
+{
+    const size_t n = args->n, bytes = (size_t)args->m * n * sizeof(float);
+    float *Z = take(bytes, 4 * random_below(16));
+    memcpy(Z, Z0, bytes);
+    for (uint32_t part = 0; part < 2; part++) {
+        uint32_t first = part ? cut : 0, m = part ? args->m - cut : cut;
+        float *A = take((size_t)args->count * m * sizeof *A, 0);
+        for (uint32_t q = 0; q < args->count; q++)
+            memcpy(A + (size_t)q * m, args->A + (size_t)q * args->m + first, m * sizeof *A);
+        if (m) level->outer_f32(&(egg_outer_f32_args){.A = A, .B = args->B, .Z = Z + first * n, .count = args->count,
+                                                      .m = m, .n = args->n});
+    }
+    return memcmp(Z, args->Z, bytes) == 0;
+}
+
+static void outer_f32_case(const egg_kernels *ref, const egg_kernels *level, uint32_t count, uint32_t m, uint32_t n)
+{
+    egg_outer_f32_args args = {.A = take_f32((size_t)count * m, 0), .B = take_f32((size_t)count * n, 0),
+                               .count = count, .m = m, .n = n};
+    twin z = take_twin((size_t)m * n * sizeof(float), 4 * random_below(16));
+    float *Z0 = take_f32((size_t)m * n, 0), *magnitudes = take(z.bytes, 0);
+    memcpy(z.expected, Z0, z.bytes);
+    memcpy(z.actual, Z0, z.bytes);
+    for (uint32_t i = 0; i < m; i++)
+        for (uint32_t j = 0; j < n; j++) {
+            float sum = fabsf(Z0[(size_t)i * n + j]);
+            for (uint32_t q = 0; q < count; q++) sum += fabsf(args.A[(size_t)q * m + i] * args.B[(size_t)q * n + j]);
+            magnitudes[(size_t)i * n + j] = sum;
+        }
+    args.Z = z.expected;
+    ref->outer_f32(&args);
+    args.Z = z.actual;
+    level->outer_f32(&args);
+    bool good = close(z, magnitudes, count + 1);
+    for (uint32_t i = 0; i < 3; i++) good = good && outer_f32_is_cut(level, &args, Z0, random_below(m));
+    count_case(good, "count, m, n", count, m, n, 0);
+    release_all();
+}
+
+static void check_outer_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 200; i++)
+        outer_f32_case(ref, level, 1 + random_below(i % 10 ? 40 : 300), i < 40 ? 1 + i : 1 + random_below(100),
+                       16 * (1 + random_below(10)));
+    outer_f32_case(ref, level, 1000, 33, 80);
+    outer_f32_case(ref, level, 8, 256, 512);
+}
+
 /* Votes around the threshold and its neighbours, zeros and the ends of the type. */
 static int32_t *take_votes(size_t n, int32_t around)
 {
@@ -745,7 +816,7 @@ static const struct slot {
     SLOT(noise_i8), SLOT(noise_f32), SLOT(shrink_i8), SLOT(shrink_f32), SLOT(linear_i8), SLOT(linear_f32),
     SLOT(embed_i8), SLOT(embed_f32), SLOT(perturb_vector_i8), SLOT(perturb_vector_f32), SLOT(layer_norm_i8),
     SLOT(layer_norm_f32), SLOT(add_i8), SLOT(add_f32), SLOT(gru_gate_i8), SLOT(gru_blend_i8), SLOT(loss_i8),
-    SLOT(weigh_i8), SLOT(outer_i8), SLOT(diagonal_i8), SLOT(step_vote_i8), SLOT(step_fractional_i8),
+    SLOT(weigh_i8), SLOT(weigh_f32), SLOT(outer_i8), SLOT(outer_f32), SLOT(diagonal_i8), SLOT(step_vote_i8), SLOT(step_fractional_i8),
 };
 
 static any_fn *slot_function(const egg_kernels *kernels, size_t offset)

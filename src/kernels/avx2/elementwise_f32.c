@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* The template's float32 kernels that touch each value once. */
+#include "kernels/avx2/level.h"
+#include "kernels/elementwise_f32_x86.h"
+
+void egg_avx2_elementwise_f32(egg_kernels *kernels)
+{
+    kernels->weigh_f32 = weigh_f32_avx2;
+}
