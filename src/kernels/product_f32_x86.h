@@ -3,6 +3,9 @@
  * Template of the float32 products: packing of the weights, shrink, linear and dense for the forward pass, outer for the
  * update. A level's level.h comes first: vectors, ISA(), and the shape of its tile.
  */
+#include <stdbool.h>
+
+#include "kernels/row_members.h"
 #include "kernels/tile_f32_x86.h"
 
 /* ------------------------------------------------------------------------------------------------------- weights */
@@ -25,45 +28,28 @@ static void ISA(pack_f32)(const void *weights, uint32_t out, uint32_t in, void *
 
 /* -------------------------------------------------------------------------------------------------- dot products */
 
-/* A dot product is a chain of fused multiply-adds for each of 16 lanes, and then always the same tree of their sums. */
-typedef struct dot_sums {
-    vec_f32 v0, v1;   /* v1 where 16 lanes take two vectors */
-} dot_sums;
+/* A dot product is a chain of fused multiply-adds for each lane of a vector, and then always the same tree of sums. */
+typedef struct four_dots {
+    vec_f32 d0, d1, d2, d3;
+} four_dots;
 
-EGG_INLINE void dot_zero(dot_sums *s)
+EGG_INLINE void four_dots_zero(four_dots *d)
 {
-    s->v0 = s->v1 = splat_f32(0);
+    d->d0 = d->d1 = d->d2 = d->d3 = splat_f32(0);
 }
 
-EGG_INLINE void dot_add(dot_sums *s, const dot_sums *x, const float *y)
+EGG_INLINE __m128 four_dots_finish(const four_dots *d)
 {
-    multiply_add_f32(&s->v0, x->v0, load_f32(y));
-    if (PANEL_VECTORS > 1) multiply_add_f32(&s->v1, x->v1, load_f32(y + F32_LANES));
-}
-
-EGG_INLINE dot_sums dot_load(const float *x)
-{
-    return (dot_sums){load_f32(x), PANEL_VECTORS > 1 ? load_f32(x + F32_LANES) : splat_f32(0)};
-}
-
-EGG_INLINE vec_f32 dot_fold(const dot_sums *s)
-{
-    vec_f32 sum = s->v0;
-    if (PANEL_VECTORS > 1) sum += s->v1;
-    return sum;
-}
-
-EGG_INLINE __m128 dots_finish(const dot_sums *a, const dot_sums *b, const dot_sums *c, const dot_sums *d)
-{
-    return sum_lanes4_f32(dot_fold(a), dot_fold(b), dot_fold(c), dot_fold(d));
+    return sum_lanes4_f32(d->d0, d->d1, d->d2, d->d3);
 }
 
 /* -------------------------------------------------------------------------------------------------------- shrink */
 
-/* The products of all rows and components, numbered as t has them: product = row * rank + component. */
+/* The products of all rows and components, in the order of t. */
 typedef struct shrink_cursor {
     const egg_shrink_args *args;
-    uint32_t row, component;
+    row_members members;
+    uint32_t row, component, member;
 } shrink_cursor;
 
 typedef struct shrink_product {
@@ -75,39 +61,101 @@ typedef struct shrink_product {
 EGG_INLINE shrink_product shrink_next(shrink_cursor *at)
 {
     const egg_shrink_args *args = at->args;
-    const uint32_t m = egg_row_member(args->member, at->row, args->steps);
     const shrink_product product = {
         (const float *)args->X + at->row * args->x_stride,
-        (const float *)args->B + ((size_t)(m / 2) * args->rank + at->component) * args->in,
-        m % 2 ? -args->c : args->c,
+        (const float *)args->B + ((size_t)(at->member / 2) * args->rank + at->component) * args->in,
+        at->member % 2 ? -args->c : args->c,
     };
-    if (at->component + 1 < args->rank) at->component++;
-    else if (at->row + 1 < args->rows) at->component = 0, at->row++;
+    if (at->component + 1 < args->rank) {
+        at->component++;
+    } else if (at->row + 1 < args->rows) {
+        at->component = 0;
+        at->row++;
+        at->member = row_members_next(&at->members);
+    }
     return product;
 }
 
 static void ISA(shrink_f32)(const egg_shrink_args *args)
 {
-    shrink_cursor at = {args, 0, 0};
+    shrink_cursor at = {.args = args, .members = row_members_at(args->member, args->steps, 0)};
     float *t = args->t;
     const size_t count = (size_t)args->rows * args->rank;
+    if (count) at.member = row_members_next(&at.members);
     for (size_t first = 0; first < count; first += 4, t += 4) {
         shrink_product p0 = shrink_next(&at), p1 = shrink_next(&at), p2 = shrink_next(&at), p3 = shrink_next(&at);
-        dot_sums s0, s1, s2, s3;
-        dot_zero(&s0), dot_zero(&s1), dot_zero(&s2), dot_zero(&s3);
-        for (uint32_t i = 0; i < args->in; i += PANEL) {
-            dot_sums x0 = dot_load(p0.x + i), x1 = dot_load(p1.x + i);
-            dot_sums x2 = dot_load(p2.x + i), x3 = dot_load(p3.x + i);
-            dot_add(&s0, &x0, p0.B + i);
-            dot_add(&s1, &x1, p1.B + i);
-            dot_add(&s2, &x2, p2.B + i);
-            dot_add(&s3, &x3, p3.B + i);
+        four_dots s;
+        four_dots_zero(&s);
+        for (uint32_t i = 0; i < args->in; i += F32_LANES) {
+            multiply_add_f32(&s.d0, load_f32(p0.x + i), load_f32(p0.B + i));
+            multiply_add_f32(&s.d1, load_f32(p1.x + i), load_f32(p1.B + i));
+            multiply_add_f32(&s.d2, load_f32(p2.x + i), load_f32(p2.B + i));
+            multiply_add_f32(&s.d3, load_f32(p3.x + i), load_f32(p3.B + i));
         }
-        __m128 dots = _mm_mul_ps(dots_finish(&s0, &s1, &s2, &s3),
-                                 _mm_setr_ps(p0.factor, p1.factor, p2.factor, p3.factor));
+        __m128 dots = _mm_mul_ps(four_dots_finish(&s), _mm_setr_ps(p0.factor, p1.factor, p2.factor, p3.factor));
         if (count - first >= 4) _mm_storeu_ps(t, dots);
         else for (size_t j = 0; j < count - first; j++, dots = _mm_shuffle_ps(dots, dots, 0x39)) _mm_store_ss(t + j, dots);
     }
+}
+
+/* --------------------------------------------------------------------------------------------------------- dense */
+
+EGG_INLINE void dense_add(float *y, const four_dots *dots, float factor)
+{
+    _mm_storeu_ps(y, _mm_add_ps(_mm_loadu_ps(y), _mm_mul_ps(_mm_set1_ps(factor), four_dots_finish(dots))));
+}
+
+/* Outputs o ... o + 3 of rows b and, if 'rows' is 2, b + 1, which have one pair. */
+EGG_INLINE void dense_tile(const egg_dense_args *args, uint32_t b, const uint32_t member[2], uint32_t rows,
+                           const float *E, uint32_t o)
+{
+    const float *x0 = args->X + b * args->x_stride, *x1 = x0 + (rows > 1) * args->x_stride;
+    float *y = args->Y + b * args->y_stride + o;
+    four_dots s0, s1;
+    four_dots_zero(&s0);
+    four_dots_zero(&s1);
+    for (uint32_t i = 0; i < args->in; i += F32_LANES, E += F32_LANES) {
+        vec_f32 e0 = load_f32(E), e1 = load_f32(E + args->in), e2 = load_f32(E + 2 * (size_t)args->in);
+        vec_f32 e3 = load_f32(E + 3 * (size_t)args->in), v0 = load_f32(x0 + i), v1 = load_f32(x1 + i);
+        multiply_add_f32(&s0.d0, v0, e0);
+        multiply_add_f32(&s0.d1, v0, e1);
+        multiply_add_f32(&s0.d2, v0, e2);
+        multiply_add_f32(&s0.d3, v0, e3);
+        if (rows == 1) continue;
+        multiply_add_f32(&s1.d0, v1, e0);
+        multiply_add_f32(&s1.d1, v1, e1);
+        multiply_add_f32(&s1.d2, v1, e2);
+        multiply_add_f32(&s1.d3, v1, e3);
+    }
+    dense_add(y, &s0, member[0] % 2 ? -args->c : args->c);
+    if (rows > 1) dense_add(y + args->y_stride, &s1, member[1] % 2 ? -args->c : args->c);
+}
+
+/* 'rows' rows from b on, all of one pair: its noise passes once, four outputs at a time. */
+static void dense_run(const egg_dense_args *args, uint32_t b, const uint32_t *member, uint32_t rows)
+{
+    const float *E = args->E + (size_t)(member[0] / 2) * args->out * args->in;
+    for (uint32_t o = 0; o < args->out; o += 4, E += 4 * (size_t)args->in) {
+        uint32_t r = 0;
+        for (; r + 2 <= rows; r += 2) dense_tile(args, b + r, member + r, 2, E, o);
+        if (r < rows) dense_tile(args, b + r, member + r, 1, E, o);
+    }
+}
+
+static void ISA(dense_f32)(const egg_dense_args *args)
+{
+    enum { RUN_ROWS = 64 };   /* more rows of a pair than that come in several runs */
+    row_members members = row_members_at(args->member, args->steps, 0);
+    uint32_t run[RUN_ROWS], rows = 0;
+    for (uint32_t b = 0; b < args->rows; b++) {
+        run[rows++] = row_members_next(&members);
+        const bool other = run[0] / 2 != run[rows - 1] / 2;
+        if (!other && rows < RUN_ROWS) continue;
+        dense_run(args, b + 1 - rows, run, rows - other);
+        run[0] = run[rows - 1];
+        rows = other;
+    }
+    if (rows) dense_run(args, args->rows - rows, run, rows);
 }
 
 /* -------------------------------------------------------------------------------------------------------- linear */
@@ -127,15 +175,14 @@ typedef struct linear_block {
 static void linear_block_prepare(linear_block *block, const egg_linear_args *args, uint32_t first, uint32_t rows)
 {
     const size_t pair_stride = (size_t)args->rank * args->out;
-    uint32_t member = first / args->steps, step = first % args->steps;
+    row_members members = row_members_at(args->member, args->steps, first);
     block->args = args;
     block->first = first;
     block->rows = rows;
     for (uint32_t r = 0; r < rows; r++) {
-        const uint32_t m = args->member ? args->member[first + r] : member;
+        const uint32_t m = row_members_next(&members);
         if (args->A) block->A[r] = (const float *)args->A + m / 2 * pair_stride;
         if (args->bias) block->bias[r] = args->bias + m * args->bias_stride;
-        if (++step == args->steps) step = 0, member++;
     }
 }
 

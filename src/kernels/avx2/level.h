@@ -92,10 +92,14 @@ EGG_INLINE uint32_t sum_of_u64(vec sums)
 
 enum { F32_LANES = VEC / 4 };
 typedef __m256 vec_f32;
+typedef uint32_t vec_u32 __attribute__((vector_size(VEC)));
 
 EGG_INLINE vec_f32 splat_f32(float x) { return _mm256_set1_ps(x); }
 EGG_INLINE vec_f32 load_f32(const float *p) { return _mm256_loadu_ps(p); }
 EGG_INLINE void store_f32(float *p, vec_f32 v) { _mm256_storeu_ps(p, v); }
+/* The second where either is NaN or both are zeros. */
+EGG_INLINE vec_f32 max_f32(vec_f32 x, vec_f32 y) { return _mm256_max_ps(x, y); }
+EGG_INLINE vec_f32 min_f32(vec_f32 x, vec_f32 y) { return _mm256_min_ps(x, y); }
 
 /* sum += x * y, rounded once; tied to one register as above. */
 EGG_INLINE void multiply_add_f32(vec_f32 *sum, vec_f32 x, vec_f32 y)

@@ -13,5 +13,6 @@ void egg_avx2_product_f32(egg_kernels *kernels)
     kernels->pack_f32 = pack_f32_avx2;
     kernels->shrink_f32 = shrink_f32_avx2;
     kernels->linear_f32 = linear_f32_avx2;
+    kernels->dense_f32 = dense_f32_avx2;
     kernels->outer_f32 = outer_f32_avx2;
 }

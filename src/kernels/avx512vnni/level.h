@@ -78,10 +78,14 @@ EGG_INLINE uint32_t sum_of_u64(vec sums) { return (uint32_t)_mm512_reduce_add_ep
 
 enum { F32_LANES = VEC / 4 };
 typedef __m512 vec_f32;
+typedef uint32_t vec_u32 __attribute__((vector_size(VEC)));
 
 EGG_INLINE vec_f32 splat_f32(float x) { return _mm512_set1_ps(x); }
 EGG_INLINE vec_f32 load_f32(const float *p) { return _mm512_loadu_ps(p); }
 EGG_INLINE void store_f32(float *p, vec_f32 v) { _mm512_storeu_ps(p, v); }
+/* The second where either is NaN or both are zeros. */
+EGG_INLINE vec_f32 max_f32(vec_f32 x, vec_f32 y) { return _mm512_max_ps(x, y); }
+EGG_INLINE vec_f32 min_f32(vec_f32 x, vec_f32 y) { return _mm512_min_ps(x, y); }
 
 /* sum += x * y, rounded once; the sum is tied to one register, see multiply_add in tile.h. */
 EGG_INLINE void multiply_add_f32(vec_f32 *sum, vec_f32 x, vec_f32 y)

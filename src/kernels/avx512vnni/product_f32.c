@@ -16,5 +16,6 @@ void egg_avx512vnni_product_f32(egg_kernels *kernels)
     kernels->pack_f32 = pack_f32_avx512vnni;
     kernels->shrink_f32 = shrink_f32_avx512vnni;
     kernels->linear_f32 = linear_f32_avx512vnni;
+    kernels->dense_f32 = dense_f32_avx512vnni;
     kernels->outer_f32 = outer_f32_avx512vnni;
 }
