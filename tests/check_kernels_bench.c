@@ -65,24 +65,34 @@ static void bench_run(const level_set *levels, const char *filter, bench *b)
 
 enum { PEAK_ROUNDS = 10000 };
 
-static void run_peak(const egg_kernels *kernels, void *context)
+static void run_peak_i8(const egg_kernels *kernels, void *context)
 {
     (void)context;
     kernels->peak_i8(PEAK_ROUNDS);
 }
 
-static void bench_level_peak(const egg_kernels *kernels)
+static void run_peak_f32(const egg_kernels *kernels, void *context)
 {
-    double seconds[REPETITIONS], work = 1e-9 * (double)kernels->peak_i8(1) * PEAK_ROUNDS;
-    for (uint32_t r = 0; r < REPETITIONS; r++) seconds[r] = seconds_of(run_peak, kernels, NULL, 8) / 8;
+    (void)context;
+    kernels->peak_f32(PEAK_ROUNDS);
+}
+
+static void bench_level_peak(const egg_kernels *kernels, const char *slot, egg_peak_fn *peak, bench_fn *run)
+{
+    double seconds[REPETITIONS], work = 1e-9 * (double)peak(1) * PEAK_ROUNDS;
+    for (uint32_t r = 0; r < REPETITIONS; r++) seconds[r] = seconds_of(run, kernels, NULL, 8) / 8;
     qsort(seconds, REPETITIONS, sizeof(double), compare_doubles);
-    printf("%-44s  %-10s %8.2f /%8.2f  GMAC/s (registers only)\n", "peak", kernels->level, work / seconds[REPETITIONS / 2],
+    printf("%-50s  %s %8.2f /%8.2f  GMAC/s (registers only)\n", slot, kernels->level, work / seconds[REPETITIONS / 2],
            work / seconds[0]);
 }
 
 static void bench_peak(const level_set *levels)
 {
-    for (uint32_t l = 0; l < levels->count; l++) bench_level_peak(&levels->level[l]);
+    for (uint32_t l = 0; l < levels->count; l++) {
+        const egg_kernels *kernels = &levels->level[l];
+        bench_level_peak(kernels, "peak_i8", kernels->peak_i8, run_peak_i8);
+        bench_level_peak(kernels, "peak_f32", kernels->peak_f32, run_peak_f32);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------ the slots */
@@ -118,6 +128,44 @@ static void bench_linear(const level_set *levels, const char *filter, uint32_t r
         const egg_kernels *kernels = l < levels->count ? &levels->level[l] : &levels->ref;
         void *packed = take(kernels->packed_bytes_i8(out, in), 0);
         kernels->pack_i8(W, out, in, packed);
+        each[l] = args;
+        each[l].W = packed;
+        b.contexts[l] = &each[l];
+    }
+    bench_run(levels, filter, &b);
+    release_all();
+}
+
+static void *random_f32(size_t n)
+{
+    float *values = take(n * sizeof *values, 0);
+    fill_f32(values, n);
+    return values;
+}
+
+static void run_linear_f32(const egg_kernels *kernels, void *context)
+{
+    kernels->linear_f32(context);
+}
+
+static void bench_linear_f32(const level_set *levels, const char *filter, uint32_t rows, uint32_t out, uint32_t in,
+                             uint32_t rank)
+{
+    bench b = {.slot = "linear_f32", .work = (double)rows * out * in, .unit = "GMAC/s", .run = run_linear_f32};
+    if (filter && !strstr(b.slot, filter)) return;
+    snprintf(b.shape, sizeof b.shape, "%ux%ux%u rank %u", rows, out, in, rank);
+    const float *W = random_f32((size_t)out * in);
+    egg_linear_args args = {
+        .X = random_f32((size_t)rows * in), .x_stride = in, .t = random_f32((size_t)rows * (rank + 1)),
+        .A = rank ? random_f32((size_t)(rows + 1) / 2 * rank * out) : NULL, .bias = random_f32(out),
+        .Y = random_f32((size_t)rows * out), .y_stride = out, .rows = rows, .steps = 1, .out = out, .in = in,
+        .rank = rank,
+    };
+    egg_linear_args each[4];
+    for (uint32_t l = 0; l <= levels->count; l++) {
+        const egg_kernels *kernels = l < levels->count ? &levels->level[l] : &levels->ref;
+        void *packed = take(kernels->packed_bytes_f32(out, in), 0);
+        kernels->pack_f32(W, out, in, packed);
         each[l] = args;
         each[l].W = packed;
         b.contexts[l] = &each[l];
@@ -202,6 +250,40 @@ static void bench_outer(const level_set *levels, const char *filter, uint32_t co
     memset(args.Z, 0, (size_t)m * n * 4);
     bench b = {.slot = "outer_i8", .work = (double)count * m * n, .unit = "GMAC/s", .run = run_outer};
     snprintf(b.shape, sizeof b.shape, "%u: %ux%u", count, m, n);
+    same_context(&b, &args);
+    bench_run(levels, filter, &b);
+    release_all();
+}
+
+static void run_shrink_f32(const egg_kernels *kernels, void *context)
+{
+    kernels->shrink_f32(context);
+}
+
+static void bench_shrink_f32(const level_set *levels, const char *filter, uint32_t rows, uint32_t in, uint32_t rank)
+{
+    bench b = {.slot = "shrink_f32", .work = (double)rows * in * rank, .unit = "GMAC/s", .run = run_shrink_f32};
+    snprintf(b.shape, sizeof b.shape, "%ux%u rank %u", rows, in, rank);
+    egg_shrink_args args = {
+        .X = random_f32((size_t)rows * in), .x_stride = in, .B = random_f32((size_t)(rows + 1) / 2 * rank * in),
+        .t = random_f32((size_t)rows * rank), .rows = rows, .steps = 1, .in = in, .rank = rank, .c = 0.1f,
+    };
+    same_context(&b, &args);
+    bench_run(levels, filter, &b);
+    release_all();
+}
+
+static void run_outer_f32(const egg_kernels *kernels, void *context)
+{
+    kernels->outer_f32(context);
+}
+
+static void bench_outer_f32(const level_set *levels, const char *filter, uint32_t count, uint32_t m, uint32_t n)
+{
+    bench b = {.slot = "outer_f32", .work = (double)count * m * n, .unit = "GMAC/s", .run = run_outer_f32};
+    snprintf(b.shape, sizeof b.shape, "%u: %ux%u", count, m, n);
+    egg_outer_f32_args args = {.A = random_f32((size_t)count * m), .B = random_f32((size_t)count * n),
+                               .Z = random_f32((size_t)m * n), .count = count, .m = m, .n = n};
     same_context(&b, &args);
     bench_run(levels, filter, &b);
     release_all();
@@ -327,6 +409,11 @@ void bench_kernels(const level_set *levels, const char *filter)
         {1024, 256, 256}, {4096, 256, 256}, {4096, 1024, 256}, {4096, 256, 1024}, {4096, 64, 64}, {4096, 256, 64},
         {4096, 16, 64}, {1, 256, 256}, {1, 1024, 256}, {8, 256, 256},
     };
+    static const uint32_t shapes_f32[][3] = {
+        {256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024}, {1024, 256, 256}, {1024, 64, 64}, {1024, 32, 32},
+        {1024, 16, 16}, {1024, 16, 256}, {1024, 48, 256}, {1, 64, 64}, {1, 256, 256}, {2, 256, 256}, {3, 256, 256},
+        {4, 256, 256}, {8, 256, 256}, {16, 256, 256}, {1, 1024, 1024}, {8, 1024, 1024},
+    };
     printf("%-50s  median / best of %d, interleaved\n", "", REPETITIONS);
     bench_peak(levels);
     for (size_t s = 0; s < EGG_COUNT(shapes); s++)
@@ -346,6 +433,17 @@ void bench_kernels(const level_set *levels, const char *filter)
     bench_outer(levels, filter, 2048, 256, 256);
     bench_outer(levels, filter, 4096, 256, 1024);
     bench_outer(levels, filter, 2048, 64, 64);
+    for (size_t s = 0; s < EGG_COUNT(shapes_f32); s++)
+        for (uint32_t rank = 0; rank <= 4; rank += rank ? 3 : 1)
+            bench_linear_f32(levels, filter, shapes_f32[s][0], shapes_f32[s][1], shapes_f32[s][2], rank);
+    bench_shrink_f32(levels, filter, 1024, 256, 1);
+    bench_shrink_f32(levels, filter, 1024, 256, 4);
+    bench_shrink_f32(levels, filter, 256, 1024, 1);
+    bench_shrink_f32(levels, filter, 1024, 32, 1);
+    bench_outer_f32(levels, filter, 1024, 256, 256);
+    bench_outer_f32(levels, filter, 1024, 1024, 1024);
+    bench_outer_f32(levels, filter, 64, 256, 256);
+    bench_outer_f32(levels, filter, 1024, 64, 64);
     bench_elementwise(levels, filter);
     bench_peak(levels);
 }

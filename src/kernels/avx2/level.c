@@ -6,7 +6,9 @@ void egg_kernels_avx2(egg_kernels *kernels)
     kernels->level = "avx2";
     egg_avx2_noise(kernels);
     egg_avx2_product(kernels);
+    egg_avx2_product_f32(kernels);
     egg_avx2_elementwise(kernels);
+    egg_avx2_elementwise_f32(kernels);
     egg_avx2_update(kernels);
     egg_avx2_peak(kernels);
 }

@@ -10,7 +10,9 @@
 
 void egg_avx2_noise(egg_kernels *kernels);
 void egg_avx2_product(egg_kernels *kernels);
+void egg_avx2_product_f32(egg_kernels *kernels);
 void egg_avx2_elementwise(egg_kernels *kernels);
+void egg_avx2_elementwise_f32(egg_kernels *kernels);
 void egg_avx2_update(egg_kernels *kernels);
 void egg_avx2_peak(egg_kernels *kernels);
 
@@ -84,6 +86,34 @@ EGG_INLINE uint32_t sum_of_u64(vec sums)
 {
     __m128i two = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
     return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two)));
+}
+
+/* ---------------------------------------------------------------------------------- the vectors of *_f32_x86.h */
+
+enum { F32_LANES = VEC / 4 };
+typedef __m256 vec_f32;
+typedef uint32_t vec_u32 __attribute__((vector_size(VEC)));
+
+EGG_INLINE vec_f32 splat_f32(float x) { return _mm256_set1_ps(x); }
+EGG_INLINE vec_f32 load_f32(const float *p) { return _mm256_loadu_ps(p); }
+EGG_INLINE void store_f32(float *p, vec_f32 v) { _mm256_storeu_ps(p, v); }
+/* The second where either is NaN or both are zeros. */
+EGG_INLINE vec_f32 max_f32(vec_f32 x, vec_f32 y) { return _mm256_max_ps(x, y); }
+EGG_INLINE vec_f32 min_f32(vec_f32 x, vec_f32 y) { return _mm256_min_ps(x, y); }
+
+/* sum += x * y, rounded once; tied to one register as above. */
+EGG_INLINE void multiply_add_f32(vec_f32 *sum, vec_f32 x, vec_f32 y)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(x), "x"(y));
+}
+
+/* { sum of a's lanes, of b's, of c's, of d's }, added in the same order for all four */
+EGG_INLINE __m128 sum_lanes4_f32(vec_f32 a, vec_f32 b, vec_f32 c, vec_f32 d)
+{
+    __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    __m256 abcd = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xEE));
+    return _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1));
 }
 
 #endif

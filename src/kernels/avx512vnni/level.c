@@ -6,7 +6,9 @@ void egg_kernels_avx512vnni(egg_kernels *kernels)
     kernels->level = "avx512vnni";
     egg_avx512vnni_noise(kernels);
     egg_avx512vnni_product(kernels);
+    egg_avx512vnni_product_f32(kernels);
     egg_avx512vnni_elementwise(kernels);
+    egg_avx512vnni_elementwise_f32(kernels);
     egg_avx512vnni_update(kernels);
     egg_avx512vnni_peak(kernels);
 }

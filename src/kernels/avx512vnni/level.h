@@ -10,7 +10,9 @@
 
 void egg_avx512vnni_noise(egg_kernels *kernels);
 void egg_avx512vnni_product(egg_kernels *kernels);
+void egg_avx512vnni_product_f32(egg_kernels *kernels);
 void egg_avx512vnni_elementwise(egg_kernels *kernels);
+void egg_avx512vnni_elementwise_f32(egg_kernels *kernels);
 void egg_avx512vnni_update(egg_kernels *kernels);
 void egg_avx512vnni_peak(egg_kernels *kernels);
 
@@ -71,5 +73,34 @@ EGG_INLINE vec add_magnitudes(vec sums, vec bytes)
 }
 
 EGG_INLINE uint32_t sum_of_u64(vec sums) { return (uint32_t)_mm512_reduce_add_epi64(sums); }
+
+/* ---------------------------------------------------------------------------------- the vectors of *_f32_x86.h */
+
+enum { F32_LANES = VEC / 4 };
+typedef __m512 vec_f32;
+typedef uint32_t vec_u32 __attribute__((vector_size(VEC)));
+
+EGG_INLINE vec_f32 splat_f32(float x) { return _mm512_set1_ps(x); }
+EGG_INLINE vec_f32 load_f32(const float *p) { return _mm512_loadu_ps(p); }
+EGG_INLINE void store_f32(float *p, vec_f32 v) { _mm512_storeu_ps(p, v); }
+/* The second where either is NaN or both are zeros. */
+EGG_INLINE vec_f32 max_f32(vec_f32 x, vec_f32 y) { return _mm512_max_ps(x, y); }
+EGG_INLINE vec_f32 min_f32(vec_f32 x, vec_f32 y) { return _mm512_min_ps(x, y); }
+
+/* sum += x * y, rounded once; the sum is tied to one register, see multiply_add in tile.h. */
+EGG_INLINE void multiply_add_f32(vec_f32 *sum, vec_f32 x, vec_f32 y)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
+}
+
+/* { sum of a's lanes, of b's, of c's, of d's }, added in the same order for all four */
+EGG_INLINE __m128 sum_lanes4_f32(vec_f32 a, vec_f32 b, vec_f32 c, vec_f32 d)
+{
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    __m512 abcd = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(abcd), _mm512_extractf32x8_ps(abcd, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
 
 #endif
