@@ -5,8 +5,11 @@
 
 #include "envs/env.h"
 
-extern const egg_env egg_env_cartpole;
+extern const egg_env egg_env_cartpole, egg_env_acrobot, egg_env_pendulum, egg_env_mountain_car;
+extern const egg_env egg_env_game2048, egg_env_knapsack, egg_env_snake;
 
-#define EGG_ENVS_BUILT_IN &egg_env_cartpole
+#define EGG_ENVS_BUILT_IN                                                                                              \
+    &egg_env_cartpole, &egg_env_acrobot, &egg_env_pendulum, &egg_env_mountain_car,                                     \
+    &egg_env_game2048, &egg_env_knapsack, &egg_env_snake
 
 #endif
