@@ -3,8 +3,8 @@
 #include "envs/cartpole.h"
 
 #include <math.h>
-#include <stdio.h>
 
+#include "envs/draw.h"
 #include "envs/list.h"
 
 static const double gravity = 9.8, cart_mass = 1.0, pole_mass = 0.1, half_length = 0.5, push = 10.0, tau = 0.02;
@@ -50,22 +50,16 @@ static bool step(void *state, const float *action, float *observation, float *re
 
 static size_t render(const void *state, char *text, size_t bytes)
 {
-    enum { WIDTH = 49, HEIGHT = 6 };
     const egg_cartpole *s = state;
-    char canvas[HEIGHT + 1][WIDTH + 1];
-    for (uint32_t y = 0; y <= HEIGHT; y++) {
-        for (uint32_t x = 0; x < WIDTH; x++) canvas[y][x] = y == HEIGHT ? '-' : ' ';
-        canvas[y][WIDTH] = 0;
-    }
-    double cart = (s->x / x_limit + 1) / 2 * (WIDTH - 1);
-    for (uint32_t i = 0; i < HEIGHT; i++) {
-        int x = (int)lround(cart + 2.0 * i * sin(s->angle));   /* a character is half as wide as it is high */
-        int y = HEIGHT - 1 - (int)lround(i * cos(s->angle));
-        if (x >= 0 && x < WIDTH && y >= 0) canvas[y][x] = i ? '|' : '#';
-    }
-    size_t used = 0;
-    for (uint32_t y = 0; y <= HEIGHT; y++) used += (size_t)snprintf(text + used, bytes - used, "%s\n", canvas[y]);
-    return used;
+    const double length = 30, y = EGG_CANVAS_HEIGHT - 6;
+    double x = (s->x / x_limit + 1) / 2 * (EGG_CANVAS_WIDTH - 1);
+    egg_canvas canvas = {0};
+    for (int i = 0; i < 4; i++) egg_canvas_line(&canvas, x - 6, y + i, x + 6, y + i);
+    egg_canvas_line(&canvas, x, y, x + length * sin(s->angle), y - length * cos(s->angle));
+    egg_canvas_line(&canvas, 0, EGG_CANVAS_HEIGHT - 1, EGG_CANVAS_WIDTH - 1, EGG_CANVAS_HEIGHT - 1);
+    egg_drawing drawing = egg_drawing_begin(text, bytes);
+    egg_draw_canvas(&drawing, &canvas);
+    return drawing.used;
 }
 
 const egg_env egg_env_cartpole = {
