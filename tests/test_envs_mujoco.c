@@ -98,28 +98,35 @@ static void test_a_model_that_is_not_there_is_named(void **unused)
     assert_non_null(strstr(error.text, "/nonexistent/ant.xml"));
 }
 
-/* A model file with this text, in a folder of its own, is refused for this reason. */
-static void expect_refused(const char *text, const char *reason)
+/* Prepares a state with a model file of this name and text, in a folder of its own. */
+static egg_status init_with_model(const egg_env *env, const char *name, const char *text, void *state, egg_error *error)
 {
-    const egg_env *env = &egg_env_ant;
-    egg_error error = {0};
-    char folder[] = "/tmp/egg-models-XXXXXX", path[64];
+    char folder[] = "/tmp/egg-models-XXXXXX", path[128];
     assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/ant.xml", folder);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fputs(text, file);
     fclose(file);
-    void *state = egg_alloc(env->state_bytes);
     setenv("EGGROLL_MUJOCO_ASSETS", folder, 1);
-    egg_status status = env->init(state, &error);
+    egg_status status = env->init(state, error);
     unsetenv("EGGROLL_MUJOCO_ASSETS");
-    env->fini(state);
-    egg_free(state);
     unlink(path);
     rmdir(folder);
+    return status;
+}
+
+/* A file with this text is refused as the model of the ant, for this reason. */
+static void expect_refused(const char *text, const char *reason)
+{
+    egg_error error = {0};
+    void *state = egg_alloc(egg_env_ant.state_bytes);
+    egg_status status = init_with_model(&egg_env_ant, "ant.xml", text, state, &error);
+    egg_env_ant.fini(state);
+    egg_free(state);
     assert_int_equal(status, EGG_ERR_FORMAT);
-    if (!strstr(error.text, reason) || !strstr(error.text, path)) fail_msg("'%s', expected '%s'", error.text, reason);
+    if (!strstr(error.text, "/ant.xml: ") || !strstr(error.text, reason))
+        fail_msg("'%s', expected '%s'", error.text, reason);
 }
 
 static void test_a_model_that_is_another_is_refused(void **unused)
@@ -330,6 +337,46 @@ static void test_a_broken_simulation_ends_the_episode(void **unused)
     }
 }
 
+/* The bound of 1e10 is passed in the last of the five frames: the distance is not progress. */
+static void test_a_simulation_that_breaks_at_the_end_of_a_step(void **unused)
+{
+    (void)unused;
+    skip_if_missing();
+    const egg_env *env = &egg_env_half_cheetah;
+    const double positions[9] = {1e10 - 4.5e7}, velocities[9] = {1e9};
+    float observation[17], action[6] = {0}, reward = 1;
+    void *state = state_open(env);
+    egg_robot_begin(state, positions, velocities, observation);
+    assert_true(env->step(state, action, observation, &reward));
+    assert_true(reward == 0);
+    check_finite(env, observation);
+    state_close(env, state);
+}
+
+/* A model with enough memory to load, and none for its joints' limits, which an episode begins beyond. */
+static void test_an_error_of_the_engine_ends_the_episode(void **unused)
+{
+    (void)unused;
+    skip_if_missing();
+    static const char cramped[] =
+        "<mujoco><size memory='1000'/><compiler angle='radian'/><option integrator='RK4'/><default>"
+        "<joint limited='true' range='-.001 .001'/><geom size='.1'/></default><worldbody><body>"
+        "<joint name='a' type='slide'/><geom/><body><joint type='hinge'/><geom/><body><joint type='hinge'/><geom/>"
+        "<site/></body></body></body></worldbody><actuator><motor joint='a'/></actuator></mujoco>";
+    const egg_env *env = &egg_env_inverted_double_pendulum;
+    egg_error error = {0};
+    float observation[9], action[1] = {0}, reward = 1;
+    void *state = egg_alloc(env->state_bytes);
+    egg_status status = init_with_model(env, "inverted_double_pendulum.xml", cramped, state, &error);
+    if (status != EGG_OK) fail_msg("%s", error.text);
+    env->reset(state, 1, observation);
+    check_finite(env, observation);
+    assert_true(env->step(state, action, observation, &reward));
+    assert_true(reward == 0);
+    check_finite(env, observation);
+    state_close(env, state);
+}
+
 static void test_actions_that_are_no_numbers_do_no_harm(void **unused)
 {
     (void)unused;
@@ -437,6 +484,8 @@ int main(void)
         cmocka_unit_test(test_the_same_whatever_ran_before),
         cmocka_unit_test(test_threads_open_run_and_close),
         cmocka_unit_test(test_a_broken_simulation_ends_the_episode),
+        cmocka_unit_test(test_a_simulation_that_breaks_at_the_end_of_a_step),
+        cmocka_unit_test(test_an_error_of_the_engine_ends_the_episode),
         cmocka_unit_test(test_actions_that_are_no_numbers_do_no_harm),
         cmocka_unit_test(test_noise_of_the_beginning),
         cmocka_unit_test(test_the_double_pendulum_as_text),

@@ -117,7 +117,9 @@ static egg_status model_load(mjModel **model, const char *path, egg_world_shape 
     load_call call = {.path = path};
     rescue failure;
     if (!egg_path_exists(path)) return egg_fail(error, EGG_ERR_IO, "%s: model file not found", path);
-    if (!attempt(call_load, &call, &failure)) return egg_fail(error, EGG_ERR_FORMAT, "%s: %s", path, failure.text);
+    if (!attempt(call_load, &call, &failure)) memcpy(call.text, failure.text, sizeof call.text);
+    for (char *c = call.text; *c; c++)
+        if (*c == '\n') *c = ' ';
     if (!call.model) return egg_fail(error, EGG_ERR_FORMAT, "%s: %s", path, call.text);
     egg_status status = model_check(call.model, path, shape, error);
     if (status != EGG_OK) {
