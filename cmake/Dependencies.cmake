@@ -31,6 +31,18 @@ endfunction()
 egg_optional_library(ZLIB zlib "Text compressed by gzip")
 egg_optional_library(ZSTD libzstd "Text compressed by zstd")
 
+# MuJoCo is linked by its path: where it lies need not be known to the loader.
+include(Mujoco)
+if(MUJOCO_FOUND)
+  target_link_libraries(egg_dependencies INTERFACE ${MUJOCO_LIBRARY})
+  target_compile_definitions(egg_compile_options INTERFACE EGG_HAVE_MUJOCO)
+  get_filename_component(EGG_MUJOCO_RPATH ${MUJOCO_LIBRARY} DIRECTORY)
+  list(PREPEND EGG_PC_LIBS ${MUJOCO_LIBRARY} -Wl,-rpath,${EGG_MUJOCO_RPATH})
+  message(STATUS "Ant, Humanoid, HalfCheetah, InvertedDoublePendulum: yes, ${MUJOCO_LIBRARY}")
+else()
+  message(STATUS "Ant, Humanoid, HalfCheetah, InvertedDoublePendulum: no, MuJoCo was not found; scripts/get-mujoco")
+endif()
+
 # oneDNN is only a peer in `eggroll bench kernels`: asked for, never taken because it happens to be there.
 if(EGG_BENCH_ONEDNN)
   find_package(dnnl REQUIRED CONFIG)

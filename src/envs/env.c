@@ -7,17 +7,23 @@
 #include <string.h>
 
 #include "envs/list.h"
+#include "envs/mujoco/robots.h"
 
 static const egg_env *const always[] = {EGG_ENVS_BUILT_IN};
 
+#define EGG_ROBOT_LISTED(id, ...) &egg_env_##id,
+static const egg_env *const robots[] = {EGG_ROBOTS(EGG_ROBOT_LISTED)};
+
 size_t egg_env_count(void)
 {
-    return EGG_COUNT(always);
+    return EGG_COUNT(always) + EGG_COUNT(robots);
 }
 
 egg_env_entry egg_env_at(size_t index)
 {
-    return (egg_env_entry){.env = always[index]};
+    if (index < EGG_COUNT(always)) return (egg_env_entry){.env = always[index]};
+    const egg_env *robot = robots[index - EGG_COUNT(always)];
+    return (egg_env_entry){.env = robot, .missing = egg_robot_missing(robot)};
 }
 
 /* ----------------------------------------------------------------------------------------------------------- names */

@@ -187,6 +187,11 @@ egg_status egg_describe_build(char **json, egg_error *error)
 #else
     set_part(parts, "zstd", false);
 #endif
+#ifdef EGG_HAVE_MUJOCO
+    set_part(parts, "mujoco", true);
+#else
+    set_part(parts, "mujoco", false);
+#endif
     json_object_set_new(object, "optional_parts", parts);
     egg_status status = dump(object, json, error);
     json_decref(object);
