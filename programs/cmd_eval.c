@@ -19,11 +19,40 @@ static void print_score(const egg_score *score, bool json)
                text_scaled(rate, speed, "B/s"));
 }
 
+static void print_returns(const egg_returns *returns, bool json)
+{
+    unsigned long long episodes = returns->episodes, steps = returns->env_steps;
+    if (json)
+        printf("{\"return_mean\": %.6f, \"return_std\": %.6f, \"return_best\": %.6f, \"return_worst\": %.6f, "
+               "\"episodes\": %llu, \"env_steps\": %llu, \"seconds\": %.3f}\n",
+               returns->mean, returns->deviation, returns->best, returns->worst, episodes, steps, returns->seconds);
+    else
+        printf("mean return %.3f, standard deviation %.3f, from %.3f to %.3f; %llu episodes, %llu steps\n", returns->mean,
+               returns->deviation, returns->worst, returns->best, episodes, steps);
+}
+
+static int eval_policy(const struct invocation *invocation)
+{
+    egg_error error;
+    egg_policy *policy;
+    egg_returns returns;
+    if (invocation->operand_count > 1)
+        return report_usage(invocation->command, "'%s': a policy is scored in its environment, not on data",
+                            invocation->operands[1]);
+    egg_status status = egg_policy_open(&policy, invocation->operands[0], &error);
+    if (status == EGG_OK) status = egg_policy_evaluate(policy, invocation->options, &returns, &error);
+    if (status == EGG_OK) print_returns(&returns, wants_json(invocation));
+    egg_policy_close(policy);
+    return status == EGG_OK ? STATUS_OK : report(invocation->command, &error);
+}
+
 static int eval(const struct invocation *invocation)
 {
     egg_error error;
     egg_model *model;
     egg_score score;
+    if (egg_policy_is(invocation->operands[0])) return eval_policy(invocation);
+    if (invocation->operand_count < 2) return report_usage(invocation->command, "DATA is missing");
     egg_status status = egg_model_open(&model, invocation->operands[0], &error);
     if (status == EGG_OK)
         status = egg_model_score(model, invocation->options, invocation->operands + 1, invocation->operand_count - 1,
@@ -35,17 +64,20 @@ static int eval(const struct invocation *invocation)
 
 const struct command command_eval = {
     .name = "eval",
-    .summary = "score text with a model",
-    .synopsis = {"MODEL DATA... [option...]"},
+    .summary = "score text with a model, or a policy",
+    .synopsis = {"MODEL DATA... [option...]", "RUN [--episodes N] [option...]"},
     .operands = {"MODEL", "DATA"},
-    .least = 2,
+    .least = 1,
     .many = true,
     .description =
         "Tells how many bits a byte of DATA costs under MODEL, a .safetensors file or the folder of a run: fewer are "
         "better. Each document begins with the state at zero; its first byte is read but not scored. DATA are what "
         "pretrain takes.\n\n"
-        "With --json the result has the keys bits_per_byte, bytes (scored), documents, seconds and bytes_per_second.",
+        "With --json the result has the keys bits_per_byte, bytes (scored), documents, seconds and bytes_per_second.\n\n"
+        "A policy (the run of `eggroll rl`) plays N episodes of its environment instead, on seeds that no training used; "
+        "the keys are return_mean, return_std, return_best, return_worst, episodes, env_steps and seconds.",
     .examples = {{"eggroll eval runs/first held-out.txt", "the score of a text"},
+                 {"eggroll eval runs/cartpole --episodes 100 --json", "the mean return of a policy"},
                  {"eggroll eval model.safetensors reviews.jsonl.zst --field body --json", "packed lines of JSON"}},
     .run = eval,
 };

@@ -1,81 +1,31 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "command.h"
+#include "folder.h"
 #include "interrupt.h"
 #include "listing.h"
 #include "progress.h"
 #include "text.h"
 
-enum { FOLDER_BYTES = 4096 };
-
 struct run {
     const struct command *command;
     egg_trainer *trainer;
-    char folder[FOLDER_BYTES];
-    bool claimed;                  /* the folder was made here, and is still empty */
-    bool resumed, quiet;
+    struct folder folder;
+    bool quiet;
     struct progress progress;
     egg_epoch_stats stats;         /* of the last epoch; all zero before the first */
 };
-
-/* ---------------------------------------------------------------------------------------------------------- folder */
-
-/* Makes runs/<UTC>, or runs/<UTC>-2 ... where runs start in the same second: mkdir tells which was first. */
-static int claim_folder(struct run *run)
-{
-    char base[64];
-    time_t now = time(NULL);
-    struct tm utc;
-    strftime(base, sizeof base, "runs/%Y%m%d-%H%M%S", gmtime_r(&now, &utc));
-    bool there = mkdir("runs", 0777) == 0 || errno == EEXIST;
-    snprintf(run->folder, sizeof run->folder, "%s", base);
-    for (int i = 2; there && mkdir(run->folder, 0777) != 0; i++) {
-        there = errno == EEXIST && i < 1000;
-        if (there) snprintf(run->folder, sizeof run->folder, "%s-%d", base, i);
-    }
-    run->claimed = there;
-    if (there) return STATUS_OK;
-    fprintf(stderr, "eggroll: %s: cannot create the folder: %s; name another with --out\n", run->folder,
-            strerror(errno));
-    return STATUS_FAILURE;
-}
-
-static int choose_folder(struct run *run, egg_options *options)
-{
-    egg_error error;
-    const char *resume = egg_options_get(options, "resume");
-    run->resumed = *resume != '\0';
-    const char *given = run->resumed ? resume : egg_options_get(options, "out");
-    if (*given) {
-        if (strlen(given) >= FOLDER_BYTES) return report_usage(run->command, "the path of the run folder is too long");
-        strcpy(run->folder, given);
-        return STATUS_OK;
-    }
-    int status = claim_folder(run);
-    if (status == STATUS_OK && egg_options_set(options, "out", run->folder, &error) != EGG_OK)
-        status = report(run->command, &error);
-    return status;
-}
-
-static void unclaim_folder(const struct run *run)
-{
-    if (run->claimed && rmdir(run->folder) == 0) rmdir("runs");   /* if nothing else is in it */
-}
 
 /* ---------------------------------------------------------------------------------------------------------- header */
 
 static void print_parameters(const struct run *run)
 {
     char path[FOLDER_BYTES + 32], value[64], scaled[TEXT_BYTES], *json;
-    snprintf(path, sizeof path, "%s/model.safetensors", run->folder);
+    snprintf(path, sizeof path, "%s/model.safetensors", run->folder.path);
     if (egg_describe(path, &json, NULL) != EGG_OK) return;
     if (listing_find(json, "parameters", value, sizeof value))
         printf(", %s int8 parameters", text_scaled(scaled, strtod(value, NULL), ""));
@@ -118,9 +68,7 @@ static void print_header(const struct run *run)
         printf("entropy      unigram %.4f, bigram %.4f bits per byte of the validation text\n", corpus.unigram_bits,
                corpus.bigram_bits);
     print_machine(run);
-    printf("%s", run->resumed ? "resumed run  " : "run          ");
-    text_shell_word(stdout, run->folder);
-    puts("");
+    folder_print(&run->folder, run->folder.resumed ? "resumed run  " : "run          ", "");
     fflush(stdout);
 }
 
@@ -133,6 +81,25 @@ static void complain(struct run *run, const egg_error *error, const char *conseq
     fprintf(stderr, "eggroll: %s%s\n", error->text, consequence);
 }
 
+static void show_epoch(struct run *run)
+{
+    const egg_epoch_stats *stats = &run->stats;
+    const struct progress *progress = &run->progress;
+    char line[160], title[160], valid[TEXT_BYTES], tokens[TEXT_BYTES], bytes[TEXT_BYTES];
+    char elapsed[TEXT_BYTES], left[TEXT_BYTES];
+    if (!progress_due(&run->progress, stats->epoch, stats->validated)) return;
+    snprintf(title, sizeof title, "\n%7s %6s %15s %8s %8s %7s\n%7s %6s %7s %7s %8s %8s %7s %8s %8s\n", "", "",
+             "bits per byte", "member", "text", "weights", "epoch", "done", "train", "valid", "tokens/s", "bytes/s",
+             "moved", "elapsed", "left");
+    snprintf(line, sizeof line, "%7llu %5.1f%% %7.4f %7s %8s %8s %6.2f%% %8s %8s", (unsigned long long)stats->epoch,
+             100 * stats->progress, stats->train_bits_per_byte, text_bits(valid, stats->valid_bits_per_byte),
+             text_scaled(tokens, progress_rate(progress, stats->member_tokens), ""),
+             text_scaled(bytes, progress_rate(progress, stats->text_bytes), ""), 100 * stats->weights_moved,
+             text_duration(elapsed, stats->seconds),
+             text_duration(left, stats->progress > 0 ? stats->seconds * (1 - stats->progress) / stats->progress : NAN));
+    progress_show(&run->progress, title, line, stats->validated);
+}
+
 /* Until the budget is used or someone wants an end; false: an epoch failed. */
 static bool run_epochs(struct run *run)
 {
@@ -143,7 +110,7 @@ static bool run_epochs(struct run *run)
         bool stands = status == EGG_OK || run->stats.epoch > before;   /* then only a save failed */
         if (status != EGG_OK) complain(run, &error, stands ? "; the run goes on and will try to save again" : "");
         if (!stands) return false;
-        progress_epoch(&run->progress, &run->stats);
+        show_epoch(run);
     }
     return true;
 }
@@ -157,13 +124,6 @@ static bool save(struct run *run)
 }
 
 /* ------------------------------------------------------------------------------------------------------------- end */
-
-static void print_command(const struct run *run, const char *before, const char *after)
-{
-    printf("%s", before);
-    text_shell_word(stdout, run->folder);
-    puts(after);
-}
 
 static void print_result(const struct run *run)
 {
@@ -184,17 +144,17 @@ static void print_end(const struct run *run, bool ran, bool saved)
 {
     if (run->stats.epoch) print_result(run);
     if (!saved) {
-        print_command(run, "not saved    ", " holds an earlier state of the run, if any");
+        folder_print(&run->folder, "not saved    ", " holds an earlier state of the run, if any");
     } else if (!ran || interrupt_signal()) {
         puts("stopped      and saved; to go on:");
-        print_command(run, "  eggroll pretrain --resume ", "");
+        folder_print(&run->folder, "  eggroll pretrain --resume ", "");
     } else if (run->stats.epoch == 0) {
         puts("\nThe budget of this run is used; name a larger one with --epochs, --member-tokens or --minutes.");
     } else {
-        print_command(run, "run          ", "");
-        print_command(run, "what next    eggroll generate ", " --prompt 'The '");
-        print_command(run, "             eggroll eval ", " FILE");
-        print_command(run, "             eggroll info ", "");
+        folder_print(&run->folder, "run          ", "");
+        folder_print(&run->folder, "what next    eggroll generate ", " --prompt 'The '");
+        folder_print(&run->folder, "             eggroll eval ", " FILE");
+        folder_print(&run->folder, "             eggroll info ", "");
     }
 }
 
@@ -218,14 +178,14 @@ static int pretrain(const struct invocation *invocation)
     run.quiet = strcmp(egg_options_get(options, "quiet"), "true") == 0;
     if (!*egg_options_get(options, "resume") && invocation->operand_count == 0)
         return report_usage(run.command, "DATA is missing: a text file or folder to train on, or --resume RUN");
-    int status = choose_folder(&run, options);
+    int status = folder_choose(&run.folder, run.command, options);
     if (status != STATUS_OK) return status;
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);   /* so that a log is up to date */
     if (egg_trainer_open(&run.trainer, options, invocation->operands, invocation->operand_count, &error) == EGG_OK) {
         status = run_trainer(&run);
         egg_trainer_close(run.trainer);
     } else {
-        unclaim_folder(&run);
+        folder_unclaim(&run.folder);
         status = report(run.command, &error);
     }
     return status;

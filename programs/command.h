@@ -3,6 +3,7 @@
 #ifndef EGG_PROGRAM_COMMAND_H
 #define EGG_PROGRAM_COMMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "eggroll.h"
@@ -34,8 +35,8 @@ struct command {
     int (*run)(const struct invocation *invocation);   /* returns the exit status */
 };
 
-extern const struct command command_pretrain, command_eval, command_generate, command_info, command_plan,
-    command_bench, command_version;
+extern const struct command command_pretrain, command_rl, command_eval, command_generate, command_play, command_export,
+    command_info, command_plan, command_envs, command_bench, command_version;
 
 /* All of them, in the order of the help text; ends with NULL. */
 extern const struct command *const commands[];

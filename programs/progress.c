@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "progress.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -33,35 +32,11 @@ static void move_marks(struct progress *progress, uint64_t epoch)
     progress->later = progress->now;
 }
 
-/* Of something of which there were 'total' in all epochs so far, equally many in each. */
-static double per_second(const struct progress *progress, uint64_t total)
+double progress_rate(const struct progress *progress, uint64_t total)
 {
     double seconds = progress->now.clock - progress->earlier.clock;
     double epochs = (double)(progress->now.epoch - progress->earlier.epoch);
     return seconds > 0 ? (double)total / (double)progress->now.epoch * epochs / seconds : 0;
-}
-
-static void write_line(char *out, size_t size, const struct progress *progress, const egg_epoch_stats *stats)
-{
-    char valid[TEXT_BYTES], tokens[TEXT_BYTES], bytes[TEXT_BYTES], elapsed[TEXT_BYTES], left[TEXT_BYTES];
-    text_bits(valid, stats->valid_bits_per_byte);
-    text_scaled(tokens, per_second(progress, stats->member_tokens), "");
-    text_scaled(bytes, per_second(progress, stats->text_bytes), "");
-    text_duration(elapsed, stats->seconds);
-    text_duration(left, stats->progress > 0 ? stats->seconds * (1 - stats->progress) / stats->progress : NAN);
-    int written = snprintf(out, size, "%7llu %5.1f%% %7.4f %7s %8s %8s %6.2f%% %8s %8s",
-                           (unsigned long long)stats->epoch, 100 * stats->progress, stats->train_bits_per_byte, valid,
-                           tokens, bytes, 100 * stats->weights_moved, elapsed, left);
-    if (written < 0) out[0] = '\0';
-}
-
-static void print_title(struct progress *progress)
-{
-    if (progress->titled) return;
-    progress->titled = true;
-    printf("\n%7s %6s %15s %8s %8s %7s\n", "", "", "bits per byte", "member", "text", "weights");
-    printf("%7s %6s %7s %7s %8s %8s %7s %8s %8s\n", "epoch", "done", "train", "valid", "tokens/s", "bytes/s", "moved",
-           "elapsed", "left");
 }
 
 void progress_clear(struct progress *progress)
@@ -70,21 +45,23 @@ void progress_clear(struct progress *progress)
     progress->live = false;
 }
 
-void progress_epoch(struct progress *progress, const egg_epoch_stats *stats)
+bool progress_due(struct progress *progress, uint64_t epoch, bool kept)
 {
-    char line[160];
-    int columns = text_columns(stdout);
-    move_marks(progress, stats->epoch);
-    bool redraw = columns > 0 && progress->now.clock - progress->drawn >= redraw_seconds;
-    if (progress->quiet || (!stats->validated && !redraw)) return;
-    print_title(progress);
-    write_line(line, sizeof line, progress, stats);
+    move_marks(progress, epoch);
+    bool redraw = text_columns(stdout) > 0 && progress->now.clock - progress->drawn >= redraw_seconds;
+    return !progress->quiet && (kept || redraw);
+}
+
+void progress_show(struct progress *progress, const char *title, const char *line, bool kept)
+{
+    if (!progress->titled) fputs(title, stdout);
+    progress->titled = true;
     progress_clear(progress);
     progress->drawn = progress->now.clock;
-    progress->live = !stats->validated;
-    if (progress->live)
-        printf("%.*s", columns - 1, line);   /* a full line would wrap, and could not be rewritten */
-    else
+    progress->live = !kept;
+    if (kept)
         puts(line);
+    else
+        printf("%.*s", text_columns(stdout) - 1, line);   /* a full line would wrap, and could not be rewritten */
     fflush(stdout);
 }

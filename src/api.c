@@ -122,6 +122,11 @@ egg_status egg_describe(const char *path, char **json, egg_error *error)
     return egg_describe_path(path, json, error);
 }
 
+egg_status egg_envs_describe(char **json, egg_error *error)
+{
+    return egg_describe_envs(json, error);
+}
+
 egg_status egg_build_info(char **json, egg_error *error)
 {
     return egg_describe_build(json, error);

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "base/memory.h"
 #include "base/system.h"
 #include "base/threads.h"
+#include "envs/env.h"
 #include "kernels/kernels.h"
 #include "train/checkpoint.h"
 #include "train/run.h"
@@ -138,6 +140,36 @@ egg_status egg_describe_path(const char *path, char **json, egg_error *error)
     if (status == EGG_OK)
         status = egg_path_is_directory(path) ? describe_run(object, path, error) : describe_model(object, path, error);
     if (status == EGG_OK) status = dump(object, json, error);
+    json_decref(object);
+    return status;
+}
+
+/* ---------------------------------------------------------------------------------------------------- environments */
+
+static json_t *env_object(egg_env_entry entry)
+{
+    const egg_env *env = entry.env;
+    json_t *object = json_object();
+    char actions[64];
+    if (env->discrete) snprintf(actions, sizeof actions, "one of %u", env->actions);
+    else snprintf(actions, sizeof actions, "%u numbers from %g to %g", env->actions, (double)env->action_low, (double)env->action_high);
+    set_text(object, "what", env->summary);
+    json_object_set_new(object, "observations", json_integer(env->observations));
+    set_text(object, "actions", actions);
+    json_object_set_new(object, "max_steps", json_integer(env->max_steps));
+    json_object_set_new(object, "available", json_boolean(!entry.missing));
+    if (entry.missing) set_text(object, "why_not", entry.missing);
+    return object;
+}
+
+egg_status egg_describe_envs(char **json, egg_error *error)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < egg_env_count(); i++) {
+        egg_env_entry entry = egg_env_at(i);
+        json_object_set_new(object, entry.env->name, env_object(entry));
+    }
+    egg_status status = dump(object, json, error);
     json_decref(object);
     return status;
 }
