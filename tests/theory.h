@@ -71,8 +71,8 @@ void theory_sine_squared_errors(uint32_t m, uint32_t n, uint32_t rank, double si
                                 theory_estimate *errors);
 
 /*
- * The mean square of an entry of rate / sqrt(N) * sum_i score_i s_i sigma E_i over steps in which the N scores are noise,
- * brought to mean 0 and variance 1.
+ * The mean square of an entry of rate / sqrt(N) * sum_i score_i s_i sigma E_i over steps in which the N scores are
+ * noise, brought to mean 0 and variance 1.
  */
 theory_estimate theory_step_without_signal(uint32_t rank, double rate, double sigma, uint32_t members, uint32_t steps);
 
