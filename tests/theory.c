@@ -363,28 +363,31 @@ void theory_sine_squared_errors(uint32_t m, uint32_t n, uint32_t rank, double si
 
 theory_estimate theory_step_without_signal(uint32_t rank, double rate, double sigma, uint32_t members, uint32_t steps)
 {
-    enum { M = 16, N = 16, D = M * N };
-    theory_noise noise;
-    theory_noise_open(&noise, M, N, rank, sigma, 4000 + rank);
-    float *score = allocate(members, sizeof *score);
-    double P[D];
+    enum { M = 16, N = 32, D = M * N };
+    const char *unknown;
+    egg_kernels kernels;
+    egg_kernels_init(&kernels, egg_cpu_levels(&unknown));
+    egg_param param;
+    if (egg_param_open(&param, &kernels, 3, EGG_PARAM_MATRIX, EGG_F32, M, N, "theory", NULL)) abort();
+    egg_evolution_shape shape = {
+        .seed = 2511, .population = members, .rank = rank ? rank : 1, .dense = rank == 0, .noise_reuse = 1, .threads = 1,
+        .sigma = sigma, .sigma_decay = 1, .rate = rate, .rate_decay = 1,
+        .shaping = {.kind = EGG_SHAPING_ZSCORE, .antithetic = true}, .optimizer = {.kind = EGG_OPTIMIZER_SGD}};
+    egg_evolution *evolution;
+    if (egg_evolution_open(&evolution, &shape, &param, 1, NULL)) abort();
+    float *fitness = allocate(members, sizeof *fitness), *W = param.data;
     moments sample = {0};
     for (uint32_t step = 0; step < steps; step++) {
-        egg_noise_f32(egg_key_make(1, EGG_DOMAIN_EPISODE), (egg_noise_at){.epoch = step}, 0, members, score);
-        double sum[D] = {0}, mean = 0, variance = 0, square = 0;
-        for (uint32_t i = 0; i < members; i++) mean += score[i] / (double)members;
-        for (uint32_t i = 0; i < members; i++) variance += (score[i] - mean) * (score[i] - mean) / members;
-        for (uint32_t pair = 0; pair < members / 2; pair++) {
-            theory_draw(&noise, step * members / 2 + pair, 1);
-            theory_perturbation(&noise, 0, P);
-            double weight = ((double)score[2 * pair] - score[2 * pair + 1]) / sqrt(variance + 1e-5);
-            for (uint32_t i = 0; i < D; i++) sum[i] += weight * P[i];
-        }
-        for (uint32_t i = 0; i < D; i++) square += rate * rate * sum[i] * sum[i] / members / D;
+        memset(W, 0, D * sizeof *W);
+        egg_noise_f32(egg_key_make(1, EGG_DOMAIN_EPISODE), (egg_noise_at){.epoch = step}, 0, members, fitness);
+        egg_evolution_tell(evolution, &kernels, NULL, step, fitness);
+        double square = 0;
+        for (uint32_t i = 0; i < D; i++) square += (double)W[i] * W[i] / D;
         moments_add(&sample, square);
     }
-    theory_noise_close(&noise);
-    free(score);
+    egg_evolution_close(evolution);
+    egg_param_close(&param);
+    free(fitness);
     return moments_estimate(&sample);
 }
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "es/perturb.h"
+#include "es/evolution.h"
 
 /* --------------------------------------------------------------------------------------------------- closed forms */
 
@@ -70,10 +70,7 @@ theory_estimate theory_norm_variance(uint32_t m, uint32_t n, uint32_t rank, uint
 void theory_sine_squared_errors(uint32_t m, uint32_t n, uint32_t rank, double sigma, uint32_t levels,
                                 theory_estimate *errors);
 
-/*
- * The mean square of an entry of rate / sqrt(N) * sum_i score_i s_i sigma E_i over steps in which the N scores are
- * noise, brought to mean 0 and variance 1.
- */
+/* The mean square of what a step of the library's SGD adds to a weight, the fitness of the members being noise. */
 theory_estimate theory_step_without_signal(uint32_t rank, double rate, double sigma, uint32_t members, uint32_t steps);
 
 /*
