@@ -43,11 +43,17 @@ else()
   message(STATUS "Ant, Humanoid, HalfCheetah, InvertedDoublePendulum: no, MuJoCo was not found; scripts/get-mujoco")
 endif()
 
-# oneDNN is only a peer in `eggroll bench kernels`: asked for, never taken because it happens to be there.
+# oneDNN and OpenBLAS are only peers in `eggroll bench kernels`: asked for, never taken because they happen to be there.
 if(EGG_BENCH_ONEDNN)
   find_package(dnnl REQUIRED CONFIG)
   find_package(OpenMP REQUIRED COMPONENTS C)
   target_link_libraries(egg_dependencies INTERFACE DNNL::dnnl OpenMP::OpenMP_C)
   target_compile_definitions(egg_compile_options INTERFACE EGG_HAVE_DNNL)
   list(PREPEND EGG_PC_LIBS -ldnnl ${OpenMP_C_FLAGS})
+endif()
+if(EGG_BENCH_OPENBLAS)
+  pkg_check_modules(OPENBLAS QUIET REQUIRED IMPORTED_TARGET openblas)
+  target_link_libraries(egg_dependencies INTERFACE PkgConfig::OPENBLAS)
+  target_compile_definitions(egg_compile_options INTERFACE EGG_HAVE_OPENBLAS)
+  list(APPEND EGG_PC_MODULES openblas)
 endif()

@@ -1,61 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Single kernels on one thread: each level against the reference and the register-only peak of the same run. */
+/* Single int8 kernels on one thread: each level against the reference and the register-only peak of the same run. */
 #include <stdio.h>
-#include <string.h>
 
-#include "base/clock.h"
-#include "base/cpu.h"
 #include "base/memory.h"
 #include "bench/bench.h"
+#include "bench/calls.h"
 #include "bench/onednn.h"
-
-enum { MAX_LEVELS = 4 };
-
-/* All levels of this machine that EGGROLL_ISA allows, from the reference up, each with those below it filled in. */
-typedef struct egg_levels {
-    egg_kernels table[MAX_LEVELS];
-    uint32_t count;
-} egg_levels;
-
-static egg_levels levels_of(uint32_t found)
-{
-    egg_levels levels = {0};
-    for (uint32_t mask = 0; mask <= 0xff && levels.count < MAX_LEVELS; mask = 2 * mask + 1) {
-        egg_kernels *table = &levels.table[levels.count];
-        egg_kernels_init(table, found & mask);
-        if (levels.count == 0 || strcmp(table->level, table[-1].level) != 0) levels.count++;
-    }
-    return levels;
-}
-
-/* One kernel call that is repeated until it is long enough to time. */
-typedef struct egg_call {
-    const egg_kernels *kernels;
-    const void *args;
-    void (*run)(const egg_kernels *kernels, const void *args);
-    uint32_t calls;
-} egg_call;
-
-static egg_status run_calls(void *context, egg_error *error)
-{
-    (void)error;
-    const egg_call *call = context;
-    for (uint32_t i = 0; i < call->calls; i++) call->run(call->kernels, call->args);
-    return EGG_OK;
-}
-
-/* Doubles the calls of a contender until they take 20 ms; 'work' of one call becomes that of all. */
-static void calibrate(egg_contender *contender, egg_call *call)
-{
-    for (call->calls = 1;; call->calls *= 2) {
-        double begun = egg_clock_seconds();
-        run_calls(call, NULL);
-        if (egg_clock_seconds() - begun > 0.02) break;
-    }
-    contender->work *= call->calls;
-    contender->run = run_calls;
-    contender->context = call;
-}
 
 static void fill(int8_t *data, size_t n, uint32_t stream)
 {
@@ -100,7 +50,7 @@ typedef struct egg_product {
     uint32_t rows, out, in;
     int8_t *X, *W, *A, *Y;
     int32_t *t;
-    void *packed[MAX_LEVELS];
+    void *packed[EGG_MAX_LEVELS];
 } egg_product;
 
 static void run_linear(const egg_kernels *kernels, const void *args)
@@ -111,7 +61,7 @@ static void run_linear(const egg_kernels *kernels, const void *args)
 static void close_product(egg_product *p)
 {
     egg_free(p->X), egg_free(p->W), egg_free(p->A), egg_free(p->Y), egg_free(p->t);
-    for (uint32_t l = 0; l < MAX_LEVELS; l++) egg_free(p->packed[l]);
+    for (uint32_t l = 0; l < EGG_MAX_LEVELS; l++) egg_free(p->packed[l]);
 }
 
 static bool open_product(egg_product *p, const egg_levels *levels, uint32_t rows, uint32_t out, uint32_t in)
@@ -142,10 +92,10 @@ static egg_status bench_product(const egg_bench_setting *setting, const egg_leve
     egg_status status = EGG_OK;
     egg_product p;
     egg_onednn *onednn = NULL;
-    egg_contender contenders[2 * MAX_LEVELS + 2];
-    egg_call calls[2 * MAX_LEVELS + 2];
-    egg_linear_args args[2 * MAX_LEVELS];
-    char names[2 * MAX_LEVELS][48], size[48];
+    egg_contender contenders[2 * EGG_MAX_LEVELS + 2];
+    egg_call calls[2 * EGG_MAX_LEVELS + 2];
+    egg_linear_args args[2 * EGG_MAX_LEVELS];
+    char names[2 * EGG_MAX_LEVELS][48], size[48];
     size_t count = 0;
     const egg_kernels *strongest = &levels->table[levels->count - 1];
     if (!open_product(&p, levels, rows, out, in)) {
@@ -162,13 +112,13 @@ static egg_status bench_product(const egg_bench_setting *setting, const egg_leve
             snprintf(names[count], sizeof names[count], "linear_i8 %s%s", levels->table[l].level,
                      perturbed ? ", rank 1" : "");
             contenders[count] = (egg_contender){.name = names[count], .work = 1e-9 * rows * out * in, .unit = "GMAC/s"};
-            calibrate(&contenders[count], &calls[count]);
+            egg_call_calibrate(&contenders[count], &calls[count]);
         }
     size_t peak = count++;
     calls[peak] = (egg_call){.kernels = strongest, .run = run_peak};
     contenders[peak] = (egg_contender){.name = "peak, registers only", .work = 1e-9 * (double)strongest->peak_i8(4096),
                                        .unit = "GMAC/s"};
-    calibrate(&contenders[peak], &calls[peak]);
+    egg_call_calibrate(&contenders[peak], &calls[peak]);
     size_t peer = count;
     EGG_TRY(egg_onednn_open(&onednn, p.X, p.W, rows, out, in, error));
     if (onednn) {
@@ -218,11 +168,6 @@ static void run_blend(const egg_kernels *kernels, const void *args)
 static void run_noise(const egg_kernels *kernels, const void *args)
 {
     kernels->noise_i8(args);
-}
-
-static void run_noise_f32(const egg_kernels *kernels, const void *args)
-{
-    kernels->noise_f32(args);
 }
 
 static void run_outer(const egg_kernels *kernels, const void *args)
@@ -285,37 +230,6 @@ static void run_step_fractional(const egg_kernels *kernels, const void *args)
     kernels->step_fractional_i8(b->y, b->V, b->Z, ROWS * N, 1, 1 << 30);
 }
 
-typedef struct egg_slot_bench {
-    const char *slot, *size, *unit;
-    void (*run)(const egg_kernels *kernels, const void *args);
-    const void *args;
-    double work;
-} egg_slot_bench;
-
-/* One slot on every level; 'ratio' names the last level's rate over the reference's, or is NULL. */
-static egg_status bench_slot(const egg_bench_setting *setting, const egg_levels *levels, const egg_slot_bench *bench,
-                             const char *ratio, egg_error *error)
-{
-    egg_status status = EGG_OK;
-    egg_contender contenders[MAX_LEVELS];
-    egg_call calls[MAX_LEVELS];
-    char names[MAX_LEVELS][48];
-    for (uint32_t l = 0; l < levels->count; l++) {
-        snprintf(names[l], sizeof names[l], "%s %s", bench->slot, levels->table[l].level);
-        contenders[l] = (egg_contender){.name = names[l], .work = bench->work, .unit = bench->unit};
-        calls[l] = (egg_call){.kernels = &levels->table[l], .args = bench->args, .run = bench->run};
-        calibrate(&contenders[l], &calls[l]);
-    }
-    EGG_TRY(egg_contest(contenders, levels->count, setting->repetitions, error));
-    for (uint32_t l = 0; l < levels->count; l++)
-        egg_report_rate(&setting->report, bench->size, &contenders[l], setting->repetitions);
-    if (ratio)
-        egg_report_ratio(&setting->report, bench->size, ratio, &contenders[levels->count - 1], &contenders[0],
-                         setting->repetitions);
-out:
-    return status;
-}
-
 static bool open_buffers(egg_buffers *b)
 {
     *b = (egg_buffers){.x = egg_alloc(ROWS * N), .y = egg_alloc(ROWS * N), .z = egg_alloc(ROWS * N), .F = egg_alloc(ROWS),
@@ -355,14 +269,11 @@ static egg_status bench_slots(const egg_bench_setting *setting, const egg_levels
     const egg_loss_args loss = {.logits = b.x, .stride = N, .targets = (const uint8_t *)b.z, .loss = b.Z, .rows = ROWS};
     const egg_noise_args noise_i8 = {.key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .n = N, .pairs = ROWS, .out = b.y,
                                      .out_stride = N};
-    egg_noise_args noise_f32 = noise_i8;
-    noise_f32.out = b.Z;
     const egg_outer_args outer = {.A = b.x, .B = b.z, .Z = b.Z, .count = ROWS, .m = N, .n = N, .scratch = scratch};
     const double bytes = 1e-9 * ROWS * N;
     const char *size = "1024x256";
     const egg_slot_bench benches[] = {
         {"noise_i8", size, "G/s", run_noise, &noise_i8, bytes},
-        {"noise_f32", size, "G/s", run_noise_f32, &noise_f32, bytes},
         {"pack_i8", size, "G/s", run_pack, &b, bytes},
         {"shrink_i8", size, "GMAC/s", run_shrink, &shrink, bytes},
         {"embed_i8", size, "G/s", run_embed, &embed, bytes},
@@ -378,7 +289,7 @@ static egg_status bench_slots(const egg_bench_setting *setting, const egg_levels
         {"step_vote_i8", size, "G/s", run_step_vote, &b, bytes},
         {"step_fractional_i8", size, "G/s", run_step_fractional, &b, bytes},
     };
-    for (size_t i = 0; i < EGG_COUNT(benches); i++) EGG_TRY(bench_slot(setting, levels, &benches[i], NULL, error));
+    for (size_t i = 0; i < EGG_COUNT(benches); i++) EGG_TRY(egg_bench_slot(setting, levels, &benches[i], NULL, error));
 out:
     close_buffers(&b);
     egg_free(scratch);
@@ -390,10 +301,11 @@ egg_status egg_bench_kernels(const egg_bench_setting *setting, egg_error *error)
     static const uint32_t shapes[][3] = {{4096, 64, 64}, {4096, 256, 64}, {4096, 128, 128}, {1024, 256, 256},
                                          {4096, 256, 256}, {4096, 1024, 256}, {4096, 256, 1024}};
     egg_status status = EGG_OK;
-    egg_levels levels = levels_of(setting->levels);
+    egg_levels levels = egg_bench_levels(setting->levels);
     for (size_t i = 0; i < EGG_COUNT(shapes); i++)
         EGG_TRY(bench_product(setting, &levels, shapes[i][0], shapes[i][1], shapes[i][2], error));
     EGG_TRY(bench_slots(setting, &levels, error));
+    EGG_TRY(egg_bench_kernels_f32(setting, &levels, error));
 out:
     return status;
 }
@@ -418,7 +330,7 @@ egg_status egg_bench_update(const egg_bench_setting *setting, egg_error *error)
 {
     enum { M = 256, COUNT = 1024 };
     egg_status status = EGG_OK;
-    egg_levels levels = levels_of(setting->levels);
+    egg_levels levels = egg_bench_levels(setting->levels);
     int8_t *A = egg_alloc(M * COUNT), *B = egg_alloc(N * COUNT);
     int32_t *Z = egg_alloc(M * N * sizeof *Z);
     void *scratch = egg_alloc(EGG_OUTER_SCRATCH(M, N, COUNT));
@@ -435,7 +347,7 @@ egg_status egg_bench_update(const egg_bench_setting *setting, egg_error *error)
                          {.args = &args, .run = run_dots}};
     egg_contender contenders[2] = {{.name = "outer_i8", .work = work, .unit = "GMAC/s"},
                                    {.name = "a dot product a weight", .work = work, .unit = "GMAC/s"}};
-    for (size_t i = 0; i < 2; i++) calibrate(&contenders[i], &calls[i]);
+    for (size_t i = 0; i < 2; i++) egg_call_calibrate(&contenders[i], &calls[i]);
     EGG_TRY(egg_contest(contenders, 2, setting->repetitions, error));
     for (size_t i = 0; i < 2; i++) egg_report_rate(&setting->report, size, &contenders[i], setting->repetitions);
     egg_report_ratio(&setting->report, size, "update_vs_dots", &contenders[0], &contenders[1], setting->repetitions);
@@ -448,7 +360,7 @@ egg_status egg_bench_noise(const egg_bench_setting *setting, egg_error *error)
 {
     enum { PAIRS = 64, LONGEST = 1024 };
     egg_status status = EGG_OK;
-    egg_levels levels = levels_of(setting->levels);
+    egg_levels levels = egg_bench_levels(setting->levels);
     static const uint32_t lengths[] = {64, 256, LONGEST};
     int8_t *out = egg_alloc(PAIRS * LONGEST);
     if (!out) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a benchmark");
@@ -459,7 +371,7 @@ egg_status egg_bench_noise(const egg_bench_setting *setting, egg_error *error)
         const egg_noise_args args = {.key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .n = n, .pairs = PAIRS, .out = out,
                                      .out_stride = n};
         const egg_slot_bench bench = {"noise_i8", size, "G/s", run_noise, &args, 1e-9 * PAIRS * n};
-        EGG_TRY(bench_slot(setting, &levels, &bench, "noise_vs_reference", error));
+        EGG_TRY(egg_bench_slot(setting, &levels, &bench, "noise_vs_reference", error));
     }
 out:
     egg_free(out);
