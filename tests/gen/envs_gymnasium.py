@@ -92,7 +92,8 @@ def mountain_car():
     # From the first step on the state is float32; the recorded episodes begin so.
     record(out, "MountainCarContinuous-v0", [([-0.5, 0], 200, random), ([-0.45, 0], 300, pump),
                                              ([-1.1, -0.06], 60, left),
-                                             ([0.4, 0.069], 5, pump), ([-0.2, -0.07], 60, random)], np.float32)
+                                             ([0.4, 0.069], 5, pump), ([0.44, 0.012], 5, pump),
+                                             ([0.47, -0.01], 20, left), ([-0.2, -0.07], 60, random)], np.float32)
     out.histogram("position", -0.6, -0.4, 20, starts("MountainCarContinuous-v0").T[0])
     out.write()
 

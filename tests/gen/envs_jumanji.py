@@ -10,7 +10,7 @@ import numpy as np
 
 from env_recording import Recording
 
-KEYS = 16000
+KEYS = 40000
 
 
 def made(name):
