@@ -7,7 +7,7 @@
 #include "listing.h"
 #include "text.h"
 
-static const char *const suites[] = {"kernels", "population", "update", "noise", "scaling"};
+static const char *const suites[] = {"kernels", "population", "update", "noise", "scaling", "envs"};
 enum { SUITE_COUNT = sizeof suites / sizeof *suites };
 
 /* Where rows go as they come. */
@@ -84,15 +84,15 @@ static int bench(const struct invocation *invocation)
 const struct command command_bench = {
     .name = "bench",
     .summary = "measure the speed of this machine",
-    .synopsis = {"[kernels|population|update|noise|scaling] [option...]"},
+    .synopsis = {"[kernels|population|update|noise|scaling|envs] [option...]"},
     .operands = {"SUITE"},
     .least = 0,
     .many = false,
     .description =
         "Measures kernels against the register-only peak, whole epochs against plain inference, naive evolution "
-        "strategies and one member at a time, and how cost grows with population and threads; without a suite all of "
-        "it. Contenders take turns in every repetition and ratios are taken repetition by repetition, so that a busy "
-        "machine meets all of them; rows show the median and the best.\n\n"
+        "strategies and one member at a time, how cost grows with population and threads, and the steps a second of "
+        "every environment; without a suite all of it. Contenders take turns in every repetition and ratios are taken "
+        "repetition by repetition, so that a busy machine meets all of them; rows show the median and the best.\n\n"
         "population measures 64x2, 128x4, 256x6 and 512x8 at 100 tokens a member, or the model that --width and "
         "--layers name. EGGROLL_ISA chooses the kernel level.",
     .examples = {{"eggroll bench population --width 256 --layers 6 --population 4096 --seq-len 100", "the paper's model"},

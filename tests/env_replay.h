@@ -25,7 +25,7 @@ typedef struct replay_env {
     /* How far a number of the state may be off after one step; 0: whole numbers and floats, equal in every bit. */
     double tolerance;
 
-    /* Whether a float of observation or reward may be the one next to the original's, else it is equal in every bit. */
+    /* Whether a float observed or rewarded may be the one next to the original's; else it is equal in every bit. */
     bool neighbors;
 } replay_env;
 

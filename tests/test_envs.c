@@ -212,7 +212,7 @@ static void test_states_are_apart(void **state)
     for_each(check_apart);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- drawings */
+/* --------------------------------------------------------------------------------------------------------- drawings */
 
 static bool is_utf8(const char *text)
 {
@@ -259,7 +259,7 @@ static void test_drawings_stay_within_their_buffer(void **state)
     for_each(check_render);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- names */
+/* ------------------------------------------------------------------------------------------------------------ names */
 
 static void check_name(const egg_env *env)
 {
@@ -291,8 +291,9 @@ static void test_unknown_names_get_the_nearest(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"CartPol", "CartPole-v1"}, {"pendulm-v1", "Pendulum-v1"}, {"Acrobat-v1", "Acrobot-v1"}, {"2048", "Game2048-v1"},
-        {"knapsak", "Knapsack-v1"}, {"MountainCar", "MountainCarContinuous-v0"}, {"snakes", "Snake-v1"},
+        {"CartPol", "CartPole-v1"}, {"pendulm-v1", "Pendulum-v1"}, {"Acrobat-v1", "Acrobot-v1"},
+        {"2048", "Game2048-v1"}, {"knapsak", "Knapsack-v1"}, {"MountainCar", "MountainCarContinuous-v0"},
+        {"snakes", "Snake-v1"},
     };
     for (size_t i = 0; i < EGG_COUNT(cases); i++) {
         const egg_env *found = &(egg_env){0};

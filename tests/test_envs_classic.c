@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The classic control environments against Gymnasium (tests/gen/envs_gymnasium.py). States are float64 in both; sine and
- * cosine of the C library and of NumPy are within 1 ulp, 2e-16, of the truth. Accelerations are sums of such numbers
+ * The classic control environments against Gymnasium (tests/gen/envs_gymnasium.py). States are float64 in both; sine
+ * and cosine of the C library and of NumPy are within 1 ulp, 2e-16, of the truth. Accelerations are sums of such numbers
  * times at most 1000 (Acrobot with both speeds at their limits) and a step multiplies them by at most 0.2, four times in
- * Runge and Kutta's method, angles are at most 50: 1e-12 is generous. Two such numbers round to the same
- * float, or to neighbors where a midpoint lies between them.
+ * Runge and Kutta's method; angles are at most 50: less than 1e-12. Two such numbers round to the same float, or to
+ * neighbors where a midpoint lies between them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,7 +86,7 @@ static double draw_mountain_car(const char *what, uint32_t i)
 #define REPLAY(name, count, off)                                                                                       \
     {                                                                                                                  \
         .env = &egg_env_##name, .state_numbers = count, .set = set_##name, .get = get_##name, .draw = draw_##name,     \
-        .tolerance = off, .neighbors = off > 0                                                                                               \
+        .tolerance = off, .neighbors = off > 0                                                                         \
     }
 static const replay_env replays[] = {
     REPLAY(cartpole, 4, 1e-12),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The puzzles against Jumanji (tests/gen/envs_jumanji.py): whole numbers and float32 in both, so equal in every bit, but for
- * one quotient of Snake's observation. Compiled by XLA it is i * (1 / n), which is less than 1.5 units in the last place
- * from i / n, and so at most the float next to ours.
+ * The puzzles against Jumanji (tests/gen/envs_jumanji.py): whole numbers and float32 in both, so equal in every bit,
+ * but for one quotient of Snake's observation. Compiled by XLA it is i * (1 / n), which is less than 1.5 units in the
+ * last place from i / n, and so at most the float next to ours.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,7 +42,7 @@ static double draw_game2048(const char *what, uint32_t i)
 {
     static const uint8_t before[16] = {1, 2, 1, 2, 2, 1, 2, 1, 1, 2, 1, 0, 1, 0, 0, 3};
     static const uint8_t slid[16] = {1, 2, 1, 2, 2, 1, 2, 1, 1, 2, 1, 0, 1, 3, 0, 0};
-    egg_game2048 s = {{0}};
+    egg_game2048 s;
     float observation[20], reward;
     bool next = strncmp(what, "next", 4) == 0;
     egg_env_game2048.reset(&s, i, observation);

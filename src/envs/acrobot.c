@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Acrobot-v1: two links hang from a joint; torque at the elbow has to swing the free end above a line (Sutton, 1996, with
- * the equations of Sutton and Barto's book), as in Gymnasium. Actions 0, 1, 2 are torques -1, 0, +1.
+ * Acrobot-v1: two links hang from a joint; torque at the elbow has to swing the free end above a line (Sutton, 1996,
+ * with the equations of Sutton and Barto's book), as in Gymnasium. Actions 0, 1, 2 are torques -1, 0, +1.
  *
  * Observation: cosine and sine of the first and of the second angle, both angular velocities.
  */
@@ -41,7 +41,8 @@ static egg_acrobot derive(const egg_acrobot *s, double torque)
     double d1 = center * center + (1 + center * center + cosine) + inertia + inertia;
     double d2 = center * center + center * cosine + inertia;
     double phi2 = center * gravity * cos(s->angle[0] + s->angle[1] - pi / 2);
-    double phi1 = -center * (v1 * v1) * sine - v1 * v0 * sine + (center + 1) * gravity * cos(s->angle[0] - pi / 2) + phi2;
+    double phi1 = -center * (v1 * v1) * sine - v1 * v0 * sine +
+                  (center + 1) * gravity * cos(s->angle[0] - pi / 2) + phi2;
     double second = (torque + d2 / d1 * phi1 - center * (v0 * v0) * sine - phi2) /
                     (center * center + inertia - d2 * d2 / d1);
     return (egg_acrobot){.angle = {v0, v1}, .velocity = {-(d2 * second + phi1) / d1, second}};

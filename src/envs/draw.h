@@ -19,7 +19,7 @@ typedef struct egg_drawing {
 egg_drawing egg_drawing_begin(char *text, size_t bytes);
 void egg_draw(egg_drawing *drawing, const char *format, ...) EGG_PRINTF(2, 3);
 
-/* Dots, 2 x 4 a character (the Unicode patterns of Braille); x to the right and y down, in dots; square on a terminal. */
+/* Dots, 2 x 4 a character (the Unicode patterns of Braille), so about square; x to the right, y down. */
 enum { EGG_CANVAS_COLUMNS = 50, EGG_CANVAS_ROWS = 12 };
 enum { EGG_CANVAS_WIDTH = 2 * EGG_CANVAS_COLUMNS, EGG_CANVAS_HEIGHT = 4 * EGG_CANVAS_ROWS };
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Game2048-v1: slide the tiles of a 4 x 4 board, merge equal ones, as in Jumanji. Actions 0 to 3 slide up, right, down,
- * left. A slide that moves a tile is followed by a new tile in a random empty cell, 2 nine times of ten, else 4; one that
- * moves none changes nothing. The reward is the sum of the tiles made by merging; the end is when nothing can move.
+ * Game2048-v1: slide the tiles of a 4 x 4 board, merge equal ones, as in Jumanji. Actions 0 to 3 slide up, right,
+ * down, left. A slide that moves a tile is followed by a new tile in a random empty cell, 2 nine times of ten, else 4;
+ * one that moves none changes nothing. The reward is the sum of the tiles made by merging; the end is when nothing can
+ * move.
  *
- * Observation, 20 numbers: the exponents of the 16 cells row by row, divided by 16 (empty: 0); then for each action 1 if
- * it moves a tile, else 0 (Jumanji's action mask). Jumanji has no bound on steps; 2000 leaves room for the tile 4096.
+ * Observation, 20 numbers: the exponents of the 16 cells row by row, divided by 16 (empty: 0); then for each action 1
+ * if it moves a tile, else 0 (Jumanji's action mask). Jumanji has no bound on steps; 2000 leaves room for the tile 4096.
  */
 #include "envs/game2048.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "envs/grid.h"
 
-#include <stdio.h>
 #include <string.h>
+
+#include "envs/draw.h"
 
 typedef struct tile_kind {
     uint8_t object, color, state;   /* MiniGrid's numbers */
@@ -207,15 +208,6 @@ bool egg_grid_step(void *state, const float *action, float *observation, float *
 
 /* --------------------------------------------------------------------------------------------------------- drawing */
 
-/* Appends the whole word or, where it does not fit, nothing. */
-static size_t append(char *text, size_t bytes, size_t used, const char *word)
-{
-    size_t length = strlen(word);
-    if (used + length >= bytes) return used;
-    memcpy(text + used, word, length + 1);
-    return used + length;
-}
-
 /* Two columns a tile. A dot marks the floor that the agent sees. */
 size_t egg_grid_render(const void *state, char *text, size_t bytes)
 {
@@ -231,17 +223,14 @@ size_t egg_grid_render(const void *state, char *text, size_t bytes)
             seen[cell.y * side + cell.x] = true;
     }
 
-    size_t used = 0;
-    if (bytes) text[0] = 0;
+    egg_drawing drawing = egg_drawing_begin(text, bytes);
     for (uint32_t i = 0; i < side * side; i++) {
         const char *picture = kinds[s->tiles[i]].picture;
         if (s->tiles[i] == EGG_TILE_EMPTY && seen[i]) picture = "· ";
         if (i == s->agent.y * side + s->agent.x) picture = agents[s->direction];
-        used = append(text, bytes, used, picture);
-        if (i % side == side - 1) used = append(text, bytes, used, "\n");
+        egg_draw(&drawing, "%s%s", picture, i % side == side - 1 ? "\n" : "");
     }
-    char line[64];
-    snprintf(line, sizeof line, "step %u of %u%s\n", s->steps, s->rules->max_steps,
+    egg_draw(&drawing, "step %u of %u%s\n", s->steps, s->rules->max_steps,
              s->carried == EGG_TILE_KEY ? ", carrying the key" : "");
-    return append(text, bytes, used, line);
+    return drawing.used;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Knapsack-v1: pack items, one an action, into a bag that holds 12.5, as in Jumanji. The 50 items have weights and values
- * uniform in [0, 1). The reward is the value of the packed item. The end is when nothing more fits, or at an action that
- * names an item that is packed or too heavy, whose reward is 0.
+ * Knapsack-v1: pack items, one an action, into a bag that holds 12.5, as in Jumanji. The 50 items have weights and
+ * values uniform in [0, 1). The reward is the value of the packed item. The end is when nothing more fits, or at an
+ * action that names an item that is packed or too heavy, whose reward is 0.
  *
  * Observation, 200 numbers: 50 weights, 50 values; for each item 1 if it is packed; for each item 1 if it can be packed
  * (Jumanji's action mask).

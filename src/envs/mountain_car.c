@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MountainCarContinuous-v0: a weak car between two hills has to gather speed to climb the right one (Moore, 1990), as in
- * Gymnasium, whose state is float32 from the first step on, and so is its arithmetic but for the slope's cosine.
+ * MountainCarContinuous-v0: a weak car between two hills has to gather speed to climb the right one (Moore, 1990), as
+ * in Gymnasium, whose state is float32 from the first step on, and so is its arithmetic but for the slope's cosine.
  *
  * Observation: position, velocity.
  */

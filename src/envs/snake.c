@@ -4,9 +4,9 @@
  * right, down, left. The reward is 1 for a fruit. The end is when the head leaves the board or meets the body (not the
  * tail, which moves away), when the snake fills the board, or after 4000 steps.
  *
- * Observation, 725 numbers: for each cell, row by row, five: 1 for body (head and tail too), 1 for head, 1 for tail, 1
- * for fruit, and the place in the body, rising from 1/length at the tail to 1 at the head; then the steps so far divided
- * by 4000; then for each action 1 if it does not end the episode (Jumanji's action mask).
+ * Observation, 725 numbers: for each cell, row by row, five: 1 for body (head and tail too), 1 for head, 1 for tail,
+ * 1 for fruit, and the place in the body, rising from 1/length at the tail to 1 at the head; then the steps so far
+ * divided by 4000; then for each action 1 if it does not end the episode (Jumanji's action mask).
  */
 #include "envs/snake.h"
 
@@ -20,8 +20,8 @@ enum { SIDE = EGG_SNAKE_SIDE, CELLS = EGG_SNAKE_CELLS, PLANES = 5, ACTIONS = 4, 
 static const int8_t row_move[ACTIONS] = {-1, 0, 1, 0}, column_move[ACTIONS] = {0, 1, 0, -1};
 
 /*
- * The cell that Jumanji marks as the head, or -1: its arrays read index -1 as the last and pass over an index beyond the
- * end, which shows when the head has left the board.
+ * The cell that Jumanji marks as the head, or -1: its arrays read index -1 as the last and pass over an index beyond
+ * the end, which shows when the head has left the board.
  */
 static int32_t marked_cell(int32_t row, int32_t column)
 {
@@ -50,7 +50,7 @@ static void observe(const egg_snake *s, float *observation)
     if (head >= 0) observation[PLANES * head + 1] = 1;
     observation[PLANES * s->fruit + 3] = 1;
     observation[PLANES * CELLS] = (float)s->steps / MAX_STEPS;
-    for (uint32_t action = 0; action < ACTIONS; action++) observation[PLANES * CELLS + 1 + action] = can_move(s, action);
+    for (uint32_t i = 0; i < ACTIONS; i++) observation[PLANES * CELLS + 1 + i] = can_move(s, i);
 }
 
 /* Puts the fruit into a cell without snake; returns whether there is one. */

@@ -74,7 +74,8 @@ def pendulum():
     random = lambda s, t: rng.uniform(-2, 2, 1).astype(np.float32)
     pump = lambda s, t: np.array([2 if s[1] > 0 else -2], np.float32)
     out = made("Pendulum-v1")
-    record(out, "Pendulum-v1", [([math.pi - 0.1, 0.5], 200, random), ([-3.0, -1.0], 100, pump), ([0.01, 0.0], 60, random),
+    record(out, "Pendulum-v1", [([math.pi - 0.1, 0.5], 200, random), ([-3.0, -1.0], 100, pump),
+                                ([0.01, 0.0], 60, random),
                                 ([40.0, 7.9], 60, random), ([-31.0, -7.9], 60, pump)])
     angle, velocity = starts("Pendulum-v1").T
     out.histogram("angle", -math.pi, math.pi, 20, angle)
@@ -89,8 +90,10 @@ def mountain_car():
     left = lambda s, t: np.array([-1], np.float32)
     out = made("MountainCarContinuous-v0")
     # From the first step on the state is float32; the recorded episodes begin so.
-    record(out, "MountainCarContinuous-v0", [([-0.5, 0], 200, random), ([-0.45, 0], 300, pump), ([-1.1, -0.06], 60, left),
-                                             ([0.4, 0.069], 5, pump), ([-0.2, -0.07], 60, random)], np.float32)
+    record(out, "MountainCarContinuous-v0", [([-0.5, 0], 200, random), ([-0.45, 0], 300, pump),
+                                             ([-1.1, -0.06], 60, left),
+                                             ([0.4, 0.069], 5, pump), ([0.44, 0.012], 5, pump),
+                                             ([0.47, -0.01], 20, left), ([-0.2, -0.07], 60, random)], np.float32)
     out.histogram("position", -0.6, -0.4, 20, starts("MountainCarContinuous-v0").T[0])
     out.write()
 

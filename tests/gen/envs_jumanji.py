@@ -10,7 +10,7 @@ import numpy as np
 
 from env_recording import Recording
 
-KEYS = 16000
+KEYS = 40000
 
 
 def made(name):
@@ -69,7 +69,8 @@ def game2048():
         board = jnp.array(board, jnp.int32)
         state, timestep = game.start(0)
         mask = game.env._get_action_mask(board)
-        return state.replace(board=board, action_mask=mask), timestep.observation._replace(board=board, action_mask=mask)
+        observation = timestep.observation._replace(board=board, action_mask=mask)
+        return state.replace(board=board, action_mask=mask), observation
 
     for index in range(2):
         state, timestep = game.start(index)
@@ -135,7 +136,8 @@ def winding(length):
 def snake():
     def state_of(state):
         head, fruit = state.head_position, state.fruit_position
-        rest = [int(head.row), int(head.col), 12 * int(fruit.row) + int(fruit.col), int(state.length), int(state.step_count)]
+        rest = [int(head.row), int(head.col), 12 * int(fruit.row) + int(fruit.col), int(state.length),
+                int(state.step_count)]
         return np.concatenate([np.asarray(state.body_state).ravel(), rest])
 
     def observation_of(observation):
