@@ -227,6 +227,8 @@ typedef struct egg_env {
     uint32_t actions;            /* discrete: how many there are; else how many numbers one has */
     bool discrete;
     float action_low, action_high;
+    uint32_t mask_at;            /* discrete: 0, or 1 + the index in the observation of 'actions' numbers, 1 for an action
+                                    that is legal now and 0 for one that is not; policies then keep to legal ones */
     uint32_t max_steps;          /* at least 1; the library ends an episode after that many */
     size_t state_bytes;
 

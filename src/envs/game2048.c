@@ -131,6 +131,7 @@ const egg_env egg_env_game2048 = {
     .observations = CELLS + ACTIONS,
     .actions = ACTIONS,
     .discrete = true,
+    .mask_at = 1 + CELLS,
     .max_steps = 2000,
     .state_bytes = sizeof(egg_game2048),
     .reset = reset,

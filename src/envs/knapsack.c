@@ -88,6 +88,7 @@ const egg_env egg_env_knapsack = {
     .observations = 4 * ITEMS,
     .actions = ITEMS,
     .discrete = true,
+    .mask_at = 1 + 3 * ITEMS,
     .max_steps = ITEMS,
     .state_bytes = sizeof(egg_knapsack),
     .reset = reset,

@@ -31,6 +31,9 @@ static egg_status check(const egg_env *env, const char *path, egg_error *error)
     else if (env->actions < 1 || env->actions > MOST_VALUES) wrong = "actions: expected 1 to 1048576";
     else if (!env->discrete && !(env->action_low < env->action_high && isfinite(env->action_high - env->action_low)))
         wrong = "action_low, action_high: expected finite numbers, the first below the second";
+    else if (env->mask_at && (!env->discrete || env->mask_at > env->observations ||
+                              env->actions > env->observations - env->mask_at + 1))
+        wrong = "mask_at: expected 0, or 1 + the index of 'actions' numbers within the observation of a discrete environment";
     else if (env->max_steps < 1) wrong = "max_steps: expected at least 1, so that every episode ends; found 0";
     else if (env->state_bytes > MOST_STATE_BYTES) wrong = "state_bytes: expected at most 1 GiB";
     else if (!env->reset) wrong = "reset: expected a function, found NULL";

@@ -122,6 +122,7 @@ const egg_env egg_env_snake = {
     .observations = PLANES * CELLS + 1 + ACTIONS,
     .actions = ACTIONS,
     .discrete = true,
+    .mask_at = 1 + PLANES * CELLS + 1,
     .max_steps = MAX_STEPS,
     .state_bytes = sizeof(egg_snake),
     .reset = reset,

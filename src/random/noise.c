@@ -116,7 +116,10 @@ void egg_noise_f32(egg_key key, egg_noise_at at, uint64_t first, size_t n, float
 
 uint32_t egg_words_next(egg_words *words)
 {
-    uint32_t block[4];
-    egg_noise_block(words->key, words->at, (uint32_t)(words->next / 4), block);
-    return block[words->next++ % 4];
+    uint64_t number = words->next / 4;
+    if (words->held != number + 1) {
+        egg_noise_block(words->key, words->at, (uint32_t)number, words->block);
+        words->held = number + 1;
+    }
+    return words->block[words->next++ % 4];
 }

@@ -73,6 +73,8 @@ typedef struct egg_words {
     egg_key key;
     egg_noise_at at;
     uint64_t next;        /* index of the next word */
+    uint64_t held;        /* 1 + number of the block that 'block' holds; 0 = none */
+    uint32_t block[4];
 } egg_words;
 
 uint32_t egg_words_next(egg_words *words);

@@ -333,25 +333,29 @@ static void fill_slots(egg_rollout *rollout, rollout_worker *worker)
 
 /* -------------------------------------------------------------------------------------------------------------- act */
 
-static uint32_t likeliest(const float *logits, uint32_t n)
+/* The legal action with the highest logit; 'legal' (n): 1 or 0, or NULL: all are. The first where none is. */
+static uint32_t likeliest(const float *logits, const float *legal, uint32_t n)
 {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
+    uint32_t best = n;
+    for (uint32_t i = 0; i < n; i++)
+        if ((!legal || legal[i] != 0) && (best == n || logits[i] > logits[best])) best = i;
+    return best < n ? best : 0;
 }
 
-/* An index drawn with probabilities softmax(logits). */
-static uint32_t draw_category(const float *logits, uint32_t n, egg_words *luck)
+/* A legal action drawn with probabilities softmax(logits). */
+static uint32_t draw_category(const float *logits, const float *legal, uint32_t n, egg_words *luck)
 {
-    float most = logits[likeliest(logits, n)], sum = 0;
-    for (uint32_t i = 0; i < n; i++) sum += expf(logits[i] - most);
+    uint32_t best = likeliest(logits, legal, n);
+    float sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!legal || legal[i] != 0) sum += expf(logits[i] - logits[best]);
     float left = egg_env_uniform(luck) * sum;
-    for (uint32_t i = 0; i + 1 < n; i++) {
-        left -= expf(logits[i] - most);
+    for (uint32_t i = 0; i < n; i++) {
+        if (legal && legal[i] == 0) continue;
+        left -= expf(logits[i] - logits[best]);
         if (left < 0) return i;
     }
-    return n - 1;
+    return best;   /* rounding left a rest of the draw */
 }
 
 /* A diagonal Gaussian around the outputs; 1 and -1 stand for the bounds of the action. */
@@ -380,13 +384,14 @@ static void draw_continuous(const egg_rollout *rollout, const rollout_worker *wo
 static void choose_action(const egg_rollout *rollout, rollout_worker *worker, uint32_t r)
 {
     const egg_env *env = rollout->shape.env;
-    const float *logits = worker->Y + (size_t)r * rollout->outputs;
+    const float *logits = worker->Y + (size_t)r * rollout->outputs, *legal = NULL;
+    if (env->mask_at) legal = worker->raw + (size_t)r * env->observations + env->mask_at - 1;
     if (!env->discrete)
         draw_continuous(rollout, worker, r, &worker->rows[r].luck, worker->action);
     else if (rollout->shape.deterministic)
-        worker->action[0] = (float)likeliest(logits, env->actions);
+        worker->action[0] = (float)likeliest(logits, legal, env->actions);
     else
-        worker->action[0] = (float)draw_category(logits, env->actions, &worker->rows[r].luck);
+        worker->action[0] = (float)draw_category(logits, legal, env->actions, &worker->rows[r].luck);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- steps */
@@ -413,7 +418,8 @@ static void step_row(const egg_rollout *rollout, rollout_worker *worker, uint32_
     row->total += reward;
     row->steps++;
     worker->stats.steps++;
-    bool cut = !over && row->steps >= rollout->shape.max_steps, valid = isfinite(reward);
+    uint32_t bound = rollout->law ? rollout->shape.max_steps : env->max_steps;
+    bool cut = !over && row->steps >= bound, valid = isfinite(reward);
     worker->stats.cut += cut;
     if (!over && !cut && valid) valid = take_observation(rollout, worker, r);
     if (over || cut || !valid) end_row(worker, row, valid);

@@ -34,7 +34,7 @@ typedef struct egg_rollout_shape {
     bool deterministic;               /* the likeliest action or the mean, instead of a draw */
     egg_episode_seeds seeds;
     uint64_t seed;
-    uint32_t max_steps;               /* 0 = the environment's own */
+    uint32_t max_steps;               /* of an episode of training; 0 = the environment's own, as when a policy is scored */
     uint32_t slots;                   /* pairs that a thread has in flight, without effect on results; 0 = chosen */
     uint32_t threads;
 } egg_rollout_shape;

@@ -69,8 +69,7 @@ void egg_policy_close(egg_policy *policy)
 static egg_status open_rollout(egg_rollout **rollout, egg_policy *policy, uint32_t threads, uint32_t rows, egg_error *error)
 {
     const egg_rollout_shape shape = {.env = policy->env.env, .population = rows * threads, .episodes = 1, .rank = 1,
-                                     .deterministic = policy->info.deterministic, .max_steps = policy->info.max_steps,
-                                     .slots = rows, .threads = threads};
+                                     .deterministic = policy->info.deterministic, .slots = rows, .threads = threads};
     return egg_rollout_open(rollout, &shape, &policy->mlp, &policy->normalizer, error);
 }
 

@@ -50,7 +50,6 @@ void egg_policy_file_write(egg_safetensors_writer *writer, const egg_mlp *mlp, c
     write_number(writer, "outputs", mlp->shape.outputs);
     write_number(writer, "width", mlp->shape.width);
     write_number(writer, "layers", mlp->shape.layers);
-    write_number(writer, "max_steps", info->max_steps);
     for (uint32_t i = 0; i < mlp->param_count; i++) {
         const egg_param *param = &mlp->params[i];
         uint64_t shape[2];
@@ -122,7 +121,6 @@ static egg_status read_shape(const egg_safetensors *file, const char *path, egg_
     EGG_TRY(read_number(file, path, "outputs", 1, 1 << 20, &shape->outputs, error));
     EGG_TRY(read_number(file, path, "width", EGG_ROW_QUANTUM, 1 << 16, &shape->width, error));
     EGG_TRY(read_number(file, path, "layers", 0, 1 << 10, &shape->layers, error));
-    EGG_TRY(read_number(file, path, "max_steps", 0, UINT32_MAX, &info->max_steps, error));
     if (shape->width % EGG_ROW_QUANTUM) {
         status = egg_fail(error, EGG_ERR_FORMAT, "%s: width %u is not a multiple of %d", path, shape->width, EGG_ROW_QUANTUM);
         goto out;

@@ -2,7 +2,7 @@
 /*
  * Policies as safetensors files: a float32 tensor a parameter, without padding; "observation.shift" and "observation.scale",
  * what observations are normalized by; in the metadata what is needed to build and play it: format = "eggroll",
- * architecture = "mlp", environment, inputs, outputs, width, layers, activation, policy, max_steps.
+ * architecture = "mlp", environment, inputs, outputs, width, layers, activation, actions, policy.
  */
 #ifndef EGG_TRAIN_POLICY_FILE_H
 #define EGG_TRAIN_POLICY_FILE_H
@@ -16,7 +16,6 @@
 typedef struct egg_policy_info {
     char environment[256];           /* a name, or the path of a plug-in */
     bool deterministic;
-    uint32_t max_steps;              /* 0 = the environment's own */
 } egg_policy_info;
 
 /* Floats of all parameters without padding. */

@@ -331,7 +331,7 @@ static egg_status save_policy(egg_rl *rl, egg_error *error)
 {
     char path[EGG_PATH_BYTES], text[40];
     egg_safetensors_writer *writer;
-    egg_policy_info info = {.deterministic = rl->settings->policy == 1, .max_steps = (uint32_t)rl->settings->max_steps};
+    egg_policy_info info = {.deterministic = rl->settings->policy == 1};
     snprintf(info.environment, sizeof info.environment, "%s", rl->env.library ? rl->settings->env : rl->env.env->name);
     egg_status status = egg_run_path(rl->folder, EGG_RUN_MODEL, path, error);
     if (status == EGG_OK) status = egg_safetensors_writer_open(&writer, path, error);
