@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared by the two halves of check_kernels: random operands and the levels of this machine. No third-party library. */
+/* Shared by the parts of check_kernels: random operands and the levels of this machine. No third-party library. */
 #ifndef EGG_TESTS_CHECK_KERNELS_H
 #define EGG_TESTS_CHECK_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,11 @@ typedef struct level_set {
 
 uint64_t random_u64(void);
 uint32_t random_below(uint32_t bound);
+uint32_t one_of(const uint32_t *choices, size_t count);
+#define ONE_OF(...) one_of((const uint32_t[]){__VA_ARGS__}, EGG_COUNT(((const uint32_t[]){__VA_ARGS__})))
+
+/* The length of a row. */
+uint32_t any_length(void);
 
 /*
  * 'bytes' of memory at 'misalign' bytes past a 64-byte boundary, ending where the allocation ends, so that a sanitizer
@@ -31,6 +37,25 @@ typedef enum pattern { RANDOM, ALL_HIGH, ALL_LOW, ALTERNATING, ZERO, SPARSE, PAT
 /* n int8 values in [-limit, limit]; n floats in (-1, 1). */
 void fill_i8(int8_t *values, size_t n, int limit, pattern kind);
 void fill_f32(float *values, size_t n);
+
+/* An output twice, one for the reference and one for the level, equal before, with canaries at both ends. */
+enum { CANARY = 192 };
+
+typedef struct twin {
+    void *expected, *actual;
+    size_t bytes;
+} twin;
+
+twin take_twin(size_t bytes, size_t misalign);
+bool same(twin t);   /* canaries and the gaps between rows included */
+
+/* One comparison; of the first bad ones of a slot, 'what' and four numbers are printed. */
+void count_case(bool good, const char *what, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+
+/* The float32 slots; the others are where the table of slots is. */
+typedef void slot_check(const egg_kernels *ref, const egg_kernels *level);
+slot_check check_shrink_f32, check_linear_f32, check_dense_f32, check_embed_f32, check_perturb_vector_f32;
+slot_check check_layer_norm_f32, check_add_f32, check_relu_f32, check_tanh_f32, check_weigh_f32, check_outer_f32;
 
 /* Times every slot of every level and prints the table; 'filter' is a part of a slot's name, or NULL. */
 void bench_kernels(const level_set *levels, const char *filter);

@@ -403,6 +403,92 @@ static void bench_elementwise(const level_set *levels, const char *filter)
     }
 }
 
+typedef struct float_operands {
+    float *X, *Y, *w, *A;
+    uint8_t *tokens;
+} float_operands;
+
+static void run_dense_f32(const egg_kernels *kernels, void *context)
+{
+    float_operands *o = context;   /* A holds the noise of two matrices */
+    kernels->dense_f32(&(egg_dense_args){.X = o->X, .x_stride = WIDTH, .E = o->A, .Y = o->Y, .y_stride = WIDTH,
+                                         .rows = 4, .steps = 1, .out = WIDTH, .in = WIDTH, .c = 1e-6f});
+}
+
+static void run_embed_f32(const egg_kernels *kernels, void *context)
+{
+    float_operands *o = context;
+    kernels->embed_f32(&(egg_embed_args){.W = o->w, .tokens = o->tokens, .A = o->A, .B = o->A, .Y = o->Y, .rows = ROWS,
+                                         .steps = 1, .vocabulary = 256, .n = WIDTH, .rank = 1, .c = 0.1f});
+}
+
+static void run_perturb_vector_f32(const egg_kernels *kernels, void *context)
+{
+    float_operands *o = context;
+    kernels->perturb_vector_f32(&(egg_perturb_vector_args){.w = o->w, .A = o->A, .out = o->Y, .pairs = PAIRS,
+                                                           .n = WIDTH, .rank = 1, .c = 0.1f});
+}
+
+static void run_layer_norm_f32(const egg_kernels *kernels, void *context)
+{
+    float_operands *o = context;
+    kernels->layer_norm_f32(&(egg_layer_norm_args){.X = o->X, .x_stride = WIDTH, .w = o->w, .bias = o->w, .Y = o->Y,
+                                                   .y_stride = WIDTH, .rows = ROWS, .steps = 1, .n = WIDTH,
+                                                   .epsilon = 1e-5f, .relu = true});
+}
+
+static void run_add_f32(const egg_kernels *kernels, void *context)
+{
+    float_operands *o = context;
+    kernels->add_f32(o->Y, o->X, ROWS * WIDTH);
+}
+
+static void run_relu_f32(const egg_kernels *kernels, void *context)
+{
+    float_operands *o = context;
+    kernels->relu_f32(o->Y, ROWS * WIDTH);
+}
+
+static void run_tanh_f32(const egg_kernels *kernels, void *context)
+{
+    float_operands *o = context;
+    kernels->tanh_f32(o->Y, ROWS * WIDTH);
+}
+
+static void run_weigh_f32(const egg_kernels *kernels, void *context)
+{
+    float_operands *o = context;
+    kernels->weigh_f32(o->A, o->X, PAIRS, WIDTH, o->Y);
+}
+
+static void run_pack_f32(const egg_kernels *kernels, void *context)
+{
+    float_operands *o = context;
+    kernels->pack_f32(o->X, ROWS, WIDTH, o->Y);
+}
+
+static void bench_elementwise_f32(const level_set *levels, const char *filter)
+{
+    static const struct { const char *slot; bench_fn *run; double elements; } list[] = {
+        {"dense_f32", run_dense_f32, 4 * WIDTH * WIDTH}, {"embed_f32", run_embed_f32, ROWS * WIDTH},
+        {"perturb_vector_f32", run_perturb_vector_f32, 2 * PAIRS * WIDTH},
+        {"layer_norm_f32", run_layer_norm_f32, ROWS * WIDTH}, {"add_f32", run_add_f32, ROWS * WIDTH},
+        {"relu_f32", run_relu_f32, ROWS * WIDTH}, {"tanh_f32", run_tanh_f32, ROWS * WIDTH},
+        {"weigh_f32", run_weigh_f32, PAIRS * WIDTH}, {"pack_f32", run_pack_f32, ROWS * WIDTH},
+    };
+    for (size_t i = 0; i < EGG_COUNT(list); i++) {
+        const size_t n = ROWS * WIDTH;
+        float_operands o = {.X = random_f32(n), .Y = random_f32(n), .w = random_f32(n), .A = random_f32(n),
+                            .tokens = take(ROWS, 0)};
+        for (size_t j = 0; j < ROWS; j++) o.tokens[j] = (uint8_t)random_below(256);
+        bench b = {.slot = list[i].slot, .shape = "512x256", .work = list[i].elements, .unit = "G/s",
+                   .run = list[i].run};
+        same_context(&b, &o);
+        bench_run(levels, filter, &b);
+        release_all();
+    }
+}
+
 void bench_kernels(const level_set *levels, const char *filter)
 {
     static const uint32_t shapes[][3] = {   /* rows, out, in */
@@ -445,5 +531,6 @@ void bench_kernels(const level_set *levels, const char *filter)
     bench_outer_f32(levels, filter, 64, 256, 256);
     bench_outer_f32(levels, filter, 1024, 64, 64);
     bench_elementwise(levels, filter);
+    bench_elementwise_f32(levels, filter);
     bench_peak(levels);
 }

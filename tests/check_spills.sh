@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# check_spills.sh OBJECT-OR-ARCHIVE: no inner loop of an integer product may keep its sums on the stack. Such a loop is
+# check_spills.sh OBJECT-OR-ARCHIVE: no inner loop of a product may keep its sums on the stack. Such a loop is
 # a jump back over straight code with at least eight multiply-adds; it has no business storing a vector or loading one
-# from the stack.
+# from a fixed place on the stack (an array there, which is indexed, may be an operand).
 # Exit status 77: nothing to check here.
 command -v objdump >/dev/null 2>&1 || { echo "no objdump: skipped"; exit 77; }
 
@@ -14,9 +14,9 @@ objdump -d --no-show-raw-insn "$1" | awk '
         if ($2 !~ /^j/ || !($3 in at)) next
         multiplies = jumps = bad = 0                 # a jump back to a known address of the same function: a loop
         for (i = at[$3]; i < lines; i++) {
-            if (text[i] ~ /vpdpbusd|vpmaddubsw|vpmaddwd/) multiplies++
+            if (text[i] ~ /vpdpbusd|vpmaddubsw|vpmaddwd|vfmadd/) multiplies++
             if (text[i] ~ /\tj/) jumps++
-            if (text[i] ~ /[yz]mm[0-9]+,[^,]*\(%/ || text[i] ~ /vmov[^\t ]* .*\(%rsp[),].*%[yz]mm/) {
+            if (text[i] ~ /[yz]mm[0-9]+,[^,]*\(%/ || text[i] ~ /vmov[^\t ]* .*\(%rsp\).*%[yz]mm/) {
                 bad++
                 example = text[i]
             }

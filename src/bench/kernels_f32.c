@@ -2,6 +2,7 @@
 /* Single float32 kernels on one thread, the product also against the register-only peak and OpenBLAS. */
 #include <stdio.h>
 
+#include "base/compiler.h"
 #include "base/memory.h"
 #include "bench/calls.h"
 #include "bench/openblas.h"
@@ -89,17 +90,18 @@ static egg_status bench_product(const egg_bench_setting *setting, const egg_leve
     }
     for (uint32_t l = levels->count > 1; l < levels->count; l++)
         for (int kind = PLAIN; kind < PRODUCTS; kind++, count++) {
-            args[count] = (egg_linear_args){.X = p.X, .x_stride = in, .W = p.packed[l], .A = kind ? p.A : NULL, .t = p.t,
-                                            .Y = p.Y, .y_stride = out, .rows = rows, .steps = 1, .out = out, .in = in,
-                                            .rank = 1};
+            args[count] = (egg_linear_args){.X = p.X, .x_stride = in, .W = p.packed[l], .A = kind ? p.A : NULL,
+                                            .t = p.t, .Y = p.Y, .y_stride = out, .rows = rows, .steps = 1, .out = out,
+                                            .in = in, .rank = 1};
             calls[count] = (egg_call){.kernels = &levels->table[l], .args = &args[count], .run = run_linear};
-            snprintf(names[count], sizeof names[count], "linear_f32 %s%s", levels->table[l].level, kind ? ", rank 1" : "");
+            snprintf(names[count], sizeof names[count], "linear_f32 %s%s", levels->table[l].level,
+                     kind ? ", rank 1" : "");
             contenders[count] = (egg_contender){.name = names[count], .work = work, .unit = "GMAC/s"};
         }
     const size_t plain = count - PRODUCTS, perturbed = plain + PERTURBED, peak = count++;
     calls[peak] = (egg_call){.kernels = strongest, .run = run_peak};
-    contenders[peak] = (egg_contender){.name = "peak_f32, registers only", .work = 1e-9 * (double)strongest->peak_f32(4096),
-                                       .unit = "GMAC/s"};
+    contenders[peak] = (egg_contender){.name = "peak_f32, registers only", .unit = "GMAC/s",
+                                       .work = 1e-9 * (double)strongest->peak_f32(4096)};
     const size_t peer = count;
     if (egg_openblas_open()) {
         calls[peer] = (egg_call){.args = &p, .run = run_openblas};

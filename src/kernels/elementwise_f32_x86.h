@@ -4,23 +4,17 @@
  * F32_LANES), the operations on them, and ISA(), which completes the names. Lengths are multiples of EGG_ROW_QUANTUM
  * and so of every vector. Operators are rounded one by one, so that most results have the bits of the reference.
  */
-#include <math.h>
 #include <string.h>
 
 #include "kernels/row_members.h"
 
 /* ---------------------------------------------------------------------------------------------------- layer norm */
 
-typedef struct row_sums {
-    vec_f32 s0, s1, s2, s3;
-} row_sums;
-
-EGG_INLINE float row_sums_total(const row_sums *s)
-{
-    __m128 four = sum_lanes4_f32(s->s0, s->s1, s->s2, s->s3);
-    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
-}
+/* Four rows at a time, each with its own chain of sums for each lane and then the same tree, whatever rows come with it. */
+typedef struct four_rows {
+    const float *x[4];
+    float mean[4], scale[4];
+} four_rows;
 
 /* What is added up of a value: itself, or the square of its distance from the mean. */
 EGG_INLINE vec_f32 summand(const float *x, vec_f32 mean, bool squared)
@@ -31,19 +25,34 @@ EGG_INLINE vec_f32 summand(const float *x, vec_f32 mean, bool squared)
     return v * v;
 }
 
-EGG_INLINE float row_sum(const float *x, uint32_t n, float mean, bool squared)
+EGG_INLINE __m128 four_sums(const four_rows *rows, uint32_t n, bool squared)
 {
-    const vec_f32 zero = splat_f32(0), means = splat_f32(mean);
-    row_sums s = {zero, zero, zero, zero};
-    uint32_t i = 0;
-    for (; i + 4 * F32_LANES <= n; i += 4 * F32_LANES) {
-        s.s0 += summand(x + i, means, squared);
-        s.s1 += summand(x + i + F32_LANES, means, squared);
-        s.s2 += summand(x + i + 2 * F32_LANES, means, squared);
-        s.s3 += summand(x + i + 3 * F32_LANES, means, squared);
+    vec_f32 s0 = splat_f32(0), s1 = s0, s2 = s0, s3 = s0, m0 = s0, m1 = s0, m2 = s0, m3 = s0;
+    if (squared) {
+        m0 = splat_f32(rows->mean[0]), m1 = splat_f32(rows->mean[1]);
+        m2 = splat_f32(rows->mean[2]), m3 = splat_f32(rows->mean[3]);
     }
-    for (; i < n; i += F32_LANES) s.s0 += summand(x + i, means, squared);
-    return row_sums_total(&s);
+    for (uint32_t i = 0; i < n; i += F32_LANES) {
+        s0 += summand(rows->x[0] + i, m0, squared);
+        s1 += summand(rows->x[1] + i, m1, squared);
+        s2 += summand(rows->x[2] + i, m2, squared);
+        s3 += summand(rows->x[3] + i, m3, squared);
+    }
+    return sum_lanes4_f32(s0, s1, s2, s3);
+}
+
+/* Up to four rows from X on; the last one stands in for those beyond it. */
+EGG_INLINE four_rows four_rows_measure(const float *X, size_t stride, uint32_t left, uint32_t n, float epsilon)
+{
+    four_rows rows = {{X, X + (left > 1) * stride}};
+    rows.x[2] = rows.x[1] + (left > 2) * stride;
+    rows.x[3] = rows.x[2] + (left > 3) * stride;
+    const __m128 count = _mm_set1_ps((float)n);
+    _mm_storeu_ps(rows.mean, _mm_div_ps(four_sums(&rows, n, false), count));
+    __m128 variance = _mm_div_ps(four_sums(&rows, n, true), count);
+    __m128 deviation = _mm_sqrt_ps(_mm_add_ps(variance, _mm_set1_ps(epsilon)));
+    _mm_storeu_ps(rows.scale, _mm_div_ps(_mm_set1_ps(1), deviation));
+    return rows;
 }
 
 EGG_INLINE void norm_row(const float *x, uint32_t n, float mean, float scale, const float *w, const float *bias,
@@ -64,13 +73,15 @@ static void ISA(layer_norm_f32)(const egg_layer_norm_args *args)
     row_members members = row_members_at(args->member, args->steps, 0);
     const float *X = args->X;
     float *Y = args->Y;
-    for (uint32_t b = 0; b < args->rows; b++, X += args->x_stride, Y += args->y_stride) {
-        const uint32_t m = row_members_next(&members);
-        const float *w = args->w ? (const float *)args->w + m * args->w_stride : NULL;
-        const float *bias = args->bias ? args->bias + m * args->bias_stride : NULL;
-        const float mean = row_sum(X, args->n, 0, false) / (float)args->n;
-        const float variance = row_sum(X, args->n, mean, true) / (float)args->n;
-        norm_row(X, args->n, mean, 1 / sqrtf(variance + args->epsilon), w, bias, args->relu, Y);
+    for (uint32_t b = 0; b < args->rows; b += 4, X += 4 * args->x_stride) {
+        const uint32_t left = args->rows - b;
+        const four_rows rows = four_rows_measure(X, args->x_stride, left, args->n, args->epsilon);
+        for (uint32_t r = 0; r < 4 && r < left; r++, Y += args->y_stride) {
+            const uint32_t m = row_members_next(&members);
+            const float *w = args->w ? (const float *)args->w + m * args->w_stride : NULL;
+            const float *bias = args->bias ? args->bias + m * args->bias_stride : NULL;
+            norm_row(rows.x[r], args->n, rows.mean[r], rows.scale[r], w, bias, args->relu, Y);
+        }
     }
 }
 

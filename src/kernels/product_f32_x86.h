@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Template of the float32 products: packing of the weights, shrink, linear and dense for the forward pass, outer for the
- * update. A level's level.h comes first: vectors, ISA(), and the shape of its tile.
+ * Template of the float32 products: packing of the weights, shrink, linear and dense for the forward pass, outer for
+ * the update. A level's level.h comes first: vectors, ISA(), and the shape of its tile.
  */
 #include <stdbool.h>
+#include <string.h>
 
 #include "kernels/row_members.h"
 #include "kernels/tile_f32_x86.h"
@@ -93,8 +94,13 @@ static void ISA(shrink_f32)(const egg_shrink_args *args)
             multiply_add_f32(&s.d3, load_f32(p3.x + i), load_f32(p3.B + i));
         }
         __m128 dots = _mm_mul_ps(four_dots_finish(&s), _mm_setr_ps(p0.factor, p1.factor, p2.factor, p3.factor));
-        if (count - first >= 4) _mm_storeu_ps(t, dots);
-        else for (size_t j = 0; j < count - first; j++, dots = _mm_shuffle_ps(dots, dots, 0x39)) _mm_store_ss(t + j, dots);
+        if (count - first >= 4) {
+            _mm_storeu_ps(t, dots);
+            continue;
+        }
+        float four[4];
+        _mm_storeu_ps(four, dots);
+        memcpy(t, four, (count - first) * sizeof *t);
     }
 }
 
@@ -164,7 +170,7 @@ static void ISA(dense_f32)(const egg_dense_args *args)
  * Rows go in blocks and inputs in depths, so that a depth of a tile's panels stays in the L1 cache while the rows of a
  * block pass, and a depth of the block's X in the L2 cache.
  */
-enum { BLOCK_ROWS = 192, DEPTH = 256 };
+enum { BLOCK_ROWS = 192, TILE_WIDTH = TILE_PANELS * PANEL };
 
 typedef struct linear_block {
     const egg_linear_args *args;
@@ -200,7 +206,7 @@ EGG_INLINE void row_finish(tile_row *row, uint32_t vectors, const linear_block *
     if (args->bias) row_add(row, vectors, block->bias[r] + o);
 }
 
-/* Rows r ... of the block, outputs o ..., inputs k ... k + depth - 1; where not the first inputs, Y has the sums so far. */
+/* Rows r ... of the block, outputs o ..., inputs k ... k + depth - 1; beyond the first, Y has the sums so far. */
 EGG_INLINE void linear_tile(const linear_block *block, uint32_t r, uint32_t rows, uint32_t o, uint32_t panels,
                             uint32_t k, uint32_t depth)
 {
@@ -212,8 +218,8 @@ EGG_INLINE void linear_tile(const linear_block *block, uint32_t r, uint32_t rows
     tile t;
 #define BEGIN(j)                                                                                                       \
     do {                                                                                                               \
-        if (k) row_load(&t.row##j, vectors, Y + (j) * args->y_stride);                                                   \
-        else row_zero(&t.row##j, vectors);                                                                               \
+        if (k) row_load(&t.row##j, vectors, Y + (j) * args->y_stride);                                                 \
+        else row_zero(&t.row##j, vectors);                                                                             \
     } while (0)
 #define FINISH(j) row_finish(&t.row##j, vectors, block, r + (j), o)
 #define STORE(j) row_store(&t.row##j, vectors, Y + (j) * args->y_stride)
@@ -234,7 +240,7 @@ EGG_INLINE void linear_panels(const linear_block *block, uint32_t o, uint32_t pa
         const uint32_t depth = in - k < DEPTH ? in - k : DEPTH;
         for (uint32_t r = 0, rows; r < block->rows; r += rows) {
             rows = tile_height(block->rows - r, most);
-#define CASE(n) if ((n) <= most && rows == (n)) linear_tile(block, r, n, o, panels, k, depth)
+#define CASE(height) if ((height) <= most && rows == (height)) linear_tile(block, r, height, o, panels, k, depth)
             CASE(1);
             CASE(2);
             CASE(3);
@@ -251,13 +257,14 @@ EGG_INLINE void linear_panels(const linear_block *block, uint32_t o, uint32_t pa
 /* A single row or two take more panels at a time: a chain's next step waits for its last, and few chains would idle. */
 static void linear_block_run(const linear_block *block)
 {
+    enum { ONE_ROW_WIDTH = ONE_ROW_PANELS * PANEL, TWO_ROW_WIDTH = TWO_ROW_PANELS * PANEL };
     const uint32_t out = block->args->out;
     uint32_t o = 0;
     if (block->rows == 1)
-        for (; o + ONE_ROW_PANELS * PANEL <= out; o += ONE_ROW_PANELS * PANEL) linear_panels(block, o, ONE_ROW_PANELS, 1);
+        for (; o + ONE_ROW_WIDTH <= out; o += ONE_ROW_WIDTH) linear_panels(block, o, ONE_ROW_PANELS, 1);
     if (TWO_ROW_PANELS > TILE_PANELS && block->rows <= 2)
-        for (; o + TWO_ROW_PANELS * PANEL <= out; o += TWO_ROW_PANELS * PANEL) linear_panels(block, o, TWO_ROW_PANELS, 2);
-    for (; o + TILE_PANELS * PANEL <= out; o += TILE_PANELS * PANEL) linear_panels(block, o, TILE_PANELS, TILE_ROWS);
+        for (; o + TWO_ROW_WIDTH <= out; o += TWO_ROW_WIDTH) linear_panels(block, o, TWO_ROW_PANELS, 2);
+    for (; o + TILE_WIDTH <= out; o += TILE_WIDTH) linear_panels(block, o, TILE_PANELS, TILE_ROWS);
     if (TILE_PANELS == 1) return;
     if (out - o == 3 * PANEL) linear_panels(block, o, 3, TILE_MAX_ROWS);
     if (out - o == 2 * PANEL) linear_panels(block, o, 2, TILE_MAX_ROWS);
@@ -275,8 +282,8 @@ static void ISA(linear_f32)(const egg_linear_args *args)
 
 /* --------------------------------------------------------------------------------------------------------- outer */
 
-/* So many samples' columns of a tile fit the L1 cache, packed, on the stack. */
-enum { OUTER_DEPTH = 128, OUTER_PANELS = TILE_PANELS };
+/* So many samples of a tile's columns fit the L1 cache; they are packed on the stack. */
+enum { OUTER_DEPTH = 128 };
 
 EGG_INLINE void outer_tile(const egg_outer_f32_args *args, const float *A, uint32_t rows, const float *packed,
                            uint32_t panels, uint32_t depth, float *Z)
@@ -296,7 +303,7 @@ EGG_INLINE void outer_tile(const egg_outer_f32_args *args, const float *A, uint3
 EGG_INLINE void outer_panels(const egg_outer_f32_args *args, uint32_t q, uint32_t depth, uint32_t j, uint32_t panels,
                              uint32_t most)
 {
-    EGG_ALIGNED(64) float packed[OUTER_PANELS * OUTER_DEPTH * PANEL];
+    EGG_ALIGNED(64) float packed[TILE_WIDTH * OUTER_DEPTH];
     const float *B = args->B + (size_t)q * args->n + j;
     for (uint32_t d = 0; d < depth; d++, B += args->n)
         for (uint32_t v = 0; v < panels * PANEL_VECTORS; v++)
@@ -306,7 +313,7 @@ EGG_INLINE void outer_panels(const egg_outer_f32_args *args, uint32_t q, uint32_
         const float *A = args->A + (size_t)q * args->m + i;
         float *Z = args->Z + (size_t)i * args->n + j;
         rows = tile_height(args->m - i, most);
-#define CASE(n_) if ((n_) <= most && rows == (n_)) outer_tile(args, A, n_, packed, panels, depth, Z)
+#define CASE(height) if ((height) <= most && rows == (height)) outer_tile(args, A, height, packed, panels, depth, Z)
         CASE(1);
         CASE(2);
         CASE(3);
@@ -324,7 +331,7 @@ static void ISA(outer_f32)(const egg_outer_f32_args *args)
     const uint32_t n = args->n;
     for (uint32_t q = 0, j; q < args->count; q += OUTER_DEPTH) {
         const uint32_t depth = args->count - q < OUTER_DEPTH ? args->count - q : OUTER_DEPTH;
-        for (j = 0; j + TILE_PANELS * PANEL <= n; j += TILE_PANELS * PANEL)
+        for (j = 0; j + TILE_WIDTH <= n; j += TILE_WIDTH)
             outer_panels(args, q, depth, j, TILE_PANELS, TILE_ROWS);
         if (TILE_PANELS == 1) continue;
         if (n - j == 3 * PANEL) outer_panels(args, q, depth, j, 3, TILE_MAX_ROWS);

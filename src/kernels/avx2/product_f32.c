@@ -2,8 +2,11 @@
 /* The template's float32 products, with the tile that fits the level's registers. */
 #include "kernels/avx2/level.h"
 
-/* 6 x 16: 12 sums, two columns, a row's factor in 16 registers. A single row takes 64 columns, two rows 32. */
-enum { TILE_PANELS = 1, TILE_ROWS = 6, ONE_ROW_PANELS = 4, TWO_ROW_PANELS = 2 };
+/*
+ * 6 x 16: 12 sums, two columns, a row's factor in 16 registers. A single row takes 64 columns, two rows 32. A depth of
+ * the tile's panel takes 16 KiB.
+ */
+enum { TILE_PANELS = 1, TILE_ROWS = 6, ONE_ROW_PANELS = 4, TWO_ROW_PANELS = 2, DEPTH = 256 };
 
 #include "kernels/product_f32_x86.h"
 

@@ -3,10 +3,10 @@
 #include "kernels/avx512vnni/level.h"
 
 /*
- * 6 x 64: 24 sums, four columns, a row's factor in 32 registers. Fewer columns leave room for 8 rows. A single row takes
- * 128 columns.
+ * 6 x 64: 24 sums, four columns, a row's factor in 32 registers. Fewer columns leave room for 8 rows. A single row
+ * takes 128 columns. A depth of the tile's panels takes 32 KiB.
  */
-enum { TILE_PANELS = 4, TILE_ROWS = 6, ONE_ROW_PANELS = 8, TWO_ROW_PANELS = 4 };
+enum { TILE_PANELS = 4, TILE_ROWS = 6, ONE_ROW_PANELS = 8, TWO_ROW_PANELS = 4, DEPTH = 128 };
 
 #include "kernels/product_f32_x86.h"
 

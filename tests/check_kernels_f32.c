@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check_kernels, the float32 slots: close to the reference within a derived tolerance, and the same bits however rows
+ * are grouped.
+ */
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "check_kernels.h"
+
+static float *take_f32(size_t n, size_t misalign)
+{
+    float *values = take(n * sizeof *values, misalign);
+    fill_f32(values, n);
+    return values;
+}
+
+/*
+ * Two ways to sum n terms differ by at most 2 n eps times the sum of their magnitudes; 'magnitudes' holds that sum for
+ * each value (n, in, ...). Twice that for the products' and the fused operations' own roundings. The gaps between rows
+ * have magnitude 0: there, as in the canaries, bits must not change.
+ */
+static bool close(twin t, const float *magnitudes, size_t terms)
+{
+    const float *expected = t.expected, *actual = t.actual;
+    for (size_t i = 0; i < t.bytes / sizeof(float); i++) {
+        float tolerance = 4 * (float)(terms + 4) * 0x1p-24f * magnitudes[i];
+        if (memcmp(&expected[i], &actual[i], sizeof(float)) == 0) continue;
+        if (!(fabsf(expected[i] - actual[i]) <= tolerance)) return false;
+    }
+    return memcmp((char *)t.expected - CANARY, (char *)t.actual - CANARY, CANARY) == 0 &&
+           memcmp((char *)t.expected + t.bytes, (char *)t.actual + t.bytes, CANARY) == 0;
+}
+
+/* Zeros, for values that no row covers. */
+static float *take_magnitudes(twin t)
+{
+    float *magnitudes = take(t.bytes, 0);
+    memset(magnitudes, 0, t.bytes);
+    return magnitudes;
+}
+
+/* ------------------------------------------------------------------------------------------------- rows and members */
+
+/* Rows as a float kernel may meet them: 'steps' a member in order, or tagged, in any order, some members left out. */
+typedef struct row_batch {
+    uint32_t rows, steps, pairs;
+    const uint32_t *member;   /* what the kernel is given: tags, or NULL */
+    uint32_t *of_row;         /* the member of each row in either case */
+} row_batch;
+
+static row_batch take_batch(uint32_t most)
+{
+    row_batch b = {.rows = 1 + random_below(most), .steps = ONE_OF(1, 2, 3, 10, 100)};
+    b.of_row = take(b.rows * sizeof *b.of_row, 4 * random_below(16));
+    uint32_t members = b.rows / b.steps + 1 + random_below(6);
+    bool tagged = random_below(2);
+    for (uint32_t r = 0; r < b.rows; r++) {
+        b.of_row[r] = tagged ? random_below(members) : r / b.steps;
+        if (b.of_row[r] / 2 >= b.pairs) b.pairs = b.of_row[r] / 2 + 1;
+    }
+    b.member = tagged ? b.of_row : NULL;
+    return b;
+}
+
+/* A part of a batch's rows in a new order, always tagged: no row's bits may depend on which rows come with it. */
+typedef struct group {
+    uint32_t count;
+    const uint32_t *rows, *member;
+} group;
+
+static uint32_t *take_order(uint32_t rows)
+{
+    uint32_t *order = take(rows * sizeof *order, 0);
+    for (uint32_t r = 0; r < rows; r++) {
+        uint32_t other = random_below(r + 1);
+        order[r] = order[other];
+        order[other] = r;
+    }
+    return order;
+}
+
+/* The next group of one row, a few, or all that is left. */
+static group next_group(const row_batch *b, const uint32_t *order, uint32_t first)
+{
+    uint32_t left = b->rows - first, count = random_below(3) ? 1 + random_below(left < 9 ? left : 9) : left;
+    uint32_t *member = take(count * sizeof *member, 4 * random_below(16));
+    for (uint32_t r = 0; r < count; r++) member[r] = b->of_row[order[first + r]];
+    return (group){count, order + first, member};
+}
+
+static float *take_group(const void *from, size_t stride, size_t n, group g)
+{
+    float *values = take(g.count * n * sizeof *values, 4 * random_below(16));
+    for (uint32_t r = 0; r < g.count; r++)
+        memcpy(values + r * n, (const float *)from + g.rows[r] * stride, n * sizeof *values);
+    return values;
+}
+
+static bool same_group(const void *whole, size_t stride, const void *part, size_t n, group g)
+{
+    for (uint32_t r = 0; r < g.count; r++)
+        if (memcmp((const float *)whole + g.rows[r] * stride, (const float *)part + r * n, n * sizeof(float)) != 0)
+            return false;
+    return true;
+}
+
+static size_t any_stride(size_t n)
+{
+    return n + (random_below(2) ? 0 : random_below(70));
+}
+
+/* ------------------------------------------------------------------------------------- the perturbed matrix product */
+
+static bool shrink_f32_regroups(const egg_kernels *level, const egg_shrink_args *whole, const row_batch *b)
+{
+    const uint32_t *order = take_order(b->rows);
+    group g;
+    for (uint32_t first = 0; first < b->rows; first += g.count) {
+        g = next_group(b, order, first);
+        egg_shrink_args args = *whole;
+        args.X = take_group(whole->X, whole->x_stride, whole->in, g);
+        args.x_stride = whole->in;
+        args.rows = g.count;
+        args.member = g.member;
+        args.t = take((size_t)g.count * whole->rank * sizeof(float), 0);
+        level->shrink_f32(&args);
+        if (!same_group(whole->t, whole->rank, args.t, whole->rank, g)) return false;
+    }
+    return true;
+}
+
+void check_shrink_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 300; i++) {
+        const row_batch batch = take_batch(i % 3 ? 8 : 40);
+        const uint32_t in = i % 50 ? any_length() : 2048, rank = ONE_OF(1, 1, 2, 3, 4, 7);
+        const size_t x_stride = any_stride(in);
+        const float *X = take_f32((batch.rows - 1) * x_stride + in, 4 * random_below(16));
+        const float *B = take_f32((size_t)batch.pairs * rank * in, 0);
+        egg_shrink_args args = {.X = X, .x_stride = x_stride, .B = B, .member = batch.member, .rows = batch.rows,
+                                .steps = batch.steps, .in = in, .rank = rank, .c = 0.1f};
+        twin t = take_twin((size_t)batch.rows * rank * sizeof(float), 4 * random_below(16));
+        float *magnitudes = take_magnitudes(t);
+        for (uint32_t b = 0; b < batch.rows; b++)
+            for (uint32_t k = 0; k < rank; k++) {
+                const float *row = B + ((size_t)(batch.of_row[b] / 2) * rank + k) * in;
+                float sum = 0;
+                for (uint32_t j = 0; j < in; j++) sum += fabsf(X[b * x_stride + j] * row[j]);
+                magnitudes[b * rank + k] = args.c * sum;
+            }
+        args.t = t.expected;
+        ref->shrink_f32(&args);
+        args.t = t.actual;
+        level->shrink_f32(&args);
+        count_case(close(t, magnitudes, in) && shrink_f32_regroups(level, &args, &batch), "rows, steps, in, rank",
+                   batch.rows, batch.steps, in, rank);
+        release_all();
+    }
+}
+
+static bool linear_f32_regroups(const egg_kernels *level, const egg_linear_args *whole, const row_batch *b)
+{
+    const uint32_t *order = take_order(b->rows);
+    group g;
+    for (uint32_t first = 0; first < b->rows; first += g.count) {
+        g = next_group(b, order, first);
+        egg_linear_args args = *whole;
+        args.X = take_group(whole->X, whole->x_stride, whole->in, g);
+        args.x_stride = whole->in;
+        if (args.t) args.t = take_group(whole->t, whole->rank, whole->rank, g);
+        args.rows = g.count;
+        args.member = g.member;
+        args.Y = take((size_t)g.count * whole->out * sizeof(float), 4 * random_below(16));
+        args.y_stride = whole->out;
+        level->linear_f32(&args);
+        if (!same_group(whole->Y, whole->y_stride, args.Y, whole->out, g)) return false;
+    }
+    return true;
+}
+
+static float *linear_f32_magnitudes(const egg_linear_args *args, const float *W, const row_batch *batch, twin y)
+{
+    float *magnitudes = take_magnitudes(y);
+    for (uint32_t b = 0; b < batch->rows; b++)
+        for (uint32_t o = 0; o < args->out; o++) {
+            const float *x = (const float *)args->X + b * args->x_stride, *w = W + (size_t)o * args->in;
+            const float *t = (const float *)args->t + (size_t)b * args->rank;
+            const uint32_t m = batch->of_row[b];
+            float sum = args->bias ? fabsf(args->bias[m * args->bias_stride + o]) : 0;
+            for (uint32_t j = 0; j < args->in; j++) sum += fabsf(x[j] * w[j]);
+            for (uint32_t k = 0; args->A && k < args->rank; k++)
+                sum += fabsf(t[k] * ((const float *)args->A)[((size_t)(m / 2) * args->rank + k) * args->out + o]);
+            magnitudes[b * args->y_stride + o] = sum;
+        }
+    return magnitudes;
+}
+
+static void linear_f32_case(const egg_kernels *ref, const egg_kernels *level, uint32_t most_rows, uint32_t out,
+                            uint32_t in)
+{
+    const row_batch batch = take_batch(most_rows);
+    const uint32_t rank = ONE_OF(1, 1, 2, 3, 4, 7);
+    const size_t x_stride = any_stride(in), y_stride = any_stride(out);
+    const size_t bias_stride = random_below(2) ? 0 : any_stride(out);
+    const float *W = take_f32((size_t)out * in, 0);
+    void *packed_ref = take(ref->packed_bytes_f32(out, in), 0), *packed = take(level->packed_bytes_f32(out, in), 0);
+    ref->pack_f32(W, out, in, packed_ref);
+    level->pack_f32(W, out, in, packed);
+    egg_linear_args args = {
+        .X = take_f32((batch.rows - 1) * x_stride + in, 4 * random_below(16)), .x_stride = x_stride,
+        .A = random_below(4) ? take_f32((size_t)batch.pairs * rank * out, 0) : NULL,
+        .bias = random_below(2) ? take_f32((2 * batch.pairs - 1) * bias_stride + out, 4 * random_below(16)) : NULL,
+        .bias_stride = bias_stride, .y_stride = y_stride, .member = batch.member, .rows = batch.rows,
+        .steps = batch.steps, .out = out, .in = in, .rank = rank,
+    };
+    if (args.A) args.t = take_f32((size_t)batch.rows * rank, 4 * random_below(16));
+    twin y = take_twin(((batch.rows - 1) * y_stride + out) * sizeof(float), 4 * random_below(16));
+    args.W = packed_ref;
+    args.Y = y.expected;
+    ref->linear_f32(&args);
+    args.W = packed;
+    args.Y = y.actual;
+    level->linear_f32(&args);
+    count_case(close(y, linear_f32_magnitudes(&args, W, &batch, y), in + rank + 1) &&
+               linear_f32_regroups(level, &args, &batch), "rows, out, in, rank", batch.rows, out, in, rank);
+    release_all();
+}
+
+void check_linear_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t most = 1; most <= 20; most++)
+        for (uint32_t out = 16; out <= 208; out += 16)
+            linear_f32_case(ref, level, most, out, 16 + 16 * random_below(8));
+    for (uint32_t i = 0; i < 200; i++) linear_f32_case(ref, level, 30, any_length(), any_length());
+    linear_f32_case(ref, level, 10, 80, 1040);      /* several depths of inputs */
+    linear_f32_case(ref, level, 1000, 80, 32);      /* several blocks of rows */
+    linear_f32_case(ref, level, 300, 144, 528);
+    linear_f32_case(ref, level, 2, 1024, 64);
+}
+
+static bool dense_f32_regroups(const egg_kernels *level, const egg_dense_args *whole, const float *before,
+                               const row_batch *b)
+{
+    const uint32_t *order = take_order(b->rows);
+    group g;
+    for (uint32_t first = 0; first < b->rows; first += g.count) {
+        g = next_group(b, order, first);
+        egg_dense_args args = *whole;
+        args.X = take_group(whole->X, whole->x_stride, whole->in, g);
+        args.x_stride = whole->in;
+        args.rows = g.count;
+        args.member = g.member;
+        args.Y = take_group(before, whole->y_stride, whole->out, g);
+        args.y_stride = whole->out;
+        level->dense_f32(&args);
+        if (!same_group(whole->Y, whole->y_stride, args.Y, whole->out, g)) return false;
+    }
+    return true;
+}
+
+void check_dense_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 300; i++) {
+        const row_batch batch = take_batch(i % 5 ? 12 : 200);
+        const uint32_t out = 16 * (1 + random_below(6)), in = 16 * (1 + random_below(10));
+        const size_t x_stride = any_stride(in), y_stride = any_stride(out);
+        const float *X = take_f32((batch.rows - 1) * x_stride + in, 4 * random_below(16));
+        const float *E = take_f32((size_t)batch.pairs * out * in, 0);
+        egg_dense_args args = {.X = X, .x_stride = x_stride, .E = E, .y_stride = y_stride, .member = batch.member,
+                               .rows = batch.rows, .steps = batch.steps, .out = out, .in = in, .c = 0.1f};
+        const size_t n = (batch.rows - 1) * y_stride + out;
+        twin y = take_twin(n * sizeof(float), 4 * random_below(16));
+        const float *before = take_f32(n, 0);
+        memcpy(y.expected, before, y.bytes);
+        memcpy(y.actual, before, y.bytes);
+        float *magnitudes = take_magnitudes(y);
+        for (uint32_t b = 0; b < batch.rows; b++)
+            for (uint32_t o = 0; o < out; o++) {
+                const float *e = E + ((size_t)(batch.of_row[b] / 2) * out + o) * in;
+                float sum = 0;
+                for (uint32_t j = 0; j < in; j++) sum += fabsf(X[b * x_stride + j] * e[j]);
+                magnitudes[b * y_stride + o] = fabsf(before[b * y_stride + o]) + args.c * sum;
+            }
+        args.Y = y.expected;
+        ref->dense_f32(&args);
+        args.Y = y.actual;
+        level->dense_f32(&args);
+        count_case(close(y, magnitudes, in + 1) && dense_f32_regroups(level, &args, before, &batch),
+                   "rows, steps, out, in", batch.rows, batch.steps, out, in);
+        release_all();
+    }
+}
+
+/* ------------------------------------------------------------------------------------- perturbed tables and vectors */
+
+static bool embed_f32_regroups(const egg_kernels *level, const egg_embed_args *whole, const row_batch *b)
+{
+    const uint32_t *order = take_order(b->rows);
+    group g;
+    for (uint32_t first = 0; first < b->rows; first += g.count) {
+        g = next_group(b, order, first);
+        egg_embed_args args = *whole;
+        uint8_t *tokens = take(g.count, random_below(64));
+        for (uint32_t r = 0; r < g.count; r++) tokens[r] = whole->tokens[g.rows[r]];
+        args.tokens = tokens;
+        args.rows = g.count;
+        args.member = g.member;
+        args.Y = take((size_t)g.count * whole->n * sizeof(float), 4 * random_below(16));
+        level->embed_f32(&args);
+        if (!same_group(whole->Y, whole->n, args.Y, whole->n, g)) return false;
+    }
+    return true;
+}
+
+void check_embed_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    enum { VOCABULARY = 32 };
+    for (uint32_t i = 0; i < 200; i++) {
+        const row_batch batch = take_batch(30);
+        const uint32_t n = any_length(), rank = ONE_OF(1, 1, 2, 3, 7);
+        uint8_t *tokens = take(batch.rows, random_below(64));
+        for (uint32_t b = 0; b < batch.rows; b++) tokens[b] = (uint8_t)random_below(VOCABULARY);
+        const float *W = take_f32(VOCABULARY * (size_t)n, 0), *B = take_f32((size_t)batch.pairs * rank * n, 0);
+        const float *A = i % 4 ? take_f32((size_t)batch.pairs * rank * VOCABULARY, 0) : NULL;
+        egg_embed_args args = {.W = W, .tokens = tokens, .A = A, .B = B, .member = batch.member, .rows = batch.rows,
+                               .steps = batch.steps, .vocabulary = VOCABULARY, .n = n, .rank = rank, .c = 0.1f};
+        twin y = take_twin((size_t)batch.rows * n * sizeof(float), 4 * random_below(16));
+        float *magnitudes = take_magnitudes(y);
+        for (uint32_t b = 0; b < batch.rows; b++)
+            for (uint32_t j = 0; j < n; j++) {
+                float sum = fabsf(W[tokens[b] * n + j]);
+                for (uint32_t k = 0; A && k < rank; k++) {
+                    size_t component = (size_t)(batch.of_row[b] / 2) * rank + k;
+                    sum += args.c * fabsf(A[component * VOCABULARY + tokens[b]] * B[component * n + j]);
+                }
+                magnitudes[b * n + j] = sum;
+            }
+        args.Y = y.expected;
+        ref->embed_f32(&args);
+        args.Y = y.actual;
+        level->embed_f32(&args);
+        count_case(close(y, magnitudes, rank + 1) && embed_f32_regroups(level, &args, &batch), "rows, n, rank, steps",
+                   batch.rows, n, rank, batch.steps);
+        release_all();
+    }
+}
+
+void check_perturb_vector_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 100; i++) {
+        uint32_t pairs = 1 + random_below(10), n = any_length();
+        egg_perturb_vector_args args = {.w = take_f32(n, 0), .A = take_f32((size_t)pairs * n, 0), .pairs = pairs,
+                                        .n = n, .rank = 1, .c = 0.1f};
+        twin out = take_twin((size_t)2 * pairs * n * sizeof(float), 4 * random_below(16));
+        args.out = out.expected;
+        ref->perturb_vector_f32(&args);
+        args.out = out.actual;
+        level->perturb_vector_f32(&args);
+        bool good = same(out);   /* two roundings, fused on some levels */
+        if (!good) {
+            float *magnitudes = take_magnitudes(out);
+            for (size_t j = 0; j < (size_t)2 * pairs * n; j++) magnitudes[j] = 2;
+            good = close(out, magnitudes, 2);
+        }
+        count_case(good, "pairs, n", pairs, n, 0, 0);
+        release_all();
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------ elementwise */
+
+/*
+ * With z = (x - mean) / deviation, an error of the mean (n terms) costs mean |x| / deviation, one of the deviation
+ * (half that of a sum of n squares) |z|, both times |w|: the sum of these, of the product and of the bias.
+ */
+static float *layer_norm_f32_magnitudes(const egg_layer_norm_args *args, const row_batch *batch, twin y)
+{
+    float *magnitudes = take_magnitudes(y);
+    const float *w = args->w;
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const float *x = (const float *)args->X + b * args->x_stride;
+        const size_t m = batch->of_row[b];
+        double sum = 0, size = 0, squares = 0;
+        for (uint32_t j = 0; j < args->n; j++) sum += x[j], size += fabsf(x[j]);
+        for (uint32_t j = 0; j < args->n; j++) squares += pow(x[j] - sum / args->n, 2);
+        double deviation = sqrt(squares / args->n + args->epsilon);
+        for (uint32_t j = 0; j < args->n; j++) {
+            double z = (fabs(x[j] - sum / args->n) + size / args->n + fabsf(x[j])) / deviation;
+            if (w) z *= fabsf(w[m * args->w_stride + j]);
+            if (args->bias) z += fabsf(args->bias[m * args->bias_stride + j]);
+            magnitudes[b * args->y_stride + j] = (float)z;
+        }
+    }
+    return magnitudes;
+}
+
+static bool layer_norm_f32_regroups(const egg_kernels *level, const egg_layer_norm_args *whole, const float *X,
+                                    const row_batch *b)
+{
+    const uint32_t *order = take_order(b->rows);
+    group g;
+    for (uint32_t first = 0; first < b->rows; first += g.count) {
+        g = next_group(b, order, first);
+        egg_layer_norm_args args = *whole;
+        args.X = args.Y = take_group(X, whole->x_stride, whole->n, g);   /* in place */
+        args.x_stride = args.y_stride = whole->n;
+        args.rows = g.count;
+        args.member = g.member;
+        level->layer_norm_f32(&args);
+        if (!same_group(whole->Y, whole->y_stride, args.Y, whole->n, g)) return false;
+    }
+    return true;
+}
+
+void check_layer_norm_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 300; i++) {
+        const row_batch batch = take_batch(20);
+        const uint32_t n = any_length();
+        const size_t x_stride = any_stride(n), y_stride = any_stride(n), members = 2 * batch.pairs;
+        const size_t w_stride = random_below(2) ? 0 : any_stride(n), bias_stride = random_below(2) ? 0 : any_stride(n);
+        float *X = take_f32((batch.rows - 1) * x_stride + n, 4 * random_below(16));
+        const float offset = (float)ONE_OF(0, 0, 3), spread = (float)(i % 20 != 0);   /* now and then all are equal */
+        for (size_t j = 0; j < (batch.rows - 1) * x_stride + n; j++) X[j] = offset + spread * X[j];
+        egg_layer_norm_args args = {
+            .X = X, .x_stride = x_stride,
+            .w = random_below(3) ? take_f32((members - 1) * w_stride + n, 4 * random_below(16)) : NULL,
+            .w_stride = w_stride,
+            .bias = random_below(3) ? take_f32((members - 1) * bias_stride + n, 4 * random_below(16)) : NULL,
+            .bias_stride = bias_stride, .y_stride = y_stride, .member = batch.member, .rows = batch.rows,
+            .steps = batch.steps, .n = n, .epsilon = random_below(2) ? 1e-5f : 1e-2f, .relu = random_below(2),
+        };
+        twin y = take_twin(((batch.rows - 1) * y_stride + n) * sizeof(float), 4 * random_below(16));
+        args.Y = y.expected;
+        ref->layer_norm_f32(&args);
+        args.Y = y.actual;
+        level->layer_norm_f32(&args);
+        count_case(close(y, layer_norm_f32_magnitudes(&args, &batch, y), n) &&
+                   layer_norm_f32_regroups(level, &args, X, &batch), "rows, steps, n, w_stride", batch.rows,
+                   batch.steps, n, w_stride);
+        release_all();
+    }
+}
+
+void check_add_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 50; i++) {
+        size_t n = any_length();
+        const float *x = take_f32(n, 4 * random_below(16));
+        twin y = take_twin(n * sizeof(float), 4 * random_below(16));
+        fill_f32(y.expected, n);
+        memcpy(y.actual, y.expected, y.bytes);
+        ref->add_f32(y.expected, x, n);
+        level->add_f32(y.actual, x, n);
+        count_case(same(y), "n", n, 0, 0, 0);   /* one rounding: no freedom */
+        release_all();
+    }
+}
+
+void check_relu_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    const float special[] = {0, -0.0f, INFINITY, -INFINITY, NAN, 0x1p-149f, -0x1p-149f};
+    for (uint32_t i = 0; i < 100; i++) {
+        size_t n = any_length();
+        twin y = take_twin(n * sizeof(float), 4 * random_below(16));
+        fill_f32(y.expected, n);
+        for (size_t j = 0; j < n; j += 1 + random_below(8))
+            ((float *)y.expected)[j] = special[random_below(EGG_COUNT(special))];
+        memcpy(y.actual, y.expected, y.bytes);
+        ref->relu_f32(y.expected, n);
+        level->relu_f32(y.actual, n);
+        count_case(same(y), "n", n, 0, 0, 0);
+        release_all();
+    }
+}
+
+/* How many floats lie between two of them. */
+static uint32_t units_between(float a, float b)
+{
+    int32_t i, j;
+    memcpy(&i, &a, sizeof i);
+    memcpy(&j, &b, sizeof j);
+    if (i < 0) i = INT32_MIN - i;
+    if (j < 0) j = INT32_MIN - j;
+    return (uint32_t)(i > j ? i - j : j - i);
+}
+
+/* Every 'STEP'th float of either sign against the rounded double; what lies beyond the largest finite one is NaN. */
+void check_tanh_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    (void)ref;
+    enum { N = 1024, STEP = 211 };
+    float *values = take(2 * N * sizeof *values, 0), *Y = values + N;
+    for (uint64_t bits = 0; bits <= UINT32_MAX;) {
+        uint32_t worst = 0, special = 0;
+        for (uint32_t i = 0; i < N; i++, bits += STEP) {
+            uint32_t word = bits > UINT32_MAX ? 0x7F800000 : (uint32_t)bits;   /* the last ones: infinity */
+            memcpy(values + i, &word, sizeof word);
+        }
+        memcpy(Y, values, N * sizeof *Y);
+        level->tanh_f32(Y, N);
+        for (uint32_t i = 0; i < N; i++) {
+            if (isnan(values[i])) {
+                special += !isnan(Y[i]);
+            } else {
+                uint32_t units = units_between(Y[i], (float)tanh(values[i]));
+                if (units > worst) worst = units;
+                special += !(fabsf(Y[i]) <= 1) || signbit(Y[i]) != signbit(values[i]);
+            }
+        }
+        count_case(worst <= 4 && special == 0, "up to bits, worst units in the last place, wrong at all", bits, worst,
+                   special, 0);
+    }
+    release_all();
+    for (uint32_t i = 0; i < 50; i++) {   /* bits do not depend on where in Y a value is; ends of Y */
+        size_t n = any_length();
+        twin y = take_twin(n * sizeof(float), 4 * random_below(16));
+        fill_f32(y.actual, n);
+        memcpy(y.expected, y.actual, y.bytes);
+        for (size_t j = 0; j < n; j += 16) level->tanh_f32((float *)y.expected + j, 16);
+        level->tanh_f32(y.actual, n);
+        count_case(same(y), "n", n, 0, 0, 0);
+        release_all();
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------- update */
+
+void check_weigh_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 100; i++) {
+        uint32_t pairs = 1 + random_below(20);
+        size_t n = any_length();
+        const float *A = take_f32(pairs * n, 0), *F = take_f32(pairs, 4 * random_below(16));
+        twin out = take_twin(pairs * n * sizeof(float), 4 * random_below(16));
+        if (random_below(2)) {
+            memcpy(out.expected, A, out.bytes);
+            memcpy(out.actual, A, out.bytes);
+            ref->weigh_f32(out.expected, F, pairs, n, out.expected);
+            level->weigh_f32(out.actual, F, pairs, n, out.actual);
+        } else {
+            ref->weigh_f32(A, F, pairs, n, out.expected);
+            level->weigh_f32(A, F, pairs, n, out.actual);
+        }
+        count_case(same(out), "pairs, n", pairs, n, 0, 0);   /* one rounding: no freedom */
+        release_all();
+    }
+}
+
+/* The same outer product with its rows cut at 'cut': the same bits. */
+static bool outer_f32_is_cut(const egg_kernels *level, const egg_outer_f32_args *args, const float *Z0, uint32_t cut)
+{
+    const size_t n = args->n, bytes = (size_t)args->m * n * sizeof(float);
+    float *Z = take(bytes, 4 * random_below(16));
+    memcpy(Z, Z0, bytes);
+    for (uint32_t part = 0; part < 2; part++) {
+        uint32_t first = part ? cut : 0, m = part ? args->m - cut : cut;
+        float *A = take((size_t)args->count * m * sizeof *A, 0);
+        for (uint32_t q = 0; q < args->count; q++)
+            memcpy(A + (size_t)q * m, args->A + (size_t)q * args->m + first, m * sizeof *A);
+        if (m) level->outer_f32(&(egg_outer_f32_args){.A = A, .B = args->B, .Z = Z + first * n, .count = args->count,
+                                                      .m = m, .n = args->n});
+    }
+    return memcmp(Z, args->Z, bytes) == 0;
+}
+
+static void outer_f32_case(const egg_kernels *ref, const egg_kernels *level, uint32_t count, uint32_t m, uint32_t n)
+{
+    egg_outer_f32_args args = {.A = take_f32((size_t)count * m, 0), .B = take_f32((size_t)count * n, 0),
+                               .count = count, .m = m, .n = n};
+    twin z = take_twin((size_t)m * n * sizeof(float), 4 * random_below(16));
+    float *Z0 = take_f32((size_t)m * n, 0), *magnitudes = take(z.bytes, 0);
+    memcpy(z.expected, Z0, z.bytes);
+    memcpy(z.actual, Z0, z.bytes);
+    for (uint32_t i = 0; i < m; i++)
+        for (uint32_t j = 0; j < n; j++) {
+            float sum = fabsf(Z0[(size_t)i * n + j]);
+            for (uint32_t q = 0; q < count; q++) sum += fabsf(args.A[(size_t)q * m + i] * args.B[(size_t)q * n + j]);
+            magnitudes[(size_t)i * n + j] = sum;
+        }
+    args.Z = z.expected;
+    ref->outer_f32(&args);
+    args.Z = z.actual;
+    level->outer_f32(&args);
+    bool good = close(z, magnitudes, count + 1);
+    for (uint32_t i = 0; i < 3; i++) good = good && outer_f32_is_cut(level, &args, Z0, random_below(m));
+    count_case(good, "count, m, n", count, m, n, 0);
+    release_all();
+}
+
+void check_outer_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 200; i++)
+        outer_f32_case(ref, level, 1 + random_below(i % 10 ? 40 : 300), i < 40 ? 1 + i : 1 + random_below(100),
+                       16 * (1 + random_below(10)));
+    outer_f32_case(ref, level, 1000, 33, 80);
+    outer_f32_case(ref, level, 8, 256, 512);
+}
