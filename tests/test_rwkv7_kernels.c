@@ -192,6 +192,29 @@ static void test_rows_do_not_depend_on_the_call(void **state)
     free(single);
 }
 
+/* A sum of 1024 exponentials below 1, each within 2^-22, then a logarithm: 1e-5 is ample. */
+static void test_log_loss(void **state)
+{
+    (void)state;
+    enum { ROWS = 3, N = 1024 };
+    static float logits[ROWS * N];
+    static const uint32_t target[ROWS] = {0, 500, N - 1};
+    const char *unknown;
+    float loss[ROWS];
+    fill(logits, ROWS * N, 7, 8);
+    logits[N + 17] = 200;   /* far above the rest */
+    for (int level = 0; level < 2; level++) {
+        egg_kernels kernels;
+        egg_kernels_init(&kernels, level ? egg_cpu_levels(&unknown) : 0);
+        kernels.rwkv7.log_loss(logits, target, ROWS, N, loss);
+        for (uint32_t b = 0; b < ROWS; b++) {
+            double sum = 0;
+            for (uint32_t i = 0; i < N; i++) sum += exp((double)logits[b * N + i]);
+            assert_true(fabs(loss[b] - (log(sum) - logits[b * N + target[b]])) < 1e-5 * (1 + fabs(loss[b])));
+        }
+    }
+}
+
 /* Far out the sigmoid is 0 and 1, without overflow. */
 static void test_extremes(void **state)
 {
@@ -211,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_levels_agree),
         cmocka_unit_test(test_rows_do_not_depend_on_the_call),
+        cmocka_unit_test(test_log_loss),
         cmocka_unit_test(test_extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

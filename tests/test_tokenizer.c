@@ -38,6 +38,24 @@ static void assert_tokens(const egg_tokenizer *tokenizer, const char *text, size
     assert_int_equal(n, count);
 }
 
+/* A window that moves over the text gives the same tokens. */
+static void assert_parts(const egg_tokenizer *tokenizer, const uint8_t *text, size_t bytes, const uint32_t *expected,
+                         size_t count)
+{
+    uint32_t part[300];
+    size_t window = egg_tokenizer_longest(tokenizer) + 7, at = 0, n = 0, used;
+    assert_true(window <= 300);
+    while (at < bytes) {
+        bool last = bytes - at <= window;
+        size_t found = egg_tokenizer_encode_part(tokenizer, text + at, last ? bytes - at : window, last, part, &used);
+        assert_true(used > 0 && n + found <= count);
+        assert_memory_equal(part, expected + n, found * sizeof *part);
+        n += found;
+        at += used;
+    }
+    assert_int_equal(n, count);
+}
+
 static void assert_round_trip(const egg_tokenizer *tokenizer, const uint8_t *text, size_t bytes)
 {
     uint32_t *tokens = malloc((bytes + 1) * sizeof *tokens);
@@ -50,6 +68,7 @@ static void assert_round_trip(const egg_tokenizer *tokenizer, const uint8_t *tex
         at += n;
     }
     assert_int_equal(at, bytes);
+    assert_parts(tokenizer, text, bytes, tokens, count);
     free(tokens);
 }
 

@@ -2,7 +2,6 @@
 #include "data/tokenizer.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +23,7 @@ typedef struct egg_node {
 
 struct egg_tokenizer {
     uint32_t vocabulary;
+    size_t longest;          /* bytes of an entry */
     char *text;              /* of all entries, one behind the other */
     egg_entry *by_token;     /* (vocabulary) bytes = 0: no such token */
     egg_node *nodes;         /* nodes[0] is the root, which is nobody's child */
@@ -237,6 +237,7 @@ static egg_status index_tokens(egg_tokenizer *tokenizer, const egg_vocabulary_re
             return fail_at(reader->entries[i].line, error);
         }
         *place = reader->entries[i];
+        if (place->bytes > tokenizer->longest) tokenizer->longest = place->bytes;
     }
     return EGG_OK;
 }
@@ -254,6 +255,7 @@ egg_status egg_tokenizer_open_byte(egg_tokenizer **out, egg_error *error)
         return egg_fail(error, EGG_ERR_NOMEM, "no memory for a tokenizer");
     }
     tokenizer->vocabulary = 256;
+    tokenizer->longest = 1;
     for (uint32_t b = 1; b < 256; b++) {   /* byte 0 ends a document */
         tokenizer->text[b] = (char)b;
         tokenizer->by_token[b] = (egg_entry){.text = tokenizer->text + b, .bytes = 1, .token = b};
@@ -327,21 +329,30 @@ static uint32_t longest_match(const egg_tokenizer *tokenizer, const uint8_t *tex
     return token;
 }
 
-size_t egg_tokenizer_encode(const egg_tokenizer *tokenizer, const void *text, size_t bytes, uint32_t *tokens)
+size_t egg_tokenizer_encode_part(const egg_tokenizer *tokenizer, const void *text, size_t bytes, bool last,
+                                 uint32_t *tokens, size_t *used)
 {
     const uint8_t *at = text;
-    size_t count = 0;
-    if (!tokenizer->nodes) {
-        for (; count < bytes; count++) tokens[count] = at[count];
-        return count;
-    }
-    while (bytes) {
-        size_t length = 0;
-        tokens[count++] = longest_match(tokenizer, at, bytes, &length);
+    size_t count = 0, left = bytes, least = last ? 1 : tokenizer->longest;
+    while (left >= least && left) {
+        size_t length = 1;
+        tokens[count++] = tokenizer->nodes ? longest_match(tokenizer, at, left, &length) : *at;
         at += length;
-        bytes -= length;
+        left -= length;
     }
+    *used = bytes - left;
     return count;
+}
+
+size_t egg_tokenizer_encode(const egg_tokenizer *tokenizer, const void *text, size_t bytes, uint32_t *tokens)
+{
+    size_t used;
+    return egg_tokenizer_encode_part(tokenizer, text, bytes, true, tokens, &used);
+}
+
+size_t egg_tokenizer_longest(const egg_tokenizer *tokenizer)
+{
+    return tokenizer->longest;
 }
 
 const char *egg_tokenizer_text(const egg_tokenizer *tokenizer, uint32_t token, size_t *bytes)

@@ -8,6 +8,7 @@
 #ifndef EGG_DATA_TOKENIZER_H
 #define EGG_DATA_TOKENIZER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,15 @@ uint32_t egg_tokenizer_vocabulary(const egg_tokenizer *tokenizer);   /* one more
 
 /* Writes the tokens of a text, at most one a byte, to tokens (bytes); returns how many. */
 size_t egg_tokenizer_encode(const egg_tokenizer *tokenizer, const void *text, size_t bytes, uint32_t *tokens);
+
+/*
+ * The same for a text that comes in parts: stops where an entry could reach beyond the part, unless it is the last one.
+ * '*used' becomes the bytes that were read; the next part begins behind them. Part by part the tokens are those of the
+ * whole, if every part but the last has at least egg_tokenizer_longest() bytes.
+ */
+size_t egg_tokenizer_encode_part(const egg_tokenizer *tokenizer, const void *text, size_t bytes, bool last,
+                                 uint32_t *tokens, size_t *used);
+size_t egg_tokenizer_longest(const egg_tokenizer *tokenizer);   /* bytes of the longest entry */
 
 /* The bytes of a token, which need not be whole characters; NULL and 0 for one that has none. */
 const char *egg_tokenizer_text(const egg_tokenizer *tokenizer, uint32_t token, size_t *bytes);

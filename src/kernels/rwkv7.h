@@ -104,12 +104,18 @@ typedef void egg_rwkv7_finish_fn(const egg_rwkv7_finish_args *args);
 /* sigmoid: Y[i] = 1 / (1 + exp(-Y[i]));   relu_squared: Y[i] = max(Y[i], 0)^2;   0 <= i < n, a multiple of 16. */
 typedef void egg_rwkv7_activate_fn(float *Y, size_t n);
 
+/*
+ * log_loss:  loss[b] = log(sum_i exp(X[b,i])) - X[b,target[b]]      X (rows, n), target (rows) below n, loss (rows)
+ */
+typedef void egg_rwkv7_log_loss_fn(const float *X, const uint32_t *target, uint32_t rows, uint32_t n, float *loss);
+
 typedef struct egg_rwkv7_kernels {
     egg_rwkv7_shift_fn *shift;
     egg_rwkv7_gate_fn *gate;
     egg_rwkv7_recur_fn *recur;
     egg_rwkv7_finish_fn *finish;
     egg_rwkv7_activate_fn *sigmoid, *relu_squared;
+    egg_rwkv7_log_loss_fn *log_loss;
 } egg_rwkv7_kernels;
 
 void egg_rwkv7_kernels_ref(egg_rwkv7_kernels *kernels);

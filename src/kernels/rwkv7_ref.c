@@ -116,8 +116,19 @@ static void relu_squared(float *Y, size_t n)
     for (size_t i = 0; i < n; i++) Y[i] = Y[i] > 0 ? Y[i] * Y[i] : 0;
 }
 
+static void log_loss(const float *X, const uint32_t *target, uint32_t rows, uint32_t n, float *loss)
+{
+    for (uint32_t b = 0; b < rows; b++, X += n) {
+        float largest = X[0];
+        double sum = 0;
+        for (uint32_t i = 0; i < n; i++) largest = fmaxf(largest, X[i]);
+        for (uint32_t i = 0; i < n; i++) sum += expf(X[i] - largest);
+        loss[b] = (float)log(sum) + largest - X[target[b]];
+    }
+}
+
 void egg_rwkv7_kernels_ref(egg_rwkv7_kernels *kernels)
 {
     *kernels = (egg_rwkv7_kernels){.shift = shift, .gate = gate, .recur = recur, .finish = finish, .sigmoid = sigmoid,
-                                   .relu_squared = relu_squared};
+                                   .relu_squared = relu_squared, .log_loss = log_loss};
 }

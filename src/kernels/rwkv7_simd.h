@@ -240,8 +240,24 @@ static void ISA(relu_squared)(float *Y, size_t n)
     }
 }
 
+/* ------------------------------------------------------------------------------------------------------------ loss */
+
+static void ISA(log_loss)(const float *X, const uint32_t *target, uint32_t rows, uint32_t n, float *loss)
+{
+    for (uint32_t b = 0; b < rows; b++, X += n) {
+        floats largest = load(X), sum = splat(0);
+        for (uint32_t i = LANES; i < n; i += LANES) largest = larger(largest, load(X + i));
+        float lane[LANES], top;
+        store(lane, largest);
+        top = lane[0];
+        for (uint32_t i = 1; i < LANES; i++) top = lane[i] > top ? lane[i] : top;
+        for (uint32_t i = 0; i < n; i += LANES) sum += exp_of(load(X + i) - splat(top));
+        loss[b] = logf(sum_of(sum)) + top - X[target[b]];
+    }
+}
+
 void ISA(egg_rwkv7_kernels)(egg_rwkv7_kernels *kernels)
 {
     *kernels = (egg_rwkv7_kernels){.shift = ISA(shift), .gate = ISA(gate), .recur = ISA(recur), .finish = ISA(finish),
-                                   .sigmoid = ISA(sigmoid), .relu_squared = ISA(relu_squared)};
+                                   .sigmoid = ISA(sigmoid), .relu_squared = ISA(relu_squared), .log_loss = ISA(log_loss)};
 }

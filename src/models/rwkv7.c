@@ -354,6 +354,12 @@ void egg_rwkv7_forward(egg_pass *pass, const egg_rwkv7 *model, const egg_rwkv7_b
     egg_arena_release(pass->arena, mark);
 }
 
+void egg_rwkv7_log_loss(const egg_rwkv7 *model, const egg_kernels *kernels, const float *logits, const uint32_t *target,
+                        uint32_t count, float *loss)
+{
+    kernels->rwkv7.log_loss(logits, target, count, model->shape.vocabulary, loss);
+}
+
 size_t egg_rwkv7_scratch_bytes(const egg_rwkv7_shape *shape, uint32_t rows, uint32_t sequences, uint32_t wanted,
                                uint32_t rank)
 {

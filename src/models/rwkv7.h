@@ -77,6 +77,10 @@ typedef struct egg_rwkv7_batch {
  */
 void egg_rwkv7_forward(egg_pass *pass, const egg_rwkv7 *model, const egg_rwkv7_batch *batch, float *logits);
 
+/* loss[i] = -log of the probability that the softmax of logits[i] gives target[i]; logits (count, vocabulary). */
+void egg_rwkv7_log_loss(const egg_rwkv7 *model, const egg_kernels *kernels, const float *logits, const uint32_t *target,
+                        uint32_t count, float *loss);
+
 /* Scratch that forward needs at most, without the logits. */
 size_t egg_rwkv7_scratch_bytes(const egg_rwkv7_shape *shape, uint32_t rows, uint32_t sequences, uint32_t wanted,
                                uint32_t rank);
