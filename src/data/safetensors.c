@@ -331,7 +331,7 @@ static bool same_shape(const egg_tensor *tensor, uint32_t dims, const uint64_t *
     return true;
 }
 
-static void shape_text(char *text, size_t size, uint32_t dims, const uint64_t *shape)
+void egg_tensor_shape_text(char *text, size_t size, uint32_t dims, const uint64_t *shape)
 {
     size_t used = (size_t)snprintf(text, size, "[");
     for (uint32_t i = 0; i < dims && used < size; i++)
@@ -349,9 +349,45 @@ egg_status egg_safetensors_expect(const egg_safetensors *file, const char *name,
                         egg_tensor_type_name(found->type), egg_tensor_type_name(type));
     if (same_shape(found, dims, shape)) return EGG_OK;
     char has[200], wants[200];
-    shape_text(has, sizeof has, found->dims, found->shape);
-    shape_text(wants, sizeof wants, dims, shape);
+    egg_tensor_shape_text(has, sizeof has, found->dims, found->shape);
+    egg_tensor_shape_text(wants, sizeof wants, dims, shape);
     return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected %s", file->name, name, has, wants);
+}
+
+bool egg_tensor_is_float(const egg_tensor *tensor)
+{
+    return tensor->type == EGG_TENSOR_F32 || tensor->type == EGG_TENSOR_BF16 || tensor->type == EGG_TENSOR_F16;
+}
+
+static float from_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* IEEE half precision: 5 bits of exponent with bias 15, 10 of fraction. */
+static float from_half(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
+    if (exponent == 31) return from_bits(sign | 0x7f800000 | fraction << 13);
+    if (exponent) return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    float size = (float)fraction * 0x1p-24f;   /* subnormal */
+    return sign ? -size : size;
+}
+
+void egg_tensor_read_f32(const egg_tensor *tensor, uint64_t first, size_t n, float *out)
+{
+    const uint8_t *at = (const uint8_t *)tensor->data + first * egg_tensor_type_bytes(tensor->type);
+    if (tensor->type == EGG_TENSOR_F32) {
+        if (n) memcpy(out, at, n * sizeof *out);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint16_t bits;
+        memcpy(&bits, at + 2 * i, sizeof bits);
+        out[i] = tensor->type == EGG_TENSOR_BF16 ? from_bits((uint32_t)bits << 16) : from_half(bits);
+    }
 }
 
 /* -------------------------------------------------------------------------------------------------------- writing */

@@ -6,6 +6,7 @@
 #ifndef EGG_DATA_SAFETENSORS_H
 #define EGG_DATA_SAFETENSORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -62,6 +63,15 @@ const char *egg_safetensors_metadata_key(const egg_safetensors *file, size_t ind
 /* Finds a tensor and checks its type and shape (dims); EGG_ERR_FORMAT says which of the three is wrong, and how. */
 egg_status egg_safetensors_expect(const egg_safetensors *file, const char *name, egg_tensor_type type, uint32_t dims,
                                   const uint64_t *shape, const egg_tensor **tensor, egg_error *error);
+
+/* Whether egg_tensor_read_f32 can read it: F32, BF16 or F16. */
+bool egg_tensor_is_float(const egg_tensor *tensor);
+
+/* out[0..n) = elements first..first+n of such a tensor; every value of the three types is a float32 exactly. */
+void egg_tensor_read_f32(const egg_tensor *tensor, uint64_t first, size_t n, float *out);
+
+/* The shape as text, "[4, 64]", for error texts; cut where it does not fit. */
+void egg_tensor_shape_text(char *text, size_t size, uint32_t dims, const uint64_t *shape);
 
 /* -------------------------------------------------------------------------------------------------------- writing */
 

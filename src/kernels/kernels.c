@@ -6,6 +6,7 @@
 void egg_kernels_init(egg_kernels *kernels, uint32_t levels)
 {
     egg_kernels_ref(kernels);
+    egg_rwkv7_kernels_ref(&kernels->rwkv7);
     (void)levels;
 #ifdef EGG_HAVE_NEON
     if (levels & EGG_CPU_NEON) egg_kernels_neon(kernels);

@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/rwkv7.h"
 #include "random/noise.h"
 
 enum { EGG_ROW_QUANTUM = 16 };
@@ -328,6 +329,7 @@ typedef struct egg_kernels {
     egg_step_vote_fn *step_vote_i8;
     egg_step_fractional_fn *step_fractional_i8;
     egg_peak_fn *peak_i8, *peak_f32;
+    egg_rwkv7_kernels rwkv7;
 } egg_kernels;
 
 /* 'levels': egg_cpu_level bits; 0 gives the reference. */

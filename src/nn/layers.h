@@ -46,6 +46,12 @@ typedef enum egg_activation {
 /* Y = X W^T + bias, all as each row's member sees it; bias may be NULL. */
 void egg_linear_bias_f32(egg_pass *pass, const egg_param *W, const egg_param *bias, egg_mat X, egg_mat Y);
 
+/* Y[b] = row tokens[b] of W as the row's member sees it: tokens of any vocabulary; a bank's noise or none. */
+void egg_lookup_f32(egg_pass *pass, const egg_param *W, const uint32_t *tokens, egg_mat Y);
+
+/* Y = LN(X) scaled by w, plus bias; Y may be X. */
+void egg_layer_norm_bias_f32(egg_pass *pass, const egg_param *w, const egg_param *bias, egg_mat X, egg_mat Y);
+
 /* In place; Y contiguous, every column used. */
 void egg_activate_f32(egg_pass *pass, egg_activation activation, egg_mat Y);
 

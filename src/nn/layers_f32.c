@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <string.h>
+
 #include "nn/layers.h"
 
 #define EGG_I8 0
@@ -10,6 +12,45 @@ void egg_linear_bias_f32(egg_pass *pass, const egg_param *W, const egg_param *bi
     egg_member_vector b = {0};
     if (bias) b = egg_member_vector_f32(pass, bias);
     product_f32(pass, W, egg_factors_f32(pass, W), b, X, Y);
+    egg_arena_release(pass->arena, mark);
+}
+
+/* y += the perturbation of row v of an embedding, as member m sees it. */
+static void perturb_row(const egg_perturb *law, const egg_param *W, egg_factors factors, uint32_t m, uint32_t v, float *y)
+{
+    uint32_t rank = factors.B ? law->rank : 1;
+    float scale = factors.B ? law->c : law->sigma;
+    for (uint32_t k = 0; k < rank; k++) {
+        size_t component = (size_t)(m / 2) * rank + k;
+        float a = factors.B ? ((const float *)factors.A)[component * W->out + v] : 1;   /* dense: A is all the noise */
+        const float *b = factors.B ? (const float *)factors.B + component * W->in
+                                   : (const float *)factors.A + (component * W->out + v) * W->in;
+        float factor = m % 2 ? -scale * a : scale * a;
+        for (uint32_t i = 0; i < W->in; i++) y[i] += factor * b[i];
+    }
+}
+
+void egg_lookup_f32(egg_pass *pass, const egg_param *W, const uint32_t *tokens, egg_mat Y)
+{
+    egg_factors factors = egg_factors_f32(pass, W);
+    if (pass->failed) return;
+    for (uint32_t b = 0; b < egg_mat_rows(pass, Y); b++) {
+        float *y = (float *)Y.data + b * Y.stride;
+        memcpy(y, (const float *)W->data + (size_t)tokens[b] * W->in, W->in * sizeof *y);
+        if (factors.A) perturb_row(pass->law, W, factors, egg_row_member(pass->row_member, b, Y.steps), tokens[b], y);
+    }
+}
+
+void egg_layer_norm_bias_f32(egg_pass *pass, const egg_param *w, const egg_param *bias, egg_mat X, egg_mat Y)
+{
+    egg_mark mark = egg_arena_mark(pass->arena);
+    egg_member_vector scale = egg_member_vector_f32(pass, w), b = egg_member_vector_f32(pass, bias);
+    if (pass->failed) return;
+    pass->kernels->layer_norm_f32(&(egg_layer_norm_args){.X = X.data, .x_stride = X.stride, .w = scale.data,
+                                                         .w_stride = scale.stride, .bias = b.data,
+                                                         .bias_stride = b.stride, .Y = Y.data, .y_stride = Y.stride,
+                                                         .member = pass->row_member, .rows = egg_mat_rows(pass, X),
+                                                         .steps = X.steps, .n = X.cols, .epsilon = 1e-5f});
     egg_arena_release(pass->arena, mark);
 }
 

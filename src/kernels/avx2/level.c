@@ -10,5 +10,6 @@ void egg_kernels_avx2(egg_kernels *kernels)
     egg_avx2_elementwise(kernels);
     egg_avx2_elementwise_f32(kernels);
     egg_avx2_update(kernels);
+    egg_rwkv7_kernels_avx2(&kernels->rwkv7);
     egg_avx2_peak(kernels);
 }

@@ -14,6 +14,7 @@ void egg_avx2_product_f32(egg_kernels *kernels);
 void egg_avx2_elementwise(egg_kernels *kernels);
 void egg_avx2_elementwise_f32(egg_kernels *kernels);
 void egg_avx2_update(egg_kernels *kernels);
+void egg_rwkv7_kernels_avx2(egg_rwkv7_kernels *kernels);
 void egg_avx2_peak(egg_kernels *kernels);
 
 /*

@@ -10,5 +10,6 @@ void egg_kernels_avx512vnni(egg_kernels *kernels)
     egg_avx512vnni_elementwise(kernels);
     egg_avx512vnni_elementwise_f32(kernels);
     egg_avx512vnni_update(kernels);
+    egg_rwkv7_kernels_avx512vnni(&kernels->rwkv7);
     egg_avx512vnni_peak(kernels);
 }

@@ -14,6 +14,7 @@ void egg_avx512vnni_product_f32(egg_kernels *kernels);
 void egg_avx512vnni_elementwise(egg_kernels *kernels);
 void egg_avx512vnni_elementwise_f32(egg_kernels *kernels);
 void egg_avx512vnni_update(egg_kernels *kernels);
+void egg_rwkv7_kernels_avx512vnni(egg_rwkv7_kernels *kernels);
 void egg_avx512vnni_peak(egg_kernels *kernels);
 
 /* ------------------------------------------------------------------------- the vectors of elementwise_x86.h */

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "train/rwkv7_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum { SHAPE_BYTES = 160 };
+
+/* ---------------------------------------------------------------------------------------------------------- shapes */
+
+bool egg_rwkv7_file_is_one(const egg_shards *shards)
+{
+    return egg_shards_find(shards, "emb.weight") && egg_shards_find(shards, "blocks.0.att.r_k");
+}
+
+/* The two sizes of a matrix that the shape is read from. */
+static egg_status read_sizes(const egg_shards *shards, const char *name, uint32_t *rows, uint32_t *cols, egg_error *error)
+{
+    const egg_tensor *tensor = egg_shards_find(shards, name);
+    char found[SHAPE_BYTES];
+    if (!tensor)
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' of an RWKV-7 is missing", egg_shards_name(shards), name);
+    if (tensor->dims != 2 || tensor->shape[0] > UINT32_MAX || tensor->shape[1] > UINT32_MAX) {
+        egg_tensor_shape_text(found, sizeof found, tensor->dims, tensor->shape);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected a matrix", egg_shards_name(shards),
+                        name, found);
+    }
+    *rows = (uint32_t)tensor->shape[0];
+    *cols = (uint32_t)tensor->shape[1];
+    return EGG_OK;
+}
+
+/* One more than the largest number of a block in any tensor's name. */
+static uint32_t count_layers(const egg_shards *shards)
+{
+    uint32_t layers = 0;
+    static const char prefix[] = "blocks.";
+    for (size_t i = 0; i < egg_shards_count(shards); i++) {
+        const char *name = egg_shards_at(shards, i)->name;
+        if (strncmp(name, prefix, sizeof prefix - 1) != 0) continue;
+        unsigned long number = strtoul(name + sizeof prefix - 1, NULL, 10);
+        if (number < UINT32_MAX - 1 && number + 1 > layers) layers = (uint32_t)number + 1;
+    }
+    return layers;
+}
+
+egg_status egg_rwkv7_file_shape(const egg_shards *shards, egg_rwkv7_shape *shape, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    uint32_t heads, unused;
+    egg_error reason = {0};
+    *shape = (egg_rwkv7_shape){.layers = count_layers(shards)};
+    EGG_TRY(read_sizes(shards, "emb.weight", &shape->vocabulary, &shape->width, error));
+    EGG_TRY(read_sizes(shards, "blocks.0.att.r_k", &heads, &shape->head_size, error));
+    EGG_TRY(read_sizes(shards, "blocks.0.ffn.key.weight", &shape->hidden, &unused, error));
+    EGG_TRY(read_sizes(shards, "blocks.0.att.w1", &unused, &shape->w_rank, error));
+    EGG_TRY(read_sizes(shards, "blocks.0.att.a1", &unused, &shape->a_rank, error));
+    EGG_TRY(read_sizes(shards, "blocks.0.att.g1", &unused, &shape->g_rank, error));
+    if (shape->layers > 1) EGG_TRY(read_sizes(shards, "blocks.1.att.v1", &unused, &shape->v_rank, error));
+    if (egg_rwkv7_check_shape(shape, &reason) != EGG_OK)
+        status = egg_fail(error, EGG_ERR_FORMAT, "%s: %s", egg_shards_name(shards), reason.text);
+out:
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------------------------- weights */
+
+static egg_status find_tensor(const egg_shards *shards, const char *name, const egg_rwkv7_tensor *expected,
+                              const egg_tensor **tensor, egg_error *error)
+{
+    const egg_tensor *found = *tensor = egg_shards_find(shards, name);
+    char wants[SHAPE_BYTES], has[SHAPE_BYTES];
+    egg_tensor_shape_text(wants, sizeof wants, expected->dims, expected->shape);
+    if (!found)
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' is missing, expected one of shape %s",
+                        egg_shards_name(shards), name, wants);
+    if (!egg_tensor_is_float(found))
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' is of type %s, expected F32, BF16 or F16",
+                        egg_shards_name(shards), name, egg_tensor_type_name(found->type));
+    /* A vector may come without the sizes of 1 before it. */
+    uint32_t skip = expected->dims == 3 && found->dims == 1 ? 2 : 0;
+    bool same = found->dims == expected->dims - skip;
+    for (uint32_t i = 0; same && i < found->dims; i++) same = found->shape[i] == expected->shape[i + skip];
+    if (same) return EGG_OK;
+    egg_tensor_shape_text(has, sizeof has, found->dims, found->shape);
+    return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected %s", egg_shards_name(shards), name, has,
+                    wants);
+}
+
+static egg_status read_transposed(const egg_tensor *tensor, egg_param *param, egg_error *error)
+{
+    float *row = egg_alloc_array(param->out, sizeof *row), *data = param->data;
+    if (!row) return egg_fail(error, EGG_ERR_NOMEM, "no memory to read tensor '%s'", param->name);
+    for (uint32_t i = 0; i < param->in; i++) {
+        egg_tensor_read_f32(tensor, (uint64_t)i * param->out, param->out, row);
+        for (uint32_t o = 0; o < param->out; o++) data[(size_t)o * param->in + i] = row[o];
+    }
+    egg_free(row);
+    return EGG_OK;
+}
+
+static egg_status read_param(egg_rwkv7 *model, uint32_t id, const egg_shards *shards, const egg_kernels *kernels,
+                             egg_rwkv7_use use, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_param *param = &model->params[id];
+    egg_rwkv7_tensor expected = egg_rwkv7_tensor_of(model, id);
+    const egg_tensor *tensor;
+    char name[EGG_PARAM_NAME_BYTES];
+    snprintf(name, sizeof name, "%s", param->name);
+    EGG_TRY(find_tensor(shards, name, &expected, &tensor, error));
+    EGG_TRY(egg_param_open(param, kernels, id, param->kind, EGG_F32, param->out, param->in, name, error));
+    if (expected.transposed) EGG_TRY(read_transposed(tensor, param, error));
+    else egg_tensor_read_f32(tensor, 0, egg_param_elements(param), param->data);
+    egg_param_pack(param, kernels);
+    if (use == EGG_RWKV7_INFERENCE && param->kind == EGG_PARAM_MATRIX) {
+        egg_free(param->data);
+        param->data = NULL;
+    }
+out:
+    return status;
+}
+
+egg_status egg_rwkv7_file_read(egg_rwkv7 **out, const egg_shards *shards, const egg_kernels *kernels, egg_rwkv7_use use,
+                               egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_rwkv7 *model = NULL;
+    egg_rwkv7_shape shape;
+    *out = NULL;
+    EGG_TRY(egg_rwkv7_file_shape(shards, &shape, error));
+    EGG_TRY(egg_rwkv7_open(&model, &shape, NULL, error));
+    for (uint32_t id = 0; id < model->param_count; id++)
+        EGG_TRY(read_param(model, id, shards, kernels, use, error));
+    egg_rwkv7_set_thaw(model, (egg_rwkv7_thaw){0});
+    *out = model;
+    model = NULL;
+out:
+    egg_rwkv7_close(model);
+    return status;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* RWKV-7 models as published: safetensors of one or several files, F32, BF16 or F16, shapes read from the tensors. */
+#ifndef EGG_TRAIN_RWKV7_FILE_H
+#define EGG_TRAIN_RWKV7_FILE_H
+
+#include "data/shards.h"
+#include "models/rwkv7.h"
+
+/* Whether the tensors have the names of an RWKV-7. */
+bool egg_rwkv7_file_is_one(const egg_shards *shards);
+
+/* EGG_ERR_FORMAT names a tensor that is missing, or whose shape cannot be, and what was expected. */
+egg_status egg_rwkv7_file_shape(const egg_shards *shards, egg_rwkv7_shape *shape, egg_error *error);
+
+typedef enum egg_rwkv7_use {
+    EGG_RWKV7_INFERENCE,    /* matrices are kept in the kernels' order only: half the memory */
+    EGG_RWKV7_TRAINING
+} egg_rwkv7_use;
+
+/*
+ * Builds the model, a tensor at a time, and packs it. Every tensor is checked: name, type, shape. All is frozen but the
+ * matrices of the layers.
+ */
+egg_status egg_rwkv7_file_read(egg_rwkv7 **model, const egg_shards *shards, const egg_kernels *kernels, egg_rwkv7_use use,
+                               egg_error *error);
+
+#endif
