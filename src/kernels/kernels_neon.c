@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "kernels/kernels.h"
 #include "kernels/loss_tables.h"
+#include "kernels/neon/level.h"
 
 EGG_INLINE int8x16_t at_least_minus_127(int8x16_t x)
 {
@@ -711,9 +712,30 @@ static uint64_t peak_i8(uint64_t rounds)
     return rounds * SUMS * MACS;
 }
 
+/* Of zeros: sums that grow would end as infinities, and leftovers might be slow denormals. */
+static uint64_t peak_f32(uint64_t rounds)
+{
+    enum { SUMS = 16, MACS = 4 };
+#define SUM(n) "fmla v" #n ".4s, v30.4s, v31.4s\n\t"
+#define ZERO(n) "movi v" #n ".4s, #0\n\t"
+#define EACH_16(DO)                                                                                                    \
+    DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
+#define CHANGED                                                                                                        \
+    "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15"
+    __asm__ volatile(EACH_16(ZERO) ZERO(30) ZERO(31) ::: CHANGED, "v30", "v31");
+    for (uint64_t i = 0; i < rounds; i++) __asm__ volatile(EACH_16(SUM) ::: CHANGED);
+#undef SUM
+#undef ZERO
+#undef EACH_16
+#undef CHANGED
+    return rounds * SUMS * MACS;
+}
+
 void egg_kernels_neon(egg_kernels *kernels)
 {
     kernels->level = "neon";
+    egg_neon_product_f32(kernels);
+    egg_neon_elementwise_f32(kernels);
     kernels->noise_i8 = noise_i8;
     kernels->noise_f32 = noise_f32;
     kernels->packed_bytes_i8 = packed_bytes_i8;
@@ -733,4 +755,5 @@ void egg_kernels_neon(egg_kernels *kernels)
     kernels->step_vote_i8 = step_vote_i8;
     kernels->step_fractional_i8 = step_fractional_i8;
     kernels->peak_i8 = peak_i8;
+    kernels->peak_f32 = peak_f32;
 }

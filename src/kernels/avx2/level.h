@@ -89,10 +89,11 @@ EGG_INLINE uint32_t sum_of_u64(vec sums)
     return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two)));
 }
 
-/* ---------------------------------------------------------------------------------- the vectors of *_f32_x86.h */
+/* ------------------------------------------------------------------------------- the vectors of the float templates */
 
 enum { F32_LANES = VEC / 4 };
 typedef __m256 vec_f32;
+typedef __m128 four_f32;
 typedef uint32_t vec_u32 __attribute__((vector_size(VEC)));
 
 EGG_INLINE vec_f32 splat_f32(float x) { return _mm256_set1_ps(x); }
@@ -108,8 +109,12 @@ EGG_INLINE void multiply_add_f32(vec_f32 *sum, vec_f32 x, vec_f32 y)
     __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(x), "x"(y));
 }
 
+EGG_INLINE four_f32 load_four(const float *p) { return _mm_loadu_ps(p); }
+EGG_INLINE void store_four(float *p, four_f32 v) { _mm_storeu_ps(p, v); }
+EGG_INLINE four_f32 root_four(four_f32 v) { return _mm_sqrt_ps(v); }
+
 /* { sum of a's lanes, of b's, of c's, of d's }, added in the same order for all four */
-EGG_INLINE __m128 sum_lanes4_f32(vec_f32 a, vec_f32 b, vec_f32 c, vec_f32 d)
+EGG_INLINE four_f32 sum_lanes4_f32(vec_f32 a, vec_f32 b, vec_f32 c, vec_f32 d)
 {
     __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));

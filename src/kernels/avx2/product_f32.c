@@ -8,7 +8,7 @@
  */
 enum { TILE_PANELS = 1, TILE_ROWS = 6, ONE_ROW_PANELS = 4, TWO_ROW_PANELS = 2, DEPTH = 256 };
 
-#include "kernels/product_f32_x86.h"
+#include "kernels/product_f32.h"
 
 void egg_avx2_product_f32(egg_kernels *kernels)
 {

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 
 #include "kernels/avx512vnni/level.h"
-#include "kernels/elementwise_f32_x86.h"
+#include "kernels/elementwise_f32.h"
 
 void egg_avx512vnni_elementwise_f32(egg_kernels *kernels)
 {

@@ -75,10 +75,11 @@ EGG_INLINE vec add_magnitudes(vec sums, vec bytes)
 
 EGG_INLINE uint32_t sum_of_u64(vec sums) { return (uint32_t)_mm512_reduce_add_epi64(sums); }
 
-/* ---------------------------------------------------------------------------------- the vectors of *_f32_x86.h */
+/* ------------------------------------------------------------------------------- the vectors of the float templates */
 
 enum { F32_LANES = VEC / 4 };
 typedef __m512 vec_f32;
+typedef __m128 four_f32;
 typedef uint32_t vec_u32 __attribute__((vector_size(VEC)));
 
 EGG_INLINE vec_f32 splat_f32(float x) { return _mm512_set1_ps(x); }
@@ -94,8 +95,12 @@ EGG_INLINE void multiply_add_f32(vec_f32 *sum, vec_f32 x, vec_f32 y)
     __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
 }
 
+EGG_INLINE four_f32 load_four(const float *p) { return _mm_loadu_ps(p); }
+EGG_INLINE void store_four(float *p, four_f32 v) { _mm_storeu_ps(p, v); }
+EGG_INLINE four_f32 root_four(four_f32 v) { return _mm_sqrt_ps(v); }
+
 /* { sum of a's lanes, of b's, of c's, of d's }, added in the same order for all four */
-EGG_INLINE __m128 sum_lanes4_f32(vec_f32 a, vec_f32 b, vec_f32 c, vec_f32 d)
+EGG_INLINE four_f32 sum_lanes4_f32(vec_f32 a, vec_f32 b, vec_f32 c, vec_f32 d)
 {
     __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));

@@ -8,7 +8,7 @@
  */
 enum { TILE_PANELS = 4, TILE_ROWS = 6, ONE_ROW_PANELS = 8, TWO_ROW_PANELS = 4, DEPTH = 128 };
 
-#include "kernels/product_f32_x86.h"
+#include "kernels/product_f32.h"
 
 void egg_avx512vnni_product_f32(egg_kernels *kernels)
 {

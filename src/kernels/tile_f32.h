@@ -8,8 +8,8 @@
  *
  * The sums are named members and every loop over them is written out: an array of vectors would live on the stack.
  */
-#ifndef EGG_KERNELS_TILE_F32_X86_H
-#define EGG_KERNELS_TILE_F32_X86_H
+#ifndef EGG_KERNELS_TILE_F32_H
+#define EGG_KERNELS_TILE_F32_H
 
 #include "base/compiler.h"
 

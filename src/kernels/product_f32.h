@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "kernels/row_members.h"
-#include "kernels/tile_f32_x86.h"
+#include "kernels/tile_f32.h"
 
 /* ------------------------------------------------------------------------------------------------------- weights */
 
@@ -39,7 +39,7 @@ EGG_INLINE void four_dots_zero(four_dots *d)
     d->d0 = d->d1 = d->d2 = d->d3 = splat_f32(0);
 }
 
-EGG_INLINE __m128 four_dots_finish(const four_dots *d)
+EGG_INLINE four_f32 four_dots_finish(const four_dots *d)
 {
     return sum_lanes4_f32(d->d0, d->d1, d->d2, d->d3);
 }
@@ -93,13 +93,13 @@ static void ISA(shrink_f32)(const egg_shrink_args *args)
             multiply_add_f32(&s.d2, load_f32(p2.x + i), load_f32(p2.B + i));
             multiply_add_f32(&s.d3, load_f32(p3.x + i), load_f32(p3.B + i));
         }
-        __m128 dots = _mm_mul_ps(four_dots_finish(&s), _mm_setr_ps(p0.factor, p1.factor, p2.factor, p3.factor));
+        four_f32 dots = four_dots_finish(&s) * (four_f32){p0.factor, p1.factor, p2.factor, p3.factor};
         if (count - first >= 4) {
-            _mm_storeu_ps(t, dots);
+            store_four(t, dots);
             continue;
         }
         float four[4];
-        _mm_storeu_ps(four, dots);
+        store_four(four, dots);
         memcpy(t, four, (count - first) * sizeof *t);
     }
 }
@@ -108,7 +108,7 @@ static void ISA(shrink_f32)(const egg_shrink_args *args)
 
 EGG_INLINE void dense_add(float *y, const four_dots *dots, float factor)
 {
-    _mm_storeu_ps(y, _mm_add_ps(_mm_loadu_ps(y), _mm_mul_ps(_mm_set1_ps(factor), four_dots_finish(dots))));
+    store_four(y, load_four(y) + factor * four_dots_finish(dots));
 }
 
 /* Outputs o ... o + 3 of rows b and, if 'rows' is 2, b + 1, which have one pair. */

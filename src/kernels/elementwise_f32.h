@@ -25,7 +25,7 @@ EGG_INLINE vec_f32 summand(const float *x, vec_f32 mean, bool squared)
     return v * v;
 }
 
-EGG_INLINE __m128 four_sums(const four_rows *rows, uint32_t n, bool squared)
+EGG_INLINE four_f32 four_sums(const four_rows *rows, uint32_t n, bool squared)
 {
     vec_f32 s0 = splat_f32(0), s1 = s0, s2 = s0, s3 = s0, m0 = s0, m1 = s0, m2 = s0, m3 = s0;
     if (squared) {
@@ -47,11 +47,8 @@ EGG_INLINE four_rows four_rows_measure(const float *X, size_t stride, uint32_t l
     four_rows rows = {{X, X + (left > 1) * stride}};
     rows.x[2] = rows.x[1] + (left > 2) * stride;
     rows.x[3] = rows.x[2] + (left > 3) * stride;
-    const __m128 count = _mm_set1_ps((float)n);
-    _mm_storeu_ps(rows.mean, _mm_div_ps(four_sums(&rows, n, false), count));
-    __m128 variance = _mm_div_ps(four_sums(&rows, n, true), count);
-    __m128 deviation = _mm_sqrt_ps(_mm_add_ps(variance, _mm_set1_ps(epsilon)));
-    _mm_storeu_ps(rows.scale, _mm_div_ps(_mm_set1_ps(1), deviation));
+    store_four(rows.mean, four_sums(&rows, n, false) / (float)n);
+    store_four(rows.scale, 1.0f / root_four(four_sums(&rows, n, true) / (float)n + epsilon));
     return rows;
 }
 

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* The template's float32 kernels that touch every value once. */
+#include <stdbool.h>
+
+#include "kernels/neon/level.h"
+#include "kernels/elementwise_f32.h"
+
+void egg_neon_elementwise_f32(egg_kernels *kernels)
+{
+    kernels->embed_f32 = embed_f32_neon;
+    kernels->perturb_vector_f32 = perturb_vector_f32_neon;
+    kernels->layer_norm_f32 = layer_norm_f32_neon;
+    kernels->add_f32 = add_f32_neon;
+    kernels->relu_f32 = relu_f32_neon;
+    kernels->tanh_f32 = tanh_f32_neon;
+    kernels->weigh_f32 = weigh_f32_neon;
+}

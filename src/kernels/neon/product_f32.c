@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* The template's float32 products, with the tile that fits the level's registers. */
+#include "kernels/neon/level.h"
+
+/*
+ * 6 x 16: 24 sums, four columns, a row's factor in 32 registers. A single row takes 32 columns. A depth of the tile's
+ * panel takes 16 KiB.
+ */
+enum { TILE_PANELS = 1, TILE_ROWS = 6, ONE_ROW_PANELS = 2, TWO_ROW_PANELS = 1, DEPTH = 256 };
+
+#include "kernels/product_f32.h"
+
+void egg_neon_product_f32(egg_kernels *kernels)
+{
+    kernels->packed_bytes_f32 = packed_bytes_f32_neon;
+    kernels->pack_f32 = pack_f32_neon;
+    kernels->shrink_f32 = shrink_f32_neon;
+    kernels->linear_f32 = linear_f32_neon;
+    kernels->dense_f32 = dense_f32_neon;
+    kernels->outer_f32 = outer_f32_neon;
+}
