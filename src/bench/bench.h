@@ -23,6 +23,7 @@ egg_status egg_bench_run(const char *suite, const egg_options *options, const eg
 
 egg_status egg_bench_kernels(const egg_bench_setting *setting, egg_error *error);
 egg_status egg_bench_population(const egg_bench_setting *setting, egg_error *error);
+egg_status egg_bench_policies(const egg_bench_setting *setting, egg_error *error);   /* population, of model mlp */
 egg_status egg_bench_update(const egg_bench_setting *setting, egg_error *error);
 egg_status egg_bench_noise(const egg_bench_setting *setting, egg_error *error);
 egg_status egg_bench_scaling(const egg_bench_setting *setting, egg_error *error);

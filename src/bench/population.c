@@ -207,6 +207,7 @@ egg_status egg_bench_population(const egg_bench_setting *setting, egg_error *err
     } sizes[] = {{{64, 2}, 4096}, {{128, 4}, 4096}, {{256, 6}, 4096}, {{512, 8}, 1024}};
     const egg_settings *s = setting->settings;
     uint32_t steps = (uint32_t)s->seq_len;
+    if (s->model == EGG_BENCH_MLP) return egg_bench_policies(setting, error);
     if (setting->one_size)
         return bench_size(setting, (egg_shape){(uint32_t)s->width, (uint32_t)s->layers}, (uint32_t)s->population, steps,
                           error);
