@@ -15,6 +15,7 @@
 #include "envs/env.h"
 #include "kernels/kernels.h"
 #include "train/checkpoint.h"
+#include "train/policy_file.h"
 #include "train/run.h"
 
 static egg_status dump(json_t *object, char **json, egg_error *error)
@@ -81,9 +82,37 @@ out:
     return status;
 }
 
+static egg_status describe_policy(json_t *object, const egg_safetensors *file, const char *path, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_kernels kernels;
+    egg_mlp mlp = {0};
+    egg_normalizer normalizer = {0};
+    egg_policy_info info;
+    egg_hash hash;
+    egg_kernels_init(&kernels, 0);
+    EGG_TRY(egg_policy_file_read(&mlp, &normalizer, &info, file, path, &kernels, error));
+    EGG_TRY(egg_params_hash(mlp.params, mlp.param_count, &hash, error));
+    set_text(object, "architecture", EGG_POLICY_ARCHITECTURE);
+    set_text(object, "environment", info.environment);
+    set_text(object, "policy", info.deterministic ? "deterministic" : "stochastic");
+    json_object_set_new(object, "observations", json_integer(mlp.shape.inputs));
+    json_object_set_new(object, "actions", json_integer(mlp.shape.outputs));
+    json_object_set_new(object, "width", json_integer(mlp.shape.width));
+    json_object_set_new(object, "layers", json_integer(mlp.shape.layers));
+    json_object_set_new(object, "parameters", json_integer((json_int_t)egg_mlp_parameters(&mlp)));
+    set_text(object, "weights", "float32");
+    set_hash(object, "model_hash", hash);
+out:
+    egg_mlp_close(&mlp);
+    egg_normalizer_close(&normalizer);
+    return status;
+}
+
 static void describe_history(json_t *object, const egg_safetensors *file)
 {
-    static const char *const keys[] = {"epoch", "member_tokens", "seconds", "valid_bits_per_byte"};
+    static const char *const keys[] = {"epoch", "member_tokens", "env_steps", "episodes", "seconds", "valid_bits_per_byte",
+                                       "eval_return"};
     for (size_t i = 0; i < EGG_COUNT(keys); i++) set_number(object, keys[i], egg_safetensors_metadata(file, keys[i]));
 }
 
@@ -99,6 +128,22 @@ static egg_status describe_config(json_t *object, const char *folder, egg_error 
     return EGG_OK;
 }
 
+/* Of a run of ours whose checkpoint is 'file'; the weights of a policy are in the model file, without padding. */
+static egg_status describe_run_weights(json_t *object, const egg_safetensors *file, const char *path, const char *folder,
+                                       egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char model_path[EGG_PATH_BYTES];
+    egg_safetensors *model = NULL;
+    if (!egg_policy_file_is(file)) return describe_weights(object, file, path, error);
+    EGG_TRY(egg_path_join(model_path, sizeof model_path, folder, EGG_RUN_MODEL, error));
+    EGG_TRY(egg_safetensors_open(&model, model_path, error));
+    EGG_TRY(describe_policy(object, model, model_path, error));
+out:
+    egg_safetensors_close(model);
+    return status;
+}
+
 static egg_status describe_run(json_t *object, const char *folder, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -108,7 +153,7 @@ static egg_status describe_run(json_t *object, const char *folder, egg_error *er
     EGG_TRY(egg_path_join(path, sizeof path, folder, EGG_RUN_CHECKPOINT, error));
     EGG_TRY(egg_safetensors_open(&file, path, error));
     set_text(object, "kind", "run");
-    EGG_TRY(describe_weights(object, file, path, error));
+    EGG_TRY(describe_run_weights(object, file, path, folder, error));
     EGG_TRY(egg_checkpoint_hash(file, &hash, error));
     set_hash(object, "state_hash", hash);
     describe_history(object, file);
@@ -124,7 +169,7 @@ static egg_status describe_model(json_t *object, const char *path, egg_error *er
     egg_safetensors *file = NULL;
     EGG_TRY(egg_safetensors_open(&file, path, error));
     set_text(object, "kind", "model");
-    EGG_TRY(describe_weights(object, file, path, error));
+    EGG_TRY((egg_policy_file_is(file) ? describe_policy : describe_weights)(object, file, path, error));
     describe_history(object, file);
 out:
     egg_safetensors_close(file);

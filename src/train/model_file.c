@@ -122,21 +122,32 @@ out:
     return status;
 }
 
-egg_status egg_model_hash(const egg_model *model, egg_hash *hash, egg_error *error)
+static void add_u32(egg_hasher *hasher, uint32_t value)
+{
+    const uint8_t bytes[4] = {(uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16), (uint8_t)(value >> 24)};
+    egg_hasher_add(hasher, bytes, sizeof bytes);
+}
+
+egg_status egg_params_hash(const egg_param *params, uint32_t count, egg_hash *hash, egg_error *error)
 {
     egg_hasher *hasher;
     egg_status status = egg_hasher_open(&hasher, error);
     if (status != EGG_OK) return status;
-    for (uint32_t i = 0; i < model->param_count; i++) {
-        const egg_param *param = &model->params[i];
-        const uint8_t shape[8] = {(uint8_t)param->out, (uint8_t)(param->out >> 8), (uint8_t)(param->out >> 16),
-                                  (uint8_t)(param->out >> 24), (uint8_t)param->in, (uint8_t)(param->in >> 8),
-                                  (uint8_t)(param->in >> 16), (uint8_t)(param->in >> 24)};
+    for (uint32_t i = 0; i < count; i++) {
+        const egg_param *param = &params[i];
+        size_t row = egg_dtype_bytes(param->dtype);
         egg_hasher_add(hasher, param->name, strlen(param->name) + 1);
-        egg_hasher_add(hasher, shape, sizeof shape);
-        egg_hasher_add(hasher, param->data, egg_param_elements(param));
+        add_u32(hasher, param->used_out);
+        add_u32(hasher, param->used_in);
+        for (uint32_t o = 0; o < param->used_out; o++)
+            egg_hasher_add(hasher, (const char *)param->data + o * param->in * row, param->used_in * row);
     }
     *hash = egg_hasher_value(hasher);
     egg_hasher_close(hasher);
     return EGG_OK;
+}
+
+egg_status egg_model_hash(const egg_model *model, egg_hash *hash, egg_error *error)
+{
+    return egg_params_hash(model->params, model->param_count, hash, error);
 }

@@ -23,7 +23,8 @@ egg_status egg_model_file_fill(egg_model *model, const egg_safetensors *file, co
 egg_status egg_model_file_read(egg_model **model, const egg_safetensors *file, const char *path,
                                const egg_kernels *kernels, egg_error *error);
 
-/* A hash of the weights alone: names, shapes and values. */
+/* A hash of the weights alone: names, shapes and values, without padding. */
+egg_status egg_params_hash(const egg_param *params, uint32_t count, egg_hash *hash, egg_error *error);
 egg_status egg_model_hash(const egg_model *model, egg_hash *hash, egg_error *error);
 
 #endif
