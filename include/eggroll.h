@@ -305,7 +305,13 @@ typedef bool egg_frame_fn(void *context, const char *text, uint32_t steps, doubl
 /* Plays one episode and shows every state. */
 EGG_API egg_status egg_policy_play(egg_policy *policy, uint64_t seed, egg_frame_fn *show, void *context, egg_error *error);
 
-/* Writes the policy as one C header that depends on nothing but math.h: the function NAME_act() and its weights. */
+/*
+ * Writes the policy as one header for C99 and C++ that depends on nothing but math.h: its weights, as literals that read
+ * back as the same numbers, and a function that normalizes an observation and takes the likeliest action,
+ *
+ *     int NAME_act(const float *observation)                      discrete actions
+ *     void NAME_act(const float *observation, float *action)      else: the mean, within the environment's bounds
+ */
 EGG_API egg_status egg_policy_export(const egg_policy *policy, const char *name, const char *path, egg_error *error);
 
 /* --------------------------------------------------------------------------------------------------- ask and tell */
