@@ -63,8 +63,9 @@ EGG_API const char *egg_status_name(egg_status status);
 /* ------------------------------------------------------------------------------------------------------- options */
 
 /*
- * The settings of one command ("pretrain", "rl", "eval", "generate", "bench"), each with a range and a default. Names are those
- * of the command line without the leading dashes, for example "seq-len".
+ * The settings of one command ("pretrain", "rl", "eval", "generate", "bench"), or of a "strategy" of your own (see
+ * egg_ask), each with a range and a default. Names are those of the command line without the leading dashes, for example
+ * "seq-len".
  */
 typedef struct egg_options egg_options;
 
@@ -306,8 +307,118 @@ typedef bool egg_frame_fn(void *context, const char *text, uint32_t steps, doubl
 /* Plays one episode and shows every state. */
 EGG_API egg_status egg_policy_play(egg_policy *policy, uint64_t seed, egg_frame_fn *show, void *context, egg_error *error);
 
-/* Writes the policy as one C header that depends on nothing but math.h: the function NAME_act() and its weights. */
+/*
+ * Writes the policy as one header for C99 and C++ that depends on nothing but math.h: its weights, as literals that read
+ * back as the same numbers, and a function that normalizes an observation and takes the likeliest action,
+ *
+ *     int NAME_act(const float *observation)                      discrete actions
+ *     void NAME_act(const float *observation, float *action)      else: the mean, within the environment's bounds
+ */
 EGG_API egg_status egg_policy_export(const egg_policy *policy, const char *name, const char *path, egg_error *error);
+
+/* --------------------------------------------------------------------------------------------------- ask and tell */
+
+/*
+ * Evolution of parameters whose fitness you evaluate, however you like. Fitness is maximized.
+ *
+ *     egg_options *options = egg_options_new("strategy");     population, rank, sigma, rate, optimizer, ...
+ *     egg_strategy_open(&strategy, options, params, count, &error);
+ *     for (...) {
+ *         for (uint32_t m = 0; m < population; m++) {
+ *             for (uint32_t i = 0; i < count; i++) egg_ask(strategy, m, i, W[i], &error);
+ *             fitness[m] = ...;
+ *         }
+ *         egg_tell(strategy, fitness, population, &stats, &error);
+ *     }
+ *     egg_strategy_read(strategy, 0, W[0], &error);            the mean of the search: the result
+ *
+ * Asking draws noise from its address and changes nothing, so that several threads may ask one strategy at a time (but
+ * not while one tells, sets or loads), any member may be asked any number of times, and one whose noise is not needed
+ * not at all. The same options and fitness give the same bits, whatever "threads" is.
+ */
+typedef struct egg_strategy egg_strategy;
+
+typedef enum egg_strategy_kind {
+    EGG_STRATEGY_MATRIX,           /* low-rank perturbations; full-rank ones with option "algorithm" at "openes" */
+    EGG_STRATEGY_VECTOR,           /* every number has normal noise of its own */
+    EGG_STRATEGY_FROZEN            /* kept, saved and handed out, but neither perturbed nor moved */
+} egg_strategy_kind;
+
+typedef struct egg_strategy_param {
+    const char *name;              /* 1 to 47 bytes, unlike those of the others */
+    egg_strategy_kind kind;
+    uint32_t rows, columns;        /* of a vector: 1 and its length */
+    const float *initial;          /* (rows, columns), row behind row; is copied. NULL: zeros */
+} egg_strategy_param;
+
+/* Options: "strategy". Parameters are known by their place in 'params' (count) from here on. */
+EGG_API egg_status egg_strategy_open(egg_strategy **strategy, const egg_options *options,
+                                     const egg_strategy_param *params, size_t count, egg_error *error);
+EGG_API void egg_strategy_close(egg_strategy *strategy);
+
+/*
+ * W (rows, columns), row behind row: parameter 'param' as member 'member' of the population sees it in this epoch,
+ *
+ *     W + s sigma / sqrt(rank) A B^T          s: +1 for even members, -1 for odd ones, which share A and B as a pair
+ *
+ * With option "pairs" at "independent" every member has A and B of its own and s is +1; with "shaping" at "baseline" the
+ * first pair of each group is not perturbed.
+ */
+EGG_API egg_status egg_ask(const egg_strategy *strategy, uint32_t member, uint32_t param, float *W, egg_error *error);
+
+typedef struct egg_strategy_noise {
+    float scale;                   /* with its sign: s sigma / sqrt(rank); 0: the member is not perturbed here */
+    uint32_t rank;                 /* 0: the noise is dense, and all of it is in A */
+} egg_strategy_noise;
+
+/*
+ * The same in factors, which are cheaper to draw, to keep and to apply, y = W x + scale A (B^T x):
+ *
+ *     rank > 0     A (rank, rows), B (rank, columns), component behind component:
+ *                  W[o][i] + scale * (A[0][o] B[0][i] + ... + A[rank - 1][o] B[rank - 1][i])
+ *     rank == 0    A (rows, columns):  W[o][i] + scale * A[o][i];  of vectors, and of matrices with "openes"
+ *
+ * Of a frozen parameter nothing is written and scale is 0.
+ */
+EGG_API egg_status egg_ask_factors(const egg_strategy *strategy, uint32_t member, uint32_t param, float *A, float *B,
+                                   egg_strategy_noise *noise, egg_error *error);
+
+typedef struct egg_strategy_stats {
+    uint64_t epoch;                /* epochs done, this one included */
+    double mean, best, worst, deviation;   /* of the fitness */
+    uint32_t invalid;              /* members whose fitness was not finite */
+    double tied_pairs;             /* share of pairs whose members did equally well */
+    double sigma, rate;            /* of this epoch */
+    double gradient_norm;          /* before clipping */
+} egg_strategy_stats;
+
+/*
+ * fitness (members) of all members of the population, in their order; higher is better. Moves the parameters, which ends
+ * the epoch; 'stats' may be NULL. A fitness that is not finite counts as the worst one that is; where none is, that is
+ * EGG_ERR_ARGUMENT and nothing changes.
+ */
+EGG_API egg_status egg_tell(egg_strategy *strategy, const float *fitness, size_t members, egg_strategy_stats *stats,
+                            egg_error *error);
+
+EGG_API uint64_t egg_strategy_epoch(const egg_strategy *strategy);   /* epochs done */
+
+/* W (rows, columns): the unperturbed parameter. */
+EGG_API egg_status egg_strategy_read(const egg_strategy *strategy, uint32_t param, float *W, egg_error *error);
+
+/*
+ * Sigma and rate from the epoch on that is asked next; their decays, if any, count from it. To be called between
+ * egg_tell and the first egg_ask of an epoch, for members must be told as they were asked.
+ */
+EGG_API egg_status egg_strategy_set_sigma(egg_strategy *strategy, double sigma, egg_error *error);
+EGG_API egg_status egg_strategy_set_rate(egg_strategy *strategy, double rate, egg_error *error);
+
+/*
+ * The whole state as a safetensors file: parameters under their names, without padding, and what the optimizer keeps as
+ * NAME.moment1 and NAME.moment2. Loading it into a strategy opened with the same options ("threads" aside) and parameters
+ * (initial values aside) goes on with the same bits; anything else is refused, and then nothing changes.
+ */
+EGG_API egg_status egg_strategy_save(const egg_strategy *strategy, const char *path, egg_error *error);
+EGG_API egg_status egg_strategy_load(egg_strategy *strategy, const char *path, egg_error *error);
 
 /* ------------------------------------------------------------------------------------------------------ benchmarks */
 

@@ -63,12 +63,22 @@ void egg_evolution_close(egg_evolution *evolution)
 
 double egg_evolution_sigma(const egg_evolution_shape *shape, uint64_t epoch)
 {
-    return shape->sigma * pow(shape->sigma_decay, (double)epoch);
+    return shape->sigma * pow(shape->sigma_decay, (double)(epoch - shape->sigma_epoch));
 }
 
 double egg_evolution_rate(const egg_evolution_shape *shape, uint64_t epoch)
 {
-    return shape->rate * pow(shape->rate_decay, (double)epoch);
+    return shape->rate * pow(shape->rate_decay, (double)(epoch - shape->rate_epoch));
+}
+
+void egg_evolution_reschedule(egg_evolution *evolution, const egg_evolution_shape *shape)
+{
+    evolution->shape.sigma = shape->sigma;
+    evolution->shape.sigma_decay = shape->sigma_decay;
+    evolution->shape.sigma_epoch = shape->sigma_epoch;
+    evolution->shape.rate = shape->rate;
+    evolution->shape.rate_decay = shape->rate_decay;
+    evolution->shape.rate_epoch = shape->rate_epoch;
 }
 
 egg_perturb egg_evolution_law(const egg_evolution_shape *shape, uint64_t epoch)

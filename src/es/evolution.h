@@ -13,8 +13,9 @@ typedef struct egg_evolution_shape {
     uint64_t seed;
     uint32_t population, rank;
     bool dense;                    /* full-rank noise: OpenES */
-    double sigma, sigma_decay;     /* sigma of epoch t: sigma * sigma_decay^t */
+    double sigma, sigma_decay;     /* sigma of epoch t: sigma * sigma_decay^(t - sigma_epoch) */
     double rate, rate_decay;       /* learning rate likewise */
+    uint64_t sigma_epoch, rate_epoch;   /* from which epoch on they hold; 0 unless they were set on the way */
     uint64_t noise_reuse;          /* epochs that share one draw of noise; 0 = all of them */
     egg_shaping shaping;
     egg_optimizer optimizer;
@@ -31,6 +32,9 @@ uint64_t egg_evolution_bytes(const egg_evolution_shape *shape, const egg_param *
 
 double egg_evolution_sigma(const egg_evolution_shape *shape, uint64_t epoch);
 double egg_evolution_rate(const egg_evolution_shape *shape, uint64_t epoch);
+
+/* Takes over sigma and rate, their decays and their epochs from 'shape': for schedules that no decay expresses. */
+void egg_evolution_reschedule(egg_evolution *evolution, const egg_evolution_shape *shape);
 
 /* The law of epoch 'epoch', counted from 0. */
 egg_perturb egg_evolution_law(const egg_evolution_shape *shape, uint64_t epoch);

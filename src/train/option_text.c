@@ -41,6 +41,16 @@ void egg_number_format(char text[EGG_NUMBER_BYTES], double value)
     leave_c_locale(c, before);
 }
 
+void egg_float_format(char text[EGG_NUMBER_BYTES], float value)
+{
+    locale_t before, c = enter_c_locale(&before);
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, EGG_NUMBER_BYTES, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value) break;
+    }
+    leave_c_locale(c, before);
+}
+
 static uint64_t suffix_scale(const char *suffix)
 {
     static const struct {

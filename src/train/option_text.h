@@ -21,6 +21,9 @@ bool egg_number_parse(const char *text, double *value);
 /* The shortest text that reads back as the same value. 'value' is finite. */
 void egg_number_format(char text[EGG_NUMBER_BYTES], double value);
 
+/* The same for single precision. */
+void egg_float_format(char text[EGG_NUMBER_BYTES], float value);
+
 /* true, yes, 1; false, no, 0. */
 bool egg_bool_parse(const char *text, bool *value);
 

@@ -4,11 +4,12 @@
 #include "envs/plugin.h"
 #include "train/presets.h"
 
-static egg_status check(const egg_settings *s, egg_error *error)
+egg_status egg_evolution_resolve(egg_options *options, egg_error *error)
 {
-    if (s->policy_width % EGG_ROW_QUANTUM)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "--policy-width: %llu is not a multiple of %d",
-                        (unsigned long long)s->policy_width, EGG_ROW_QUANTUM);
+    const egg_settings *s = egg_options_values(options);
+    if (s->algorithm == EGG_ALGORITHM_OPENES) egg_options_resolve_integer(options, "rank", 1);
+    if (s->optimizer == EGG_OPTIMIZER_ADAMW && s->weight_decay == 0)
+        egg_options_resolve_number(options, "weight-decay", 1e-4);
     if (s->sigma <= 0)
         return egg_fail(error, EGG_ERR_ARGUMENT, "--sigma: expected more than 0, found %g: nothing would be perturbed", s->sigma);
     egg_shaping shaping = egg_rl_evolution(s, 1).shaping;
@@ -30,10 +31,12 @@ egg_status egg_rl_resolve(egg_options *options, egg_error *error)
     if (bounded && !egg_options_is_set(options, "env-steps")) egg_options_resolve_integer(options, "env-steps", 0);
     if (!s->epochs && !s->env_steps && s->minutes == 0) egg_options_resolve_number(options, "minutes", 1);
     if (s->episodes == 0) egg_options_resolve_integer(options, "episodes", 1);
-    if (s->algorithm == EGG_ALGORITHM_OPENES) egg_options_resolve_integer(options, "rank", 1);
-    if (s->optimizer == EGG_OPTIMIZER_ADAMW && s->weight_decay == 0)
-        egg_options_resolve_number(options, "weight-decay", 1e-4);
-    EGG_TRY(check(s, error));
+    if (s->policy_width % EGG_ROW_QUANTUM) {
+        status = egg_fail(error, EGG_ERR_ARGUMENT, "--policy-width: %llu is not a multiple of %d",
+                          (unsigned long long)s->policy_width, EGG_ROW_QUANTUM);
+        goto out;
+    }
+    EGG_TRY(egg_evolution_resolve(options, error));
 out:
     egg_env_close(&handle);
     return status;
@@ -41,7 +44,7 @@ out:
 
 static egg_shaping shaping_of(const egg_settings *s)
 {
-    return (egg_shaping){.kind = (egg_shaping_kind)s->shaping, .antithetic = s->pairs == 0};
+    return (egg_shaping){.kind = (egg_shaping_kind)s->shaping, .group = (uint32_t)s->group, .antithetic = s->pairs == 0};
 }
 
 egg_evolution_shape egg_rl_evolution(const egg_settings *s, uint32_t threads)

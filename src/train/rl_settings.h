@@ -7,6 +7,9 @@
 #include "tasks/rollout.h"
 #include "train/options.h"
 
+/* What evolution asks of the options of "rl" and "strategy": fills in chosen values, checks the combination. */
+egg_status egg_evolution_resolve(egg_options *options, egg_error *error);
+
 /* Fills in the preset of the environment and every chosen value, and checks the combination. */
 egg_status egg_rl_resolve(egg_options *options, egg_error *error);
 
