@@ -180,7 +180,10 @@ EGG_API egg_status egg_trainer_plan(egg_plan *plan, const egg_options *options, 
 
 typedef struct egg_model egg_model;
 
-/* 'path': a .safetensors file or a run folder. */
+/*
+ * 'path': a .safetensors file, a run folder, or an index of several files, model.safetensors.index.json, or its folder.
+ * A model of ours or a published RWKV-7, which the names of its tensors tell.
+ */
 EGG_API egg_status egg_model_open(egg_model **model, const char *path, egg_error *error);
 EGG_API void egg_model_close(egg_model *model);
 
@@ -191,14 +194,20 @@ typedef struct egg_score {
     double seconds;
 } egg_score;
 
-/* Scores every document of 'data' from a zero state; the first byte of each is read but not scored. Options: "eval". */
+/*
+ * Scores every document of 'data' from a zero state; the first byte of each (of RWKV-7: the first token) is read but not
+ * scored. Options: "eval".
+ */
 EGG_API egg_status egg_model_score(egg_model *model, const egg_options *options, const char *const *data,
                                    size_t data_count, egg_score *score, egg_error *error);
 
 /* Receives text as it is generated; 'stream' counts from 0. Return false to stop. */
 typedef bool egg_text_fn(void *context, uint32_t stream, const char *text, size_t bytes);
 
-/* Continues option "prompt" for option "bytes" bytes in each of "streams" streams. Options: "generate". */
+/*
+ * Continues option "prompt" for option "bytes" bytes in each of "streams" streams; an RWKV-7 may end a text earlier, at
+ * one of option "stop" or with the token that ends documents. Options: "generate".
+ */
 EGG_API egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_text_fn *write, void *context,
                                       egg_error *error);
 

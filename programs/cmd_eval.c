@@ -73,6 +73,8 @@ const struct command command_eval = {
         "Tells how many bits a byte of DATA costs under MODEL, a .safetensors file or the folder of a run: fewer are "
         "better. Each document begins with the state at zero; its first byte is read but not scored. DATA are what "
         "pretrain takes.\n\n"
+        "MODEL may also be a published RWKV-7: a .safetensors file, or the index of several. Its World vocabulary is given "
+        "with --vocab; the first token of each document is read but not scored.\n\n"
         "With --json the result has the keys bits_per_byte, bytes (scored), documents, seconds and bytes_per_second.\n\n"
         "A policy (the run of `eggroll rl`) plays N episodes of its environment instead, on seeds that no training used; "
         "the keys are return_mean, return_std, return_best, return_worst, episodes, env_steps and seconds.",

@@ -7,12 +7,15 @@
 #include "bench/bench.h"
 #include "eggroll.h"
 #include "tasks/generate.h"
+#include "tasks/language.h"
 #include "tasks/score.h"
+#include "tasks/stops.h"
 #include "train/describe.h"
 #include "train/machine.h"
 #include "train/model_file.h"
 #include "train/options.h"
 #include "train/run.h"
+#include "train/rwkv7_file.h"
 
 #define TEXT_OF(number) #number
 #define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
@@ -22,25 +25,99 @@ const char *egg_version(void)
     return VERSION_TEXT(EGG_VERSION_MAJOR, EGG_VERSION_MINOR, EGG_VERSION_PATCH);
 }
 
-egg_status egg_model_open(egg_model **model, const char *path, egg_error *error)
+/* A handle over an RWKV-7; '*out' stays NULL where the file holds none. */
+static egg_status open_rwkv7(egg_model **out, const char *path, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_shards *shards = NULL;
+    egg_model *model = NULL;
+    egg_kernels kernels;
+    EGG_TRY(egg_shards_open(&shards, path, error));
+    if (!egg_rwkv7_file_is_one(shards)) goto out;
+    EGG_TRY(egg_machine_kernels(&kernels, error));
+    model = egg_alloc(sizeof *model);
+    if (!model) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "%s: no memory for a model", path);
+        goto out;
+    }
+    EGG_TRY(egg_rwkv7_file_read(&model->rwkv7, shards, &kernels, EGG_RWKV7_INFERENCE, error));
+    *out = model;
+    model = NULL;
+out:
+    egg_model_free(model);
+    egg_shards_close(shards);
+    return status;
+}
+
+static egg_status open_egg(egg_model **model, const char *path, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_safetensors *file = NULL;
     egg_kernels kernels;
-    char model_path[EGG_PATH_BYTES];
-    *model = NULL;
-    EGG_TRY(egg_describe_model_path(path, model_path, sizeof model_path, error));
     EGG_TRY(egg_machine_kernels(&kernels, error));
-    EGG_TRY(egg_safetensors_open(&file, model_path, error));
-    EGG_TRY(egg_model_file_read(model, file, model_path, &kernels, error));
+    EGG_TRY(egg_safetensors_open(&file, path, error));
+    EGG_TRY(egg_model_file_read(model, file, path, &kernels, error));
 out:
     egg_safetensors_close(file);
     return status;
 }
 
+egg_status egg_model_open(egg_model **model, const char *path, egg_error *error)
+{
+    char model_path[EGG_PATH_BYTES];
+    *model = NULL;
+    if (egg_shards_is_index(path)) {
+        egg_status status = open_rwkv7(model, path, error);
+        if (status == EGG_OK && !*model)
+            status = egg_fail(error, EGG_ERR_UNSUPPORTED, "%s: a model in several files, expected an RWKV-7", path);
+        return status;
+    }
+    egg_status status = egg_describe_model_path(path, model_path, sizeof model_path, error);
+    if (status == EGG_OK) status = open_rwkv7(model, model_path, error);
+    return status == EGG_OK && !*model ? open_egg(model, model_path, error) : status;
+}
+
 void egg_model_close(egg_model *model)
 {
     egg_model_free(model);
+}
+
+/* A tokenizer that fits the model: World where a vocabulary is given, else bytes. */
+static egg_status open_tokenizer(egg_tokenizer **tokenizer, const egg_rwkv7 *model, const char *vocabulary,
+                                 egg_error *error)
+{
+    *tokenizer = NULL;
+    if (*vocabulary) return egg_tokenizer_open_world(tokenizer, vocabulary, error);
+    if (model->shape.vocabulary != EGG_VOCABULARY)
+        return egg_fail(error, EGG_ERR_ARGUMENT, "--vocab: the model has %u tokens, expected the file of its vocabulary",
+                        model->shape.vocabulary);
+    return egg_tokenizer_open_byte(tokenizer, error);
+}
+
+static egg_status score_language(const egg_model *model, const egg_settings *settings, const egg_kernels *kernels,
+                                 egg_pool *pool, const egg_corpus *corpus, egg_score_result *result, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_tokenizer *tokenizer = NULL;
+    EGG_TRY(open_tokenizer(&tokenizer, model->rwkv7, settings->vocab, error));
+    const egg_language language = {.model = model->rwkv7, .tokenizer = tokenizer, .kernels = kernels};
+    EGG_TRY(egg_language_check(&language, error));
+    EGG_TRY(egg_language_score(&language, pool, corpus, result, error));
+out:
+    egg_tokenizer_close(tokenizer);
+    return status;
+}
+
+static egg_status score_egg(const egg_model *model, const egg_kernels *kernels, egg_pool *pool, const egg_corpus *corpus,
+                            egg_score_result *result, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_scorer *scorer = NULL;
+    EGG_TRY(egg_scorer_open(&scorer, model, egg_pool_threads(pool), error));
+    EGG_TRY(egg_scorer_run(scorer, kernels, pool, corpus, 0, egg_corpus_bytes(corpus), result, error));
+out:
+    egg_scorer_close(scorer);
+    return status;
 }
 
 egg_status egg_model_score(egg_model *model, const egg_options *options, const char *const *data, size_t data_count,
@@ -51,23 +128,21 @@ egg_status egg_model_score(egg_model *model, const egg_options *options, const c
     egg_kernels kernels;
     egg_pool *pool = NULL;
     egg_corpus *corpus = NULL;
-    egg_scorer *scorer = NULL;
     egg_score_result result;
     EGG_TRY(egg_machine_kernels(&kernels, error));
     EGG_TRY(egg_pool_open(&pool, (uint32_t)settings->threads, error));
     EGG_TRY(egg_corpus_open(&corpus, data, data_count, settings->field, NULL, error));
-    EGG_TRY(egg_scorer_open(&scorer, model, egg_pool_threads(pool), error));
     double begun = egg_clock_seconds();
-    EGG_TRY(egg_scorer_run(scorer, &kernels, pool, corpus, 0, egg_corpus_bytes(corpus), &result, error));
+    EGG_TRY(model->rwkv7 ? score_language(model, settings, &kernels, pool, corpus, &result, error)
+                         : score_egg(model, &kernels, pool, corpus, &result, error));
     if (result.bytes == 0) {
-        status = egg_fail(error, EGG_ERR_ARGUMENT, "'%s'%s: no document has the two bytes that a score needs", data[0],
-                          data_count > 1 ? " and the rest" : "");
+        status = egg_fail(error, EGG_ERR_ARGUMENT, "'%s'%s: no document has the two %s that a score needs", data[0],
+                          data_count > 1 ? " and the rest" : "", model->rwkv7 ? "tokens" : "bytes");
         goto out;
     }
     *score = (egg_score){.bits_per_byte = result.bits_per_byte, .bytes = result.bytes, .documents = result.documents,
                          .seconds = egg_clock_seconds() - begun};
 out:
-    egg_scorer_close(scorer);
     egg_corpus_close(corpus);
     egg_pool_close(pool);
     return status;
@@ -90,6 +165,45 @@ out:
     return status;
 }
 
+static egg_status generate_egg(const egg_model *model, const egg_settings *settings, const egg_sampling *sampling,
+                               const egg_kernels *kernels, egg_pool *pool, egg_text_fn *write, void *context,
+                               egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_generator *generator = NULL;
+    if (*settings->stop || *settings->vocab)
+        return egg_fail(error, EGG_ERR_ARGUMENT, "--%s: only for models of RWKV-7", *settings->stop ? "stop" : "vocab");
+    EGG_TRY(egg_generator_open(&generator, model, kernels, (uint32_t)settings->streams, egg_pool_threads(pool), sampling,
+                               error));
+    EGG_TRY(egg_generator_prompt(generator, pool, (const uint8_t *)settings->prompt, strlen(settings->prompt), error));
+    EGG_TRY(write_texts(generator, pool, settings, write, context, error));
+out:
+    egg_generator_close(generator);
+    return status;
+}
+
+static egg_status generate_language(const egg_model *model, const egg_settings *settings, const egg_sampling *sampling,
+                                    const egg_kernels *kernels, egg_pool *pool, egg_text_fn *write, void *context,
+                                    egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_tokenizer *tokenizer = NULL;
+    egg_stops stops = {0};
+    EGG_TRY(egg_stops_open(&stops, settings->stop, error));
+    EGG_TRY(open_tokenizer(&tokenizer, model->rwkv7, settings->vocab, error));
+    const egg_language language = {.model = model->rwkv7, .tokenizer = tokenizer, .kernels = kernels};
+    EGG_TRY(egg_language_check(&language, error));
+    EGG_TRY(egg_language_write(&language, pool,
+                               &(egg_writing){.prompt = settings->prompt, .sampling = *sampling,
+                                              .streams = (uint32_t)settings->streams, .bytes = settings->bytes,
+                                              .stops = stops.texts, .stop_count = stops.count},
+                               write, context, error));
+out:
+    egg_stops_close(&stops);
+    egg_tokenizer_close(tokenizer);
+    return status;
+}
+
 egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_text_fn *write, void *context,
                               egg_error *error)
 {
@@ -99,15 +213,11 @@ egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_
                                    .top_p = settings->top_p, .min_p = settings->min_p};
     egg_kernels kernels;
     egg_pool *pool = NULL;
-    egg_generator *generator = NULL;
     EGG_TRY(egg_machine_kernels(&kernels, error));
     EGG_TRY(egg_pool_open(&pool, (uint32_t)settings->threads, error));
-    EGG_TRY(egg_generator_open(&generator, model, &kernels, (uint32_t)settings->streams, egg_pool_threads(pool), &sampling,
-                               error));
-    EGG_TRY(egg_generator_prompt(generator, pool, (const uint8_t *)settings->prompt, strlen(settings->prompt), error));
-    EGG_TRY(write_texts(generator, pool, settings, write, context, error));
+    status = (model->rwkv7 ? generate_language : generate_egg)(model, settings, &sampling, &kernels, pool, write, context,
+                                                               error);
 out:
-    egg_generator_close(generator);
     egg_pool_close(pool);
     return status;
 }

@@ -7,6 +7,8 @@ program=$1
 folder=$2
 failures=0
 
+data=$(cd "$(dirname "$0")/../../shared/data" 2>/dev/null && pwd)
+
 rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" || exit 1
 
 fail()
@@ -292,6 +294,30 @@ else
     tr '\r' '\n' <out | awk '/^\033\[K/ && length(last) >= 50 { wide = 1 }
                              { last = $0; sub(/^\033\[K/, "", last) }
                              END { exit wide }' || fail "$last: a live line is wider than the terminal"
+fi
+
+# ------------------------------------------------------------------------------------------------------------- RWKV-7
+
+tiny=$data/rwkv7-tiny-834k.safetensors
+if [ -f "$tiny" ] && [ -f "$data/tinyshakespeare.txt" ] && [ -f "$data/rwkv_vocab_v20230424.txt" ]; then
+    head -c 2001 "$data/tinyshakespeare.txt" >held-out.txt
+    ends 0 eval "$tiny" held-out.txt --json
+    same "the score of the tiny RWKV-7" "$(value bits_per_byte <out | cut -c 1-5)" 5.375
+    same "bytes scored" "$(value bytes <out)" 2000
+    ends 0 generate "$tiny" --prompt 'The king' --bytes 40 --seed 4
+    cp out king
+    ends 0 generate "$tiny" --prompt 'The king' --bytes 40 --seed 4 --threads 2
+    cmp -s out king || fail "$last: not the same text again"
+    ends 0 generate "$tiny" --prompt 'The king' --bytes 40 --streams 3 --stop 'e|\n'
+    says "--- 3 ---"
+    ends 2 generate "$tiny" --stop 'a||b'
+    complains "--stop: 'a||b' holds an empty text"
+    ends 2 generate "$tiny" --vocab "$data/rwkv_vocab_v20230424.txt"
+    complains "--vocab: the vocabulary has tokens up to 65529, the model knows 256 of them"
+    ends 1 generate "$tiny" --vocab held-out.txt
+    complains "held-out.txt: line 1 is 'First Citizen:'"
+else
+    echo "RWKV-7: skipped, no data"
 fi
 
 [ $failures -eq 0 ] && echo "passed" && exit 0

@@ -174,6 +174,13 @@ static bool has_ending(const char *text, const char *ending)
     return length >= n && strcmp(text + length - n, ending) == 0;
 }
 
+bool egg_shards_is_index(const char *path)
+{
+    char inside[PATH_BYTES];
+    if (!egg_path_is_directory(path)) return has_ending(path, INDEX_ENDING);
+    return egg_path_join(inside, sizeof inside, path, INDEX_NAME, NULL) == EGG_OK && egg_path_exists(inside);
+}
+
 egg_status egg_shards_open(egg_shards **out, const char *path, egg_error *error)
 {
     egg_status status = EGG_OK;

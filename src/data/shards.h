@@ -17,6 +17,9 @@ typedef struct egg_shards egg_shards;
 egg_status egg_shards_open(egg_shards **shards, const char *path, egg_error *error);
 void egg_shards_close(egg_shards *shards);   /* NULL is fine */
 
+/* Whether the path is an index, or a folder that holds one. */
+bool egg_shards_is_index(const char *path);
+
 const char *egg_shards_name(const egg_shards *shards);     /* the path that was opened, for error texts */
 size_t egg_shards_count(const egg_shards *shards);         /* tensors */
 const egg_tensor *egg_shards_at(const egg_shards *shards, size_t index);             /* sorted by name */

@@ -2,11 +2,13 @@
 #include "models/model.h"
 
 #include "base/memory.h"
+#include "models/rwkv7.h"
 
 void egg_model_free(egg_model *model)
 {
     if (!model) return;
     for (uint32_t i = 0; i < model->param_count; i++) egg_param_close(&model->params[i]);
+    egg_rwkv7_close(model->rwkv7);
     egg_free(model->params);
     egg_free(model);
 }

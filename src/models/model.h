@@ -33,6 +33,7 @@ struct egg_model {
     egg_param *params;          /* (param_count), params[i].id == i */
     uint32_t param_count;
     size_t state_bytes;         /* of one member */
+    struct egg_rwkv7 *rwkv7;    /* a float language model, and nothing above; else NULL */
 };
 
 void egg_model_free(egg_model *model);     /* NULL is fine */

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "tasks/language.h"
+
+enum { LANES = 16, ROWS = 64, WINDOW_BYTES = 4096, SCAN_BYTES = 4096 };
+
+/* Code lengths are added as integers, so that the sum does not depend on who added what first. */
+static const double code_unit = 0x1p-24;   /* bits */
+
+/* A document on its way through the model. */
+typedef struct egg_reader {
+    uint64_t at, end;            /* next byte to encode, end of the document */
+    uint32_t *tokens;            /* [head, tail) wait to be read; of each but the last the next is the target */
+    size_t head, tail;
+    float *state;
+} egg_reader;
+
+typedef struct egg_desk {        /* one thread's */
+    egg_arena arena;
+    egg_reader readers[LANES];
+    uint32_t count;
+    uint8_t *window;             /* (window_bytes) */
+    float *logits, *loss;        /* (ROWS, vocabulary), (ROWS) */
+    uint32_t tokens[ROWS], targets[ROWS], wanted[ROWS], first[LANES + 1], taking[LANES];
+    float *state[LANES];
+    uint8_t scan[SCAN_BYTES];
+    int64_t code;                /* in code_unit */
+    uint64_t bytes, documents;
+} egg_desk;
+
+typedef struct egg_reading {
+    const egg_language *language;
+    const egg_corpus *corpus;
+    size_t window_bytes;
+    egg_desk *desks;             /* (threads) */
+    uint32_t threads;
+    pthread_mutex_t mutex;       /* guards 'next' */
+    uint64_t next, end;
+    atomic_bool failed;
+} egg_reading;
+
+/* ------------------------------------------------------------------------------------------------------- documents */
+
+/* First position at or after 'at' whose byte is zero (or is not, for separator == false); 'end' if there is none. */
+static uint64_t find(const egg_reading *reading, egg_desk *desk, uint64_t at, bool separator)
+{
+    while (at < reading->end) {
+        size_t n = reading->end - at < SCAN_BYTES ? (size_t)(reading->end - at) : SCAN_BYTES, i = 0;
+        egg_corpus_read(reading->corpus, at, n, desk->scan);
+        while (i < n && (desk->scan[i] == 0) != separator) i++;
+        at += i;
+        if (i < n) return at;
+    }
+    return reading->end;
+}
+
+static bool next_document(egg_reading *reading, egg_desk *desk, egg_reader *reader)
+{
+    pthread_mutex_lock(&reading->mutex);
+    reader->at = find(reading, desk, reading->next, false);
+    reader->end = reading->next = find(reading, desk, reader->at, true);
+    pthread_mutex_unlock(&reading->mutex);
+    if (reader->at == reader->end) return false;
+    reader->head = reader->tail = 0;
+    memset(reader->state, 0, egg_rwkv7_state_floats(reading->language->model) * sizeof(float));
+    desk->documents++;
+    return true;
+}
+
+/* Encodes more of the document until a whole block waits, or all of it. */
+static void fill_reader(const egg_reading *reading, egg_desk *desk, egg_reader *reader)
+{
+    while (reader->tail - reader->head <= ROWS && reader->at < reader->end) {
+        memmove(reader->tokens, reader->tokens + reader->head, (reader->tail - reader->head) * sizeof *reader->tokens);
+        reader->tail -= reader->head;
+        reader->head = 0;
+        uint64_t left = reader->end - reader->at;
+        size_t n = left < reading->window_bytes ? (size_t)left : reading->window_bytes, used;
+        egg_corpus_read(reading->corpus, reader->at, n, desk->window);
+        reader->tail += egg_tokenizer_encode_part(reading->language->tokenizer, desk->window, n, n == left,
+                                                  reader->tokens + reader->tail, &used);
+        reader->at += used;
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------- blocks */
+
+/* Swaps a reader that is done for the last one. */
+static void remove_reader(egg_desk *desk, uint32_t i)
+{
+    egg_reader done = desk->readers[i];
+    desk->readers[i] = desk->readers[--desk->count];
+    desk->readers[desk->count] = done;
+}
+
+/* Lays out a block: the readers in turn take what room there is, new ones come while there is some. Returns its rows. */
+static uint32_t lay_out(egg_reading *reading, egg_desk *desk)
+{
+    uint32_t rows = 0, sequences = 0;
+    for (uint32_t i = 0; i < LANES && rows < ROWS;) {
+        egg_reader *reader = &desk->readers[i];
+        if (i == desk->count) {
+            if (!next_document(reading, desk, reader)) break;
+            desk->count++;
+        }
+        fill_reader(reading, desk, reader);
+        size_t inputs = reader->tail - reader->head - 1;   /* there is always one token */
+        if (inputs == 0) {
+            remove_reader(desk, i);
+            continue;
+        }
+        uint32_t n = inputs < ROWS - rows ? (uint32_t)inputs : ROWS - rows;
+        memcpy(desk->tokens + rows, reader->tokens + reader->head, n * sizeof *reader->tokens);
+        memcpy(desk->targets + rows, reader->tokens + reader->head + 1, n * sizeof *reader->tokens);
+        reader->head += n;
+        desk->first[sequences] = rows;
+        desk->state[sequences++] = reader->state;
+        rows += n;
+        i++;
+    }
+    desk->first[sequences] = rows;
+    return sequences;
+}
+
+static bool run_block(const egg_reading *reading, egg_desk *desk, uint32_t sequences)
+{
+    const egg_language *language = reading->language;
+    uint32_t rows = desk->first[sequences];
+    egg_mark mark = egg_arena_mark(&desk->arena);
+    egg_pass pass = egg_pass_begin_rows(language->kernels, &desk->arena, NULL, NULL, rows);
+    const egg_rwkv7_batch batch = {.tokens = desk->tokens, .first = desk->first, .state = desk->state,
+                                   .sequences = sequences, .wanted = desk->wanted, .wanted_count = rows};
+    egg_rwkv7_forward(&pass, language->model, &batch, desk->logits);
+    egg_arena_release(&desk->arena, mark);
+    if (pass.failed) return false;
+    egg_rwkv7_log_loss(language->model, language->kernels, desk->logits, desk->targets, rows, desk->loss);
+    for (uint32_t b = 0; b < rows; b++) {
+        size_t bytes;
+        egg_tokenizer_text(language->tokenizer, desk->targets[b], &bytes);
+        desk->bytes += bytes;
+        desk->code += llround((double)desk->loss[b] * (1 / 0.69314718055994531) / code_unit);
+    }
+    return true;
+}
+
+static void run_desk(void *context, size_t begin, size_t end, uint32_t thread)
+{
+    (void)begin, (void)end;
+    egg_reading *reading = context;
+    egg_desk *desk = &reading->desks[thread];
+    for (uint32_t sequences; (sequences = lay_out(reading, desk)) > 0;)
+        if (!run_block(reading, desk, sequences)) {
+            atomic_store(&reading->failed, true);
+            return;
+        }
+}
+
+/* ------------------------------------------------------------------------------------------------------------ whole */
+
+static egg_status open_desk(const egg_reading *reading, egg_desk *desk, egg_error *error)
+{
+    const egg_rwkv7 *model = reading->language->model;
+    bool fits = true;
+    for (uint32_t i = 0; i < LANES; i++) {
+        desk->readers[i].tokens = egg_alloc_array(ROWS + 1 + reading->window_bytes, sizeof(uint32_t));
+        desk->readers[i].state = egg_alloc_array(egg_rwkv7_state_floats(model), sizeof(float));
+        fits = fits && desk->readers[i].tokens && desk->readers[i].state;
+    }
+    desk->window = egg_alloc(reading->window_bytes);
+    desk->logits = egg_alloc_array((size_t)ROWS * model->shape.vocabulary, sizeof(float));
+    desk->loss = egg_alloc_array(ROWS, sizeof(float));
+    for (uint32_t b = 0; b < ROWS; b++) desk->wanted[b] = b;
+    if (!fits || !desk->window || !desk->logits || !desk->loss)
+        return egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring");
+    return egg_arena_open(&desk->arena, egg_rwkv7_scratch_bytes(&model->shape, ROWS, LANES, ROWS, 0), error);
+}
+
+static void close_desk(egg_desk *desk)
+{
+    for (uint32_t i = 0; i < LANES; i++) {
+        egg_free(desk->readers[i].tokens);
+        egg_free(desk->readers[i].state);
+    }
+    egg_free(desk->window);
+    egg_free(desk->logits);
+    egg_free(desk->loss);
+    egg_arena_close(&desk->arena);
+}
+
+egg_status egg_language_score(const egg_language *language, egg_pool *pool, const egg_corpus *corpus,
+                              egg_score_result *result, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    size_t longest = egg_tokenizer_longest(language->tokenizer);
+    egg_reading reading = {.language = language, .corpus = corpus, .threads = egg_pool_threads(pool),
+                           .window_bytes = longest > WINDOW_BYTES ? longest : WINDOW_BYTES,
+                           .end = egg_corpus_bytes(corpus)};
+    int64_t code = 0;
+    *result = (egg_score_result){0};
+    pthread_mutex_init(&reading.mutex, NULL);
+    reading.desks = egg_alloc_array(reading.threads, sizeof *reading.desks);
+    if (!reading.desks) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring");
+        goto out;
+    }
+    for (uint32_t i = 0; i < reading.threads; i++) EGG_TRY(open_desk(&reading, &reading.desks[i], error));
+    egg_parallel_for(pool, reading.threads, 1, run_desk, &reading);
+    if (atomic_load(&reading.failed)) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "scoring outgrew its scratch memory");
+        goto out;
+    }
+    for (uint32_t i = 0; i < reading.threads; i++) {
+        code += reading.desks[i].code;
+        result->bytes += reading.desks[i].bytes;
+        result->documents += reading.desks[i].documents;
+    }
+    result->bits_per_byte = result->bytes ? (double)code * code_unit / (double)result->bytes : NAN;
+out:
+    for (uint32_t i = 0; reading.desks && i < reading.threads; i++) close_desk(&reading.desks[i]);
+    egg_free(reading.desks);
+    pthread_mutex_destroy(&reading.mutex);
+    return status;
+}
