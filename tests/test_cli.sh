@@ -43,7 +43,7 @@ same() { [ -n "$2" ] && [ "$2" = "$3" ] || fail "$1: '$2' and '$3'"; }
 # --------------------------------------------------------------------------------------------------------------- help
 
 commands=$("$program" help | sed -n 's/^  \([a-z]*\)  .*/\1/p')
-for command in pretrain eval generate info plan version; do
+for command in pretrain rl eval generate play export info plan envs version; do
     echo "$commands" | grep -qx "$command" || fail "help does not list $command"
 done
 for command in $commands; do
@@ -199,6 +199,63 @@ ends 0 plan text.txt $small
 says "The run fits."
 ends 0 plan text.txt $small --json
 for key in parameters items total_bytes available_bytes fits; do says "\"$key\""; done
+
+# ---------------------------------------------------------------------------------------------- reinforcement learning
+
+little="--preset none --population 32 --policy-width 32 --policy-layers 1 --threads 2"
+ends 0 envs
+says "CartPole-v1"
+ends 0 envs --json
+says '"observations": 4'
+ends 2 rl
+complains "ENV is missing"
+ends 2 rl CartPool
+complains "'CartPool': no environment of this name; the nearest are CartPole-v1"
+ends 2 rl CartPole-v1 --sigma 0
+complains "--sigma"
+ends 2 rl CartPole-v1 --episodes 0.5
+ends 1 rl ./missing.so
+complains "./missing.so: cannot load the plug-in"
+[ "$(ls runs | wc -l | tr -d ' ')" = 2 ] || fail "a run of rl that never began left a folder"
+ends 0 rl cartpole $little --epochs 6 --eval-epochs 2 --eval-episodes 4 --out pole
+says "what next    eggroll eval pole"
+same "lines of evaluations" "$(grep -c '^ *[0-9]* *[0-9.]*%' out)" 3
+for file in config.json model.safetensors checkpoint.safetensors metrics.jsonl; do [ -s pole/$file ] || fail "no pole/$file"; done
+same "lines of metrics" "$(wc -l <pole/metrics.jsonl | tr -d ' ')" 6
+ends 2 rl CartPole-v1 --out pole
+complains "already holds a run"
+ends 2 rl CartPole-v1 --resume pole
+complains "has its environment already"
+ends 2 rl --resume pole --rank 4
+complains "--rank: the run in 'pole' has 1, found 4"
+ends 0 rl --resume pole --epochs 8 --quiet
+silent
+ends 0 info pole --json
+same "epoch" "$(value epoch <out)" 8
+for key in environment model_hash state_hash env_steps; do says "\"$key\""; done
+ends 0 eval pole --episodes 20 --json
+for key in return_mean return_std episodes; do says "\"$key\""; done
+same "episodes" "$(value episodes <out)" 20
+mean=$(value return_mean <out)
+ends 0 eval pole/model.safetensors --episodes 20 --json --threads 1
+same "return on one thread" "$(value return_mean <out)" "$mean"
+ends 2 eval pole text.txt
+complains "a policy is scored in its environment"
+ends 1 generate pole
+complains "architecture 'mlp'"
+ends 0 play pole --seed 3
+says "the end"
+ends 0 export pole --out pole.h
+says "pole_act()"
+ends 2 export pole
+complains "--out is missing"
+ends 1 play text.txt
+
+# A resumed run ends with the bits of one that was not interrupted.
+ends 0 rl Pendulum $little --epochs 4 --quiet --out half
+ends 0 rl --resume half --epochs 7 --quiet
+ends 0 rl Pendulum $little --epochs 7 --quiet --out full --threads 1
+same "model of a resumed run" "$("$program" info half --json | value model_hash)" "$("$program" info full --json | value model_hash)"
 
 # ------------------------------------------------------------------------------------------------- interrupted, resumed
 
