@@ -196,7 +196,7 @@ static void test_frozen(void **state)
     egg_perturb law = egg_perturb_f32(9, 3, 1, 0.25f);
     egg_arena_release(&f->arena, 0);
     const float *plain = run_linear(f, NULL, 0, MEMBERS, f->X);
-    f->matrix.kind = EGG_PARAM_FROZEN;
+    f->matrix.frozen = true;
     const float *frozen = run_linear(f, &law, FIRST_PAIR, MEMBERS, f->X);
     f->matrix.kind = EGG_PARAM_MATRIX;
     assert_memory_equal(frozen, plain, ROWS * OUT * sizeof(float));

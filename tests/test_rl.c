@@ -187,6 +187,8 @@ static void test_refusals(void **state)
         {"policy-width", "40", "multiple of 16"},
         {"sigma", "0", "--sigma"},
         {"population", "7", "even"},
+        {"freeze", "vector,no.such", "'no.such'"},
+        {"freeze", "*", "nothing is left"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         egg_error error = {0};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "es/param.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,33 @@ void egg_param_close(egg_param *param)
     egg_free(param->gradient);
     egg_free(param->packed);
     *param = (egg_param){0};
+}
+
+static bool fits(const egg_param *param, const char *word)
+{
+    static const char *const kinds[] = {"matrix", "embedding", "vector"};   /* in the order of egg_param_kind */
+    return strcmp(word, kinds[param->kind]) == 0 || fnmatch(word, param->name, 0) == 0;
+}
+
+egg_status egg_params_freeze(egg_param *params, uint32_t count, const char *patterns, egg_error *error)
+{
+    uint32_t left = 0;
+    for (size_t length; *patterns; patterns += length + (patterns[length] == ',')) {
+        char word[EGG_PARAM_NAME_BYTES];
+        bool used = false;
+        length = strcspn(patterns, ",");
+        if (length >= sizeof word)
+            return egg_fail(error, EGG_ERR_ARGUMENT, "--freeze: '%.60s' is longer than any name", patterns);
+        memcpy(word, patterns, length);
+        word[length] = 0;
+        for (uint32_t i = 0; i < count; i++)
+            if (fits(&params[i], word)) params[i].frozen = used = true;
+        if (!used)
+            return egg_fail(error, EGG_ERR_ARGUMENT, "--freeze: no parameter is named '%s', expected a kind (matrix, embedding, "
+                            "vector) or a name such as '%s'", word, count ? params[0].name : "");
+    }
+    for (uint32_t i = 0; i < count; i++) left += !params[i].frozen;
+    return left ? EGG_OK : egg_fail(error, EGG_ERR_ARGUMENT, "--freeze: nothing is left to evolve");
 }
 
 void egg_param_pack(const egg_param *param, const egg_kernels *kernels)

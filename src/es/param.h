@@ -13,8 +13,7 @@
 typedef enum egg_param_kind {
     EGG_PARAM_MATRIX,      /* low-rank perturbation; used through the shared product */
     EGG_PARAM_EMBEDDING,   /* low-rank perturbation; rows are looked up */
-    EGG_PARAM_VECTOR,      /* int8: product of two factors, so an element has the law of a matrix entry; float32: dense normal */
-    EGG_PARAM_FROZEN       /* neither perturbed nor updated */
+    EGG_PARAM_VECTOR       /* int8: product of two factors, so an element has the law of a matrix entry; float32: dense normal */
 } egg_param_kind;
 
 typedef enum egg_dtype { EGG_I8, EGG_F32 } egg_dtype;
@@ -25,6 +24,7 @@ typedef struct egg_param {
     char name[EGG_PARAM_NAME_BYTES];
     uint32_t id;           /* position in the model: part of the noise's address */
     egg_param_kind kind;
+    bool frozen;           /* neither perturbed nor updated */
     egg_dtype dtype;
     uint32_t out, in;      /* a vector of n elements: out = 1, in = n */
     uint32_t used_out, used_in;   /* float32: what of (out, in) is meant; the rest pads to EGG_ROW_QUANTUM and stays 0 */
@@ -55,6 +55,12 @@ static inline uint32_t egg_param_factor_length(const egg_param *param, egg_side 
 egg_status egg_param_open(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
                           egg_dtype dtype, uint32_t out, uint32_t in, const char *name, egg_error *error);
 void egg_param_close(egg_param *param);
+
+/*
+ * Freezes the parameters that 'patterns' names: words with commas between them, each a kind ("matrix", "embedding",
+ * "vector") or a name in which * stands for anything. EGG_ERR_ARGUMENT where a word fits none, or nothing is left.
+ */
+egg_status egg_params_freeze(egg_param *params, uint32_t count, const char *patterns, egg_error *error);
 
 /* Bytes of 'data' and 'packed'. */
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels);

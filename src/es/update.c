@@ -95,7 +95,7 @@ egg_step egg_step_fractional(uint32_t rate24, uint64_t sum_squares, uint32_t ran
 
 static bool evolves(const egg_param *param)
 {
-    return param->kind != EGG_PARAM_FROZEN;
+    return !param->frozen;
 }
 
 /* Rows of a task of this parameter: few enough to balance the threads, enough to be worth drawing B. */

@@ -45,7 +45,7 @@ struct egg_update_f32 {
 
 static bool evolves(const egg_param *param)
 {
-    return param->kind != EGG_PARAM_FROZEN;
+    return !param->frozen;
 }
 
 static uint32_t task_rows(const egg_param *param)

@@ -199,23 +199,16 @@ void egg_rwkv7_close(egg_rwkv7 *model)
 
 void egg_rwkv7_pack(egg_rwkv7 *model, const egg_kernels *kernels)
 {
-    for (uint32_t i = 0; i < model->param_count; i++) {
-        uint32_t layer = 0;
-        egg_param unfrozen = model->params[i];
-        unfrozen.kind = form_of(i, &layer)->kind;   /* a frozen matrix is used through the product, too */
-        egg_param_pack(&unfrozen, kernels);
-    }
+    for (uint32_t i = 0; i < model->param_count; i++) egg_param_pack(&model->params[i], kernels);
 }
 
 void egg_rwkv7_set_thaw(egg_rwkv7 *model, egg_rwkv7_thaw thaw)
 {
     for (uint32_t i = 0; i < model->param_count; i++) {
-        uint32_t layer = 0;
-        egg_param_kind kind = form_of(i, &layer)->kind;
-        bool frozen = i == HEAD ? !thaw.head
-                      : i == EMBEDDING ? !thaw.embedding
-                      : kind == EGG_PARAM_VECTOR && !thaw.vectors;
-        model->params[i].kind = frozen ? EGG_PARAM_FROZEN : kind;
+        egg_param *param = &model->params[i];
+        param->frozen = i == HEAD ? !thaw.head
+                        : i == EMBEDDING ? !thaw.embedding
+                        : param->kind == EGG_PARAM_VECTOR && !thaw.vectors;
     }
 }
 

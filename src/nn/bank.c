@@ -8,7 +8,7 @@
 /* Floats of side A and B of one parameter in one slot. */
 static size_t slot_floats(const egg_param *param, uint32_t rank, bool dense, egg_side side)
 {
-    if (param->kind == EGG_PARAM_FROZEN) return 0;
+    if (param->frozen) return 0;
     if (param->kind == EGG_PARAM_VECTOR) return side == EGG_A ? 2 * (size_t)param->in : 0;
     if (dense) return side == EGG_A ? egg_param_elements(param) : 0;
     return (size_t)rank * egg_param_factor_length(param, side);
@@ -89,9 +89,10 @@ void egg_bank_draw(egg_bank *bank, const egg_kernels *kernels, const egg_perturb
     bank->law = *law;
     for (uint32_t i = 0; i < bank->count; i++) {
         const egg_param *param = &bank->params[i];
+        if (param->frozen) continue;
         if (param->kind == EGG_PARAM_VECTOR)
             draw_vector(bank, kernels, param, pair, none, bank->A[i] + 2 * (size_t)slot * param->in);
-        else if (param->kind != EGG_PARAM_FROZEN)
+        else
             draw_matrix(bank, kernels, param, slot, pair, none);
     }
 }
@@ -99,12 +100,12 @@ void egg_bank_draw(egg_bank *bank, const egg_kernels *kernels, const egg_perturb
 egg_factors egg_bank_factors(const egg_bank *bank, const egg_param *param)
 {
     size_t i = (size_t)(param - bank->params);
-    if (param->kind == EGG_PARAM_FROZEN) return (egg_factors){0};
+    if (param->frozen) return (egg_factors){0};
     return (egg_factors){.A = bank->A[i], .B = bank->law.dense ? NULL : bank->B[i]};
 }
 
 egg_member_vector egg_bank_vector(const egg_bank *bank, const egg_param *param)
 {
-    if (param->kind == EGG_PARAM_FROZEN) return (egg_member_vector){.data = param->data, .stride = 0};
+    if (param->frozen) return (egg_member_vector){.data = param->data, .stride = 0};
     return (egg_member_vector){.data = bank->A[param - bank->params], .stride = param->in};
 }

@@ -32,7 +32,7 @@ static const void *NAME(draw_side)(egg_pass *pass, const egg_param *param, egg_s
 
 egg_factors NAME(egg_factors)(egg_pass *pass, const egg_param *param)
 {
-    if (!pass->law || param->kind == EGG_PARAM_FROZEN) return (egg_factors){0};
+    if (!pass->law || param->frozen) return (egg_factors){0};
     if (pass->bank) return egg_bank_factors(pass->bank, param);
     egg_factors factors = {.A = NAME(draw_side)(pass, param, EGG_A), .B = NAME(draw_side)(pass, param, EGG_B)};
     return factors;
@@ -109,7 +109,7 @@ static egg_factors NAME(draw_vector)(egg_pass *pass, const egg_param *w, uint32_
 
 egg_member_vector NAME(egg_member_vector)(egg_pass *pass, const egg_param *w)
 {
-    if (!pass->law || w->kind == EGG_PARAM_FROZEN) return (egg_member_vector){.data = w->data, .stride = 0};
+    if (!pass->law || w->frozen) return (egg_member_vector){.data = w->data, .stride = 0};
     if (pass->bank) return egg_bank_vector(pass->bank, w);
     uint32_t pairs = (pass->members + 1) / 2;
     void *out = egg_pass_take(pass, (size_t)2 * pairs * w->in * ELEMENT_BYTES);

@@ -69,7 +69,7 @@ static egg_status check_params(const egg_strategy_param *params, size_t count, e
 
 static egg_status open_params(egg_strategy *strategy, const egg_strategy_param *params, size_t count, egg_error *error)
 {
-    static const egg_param_kind kinds[] = {EGG_PARAM_MATRIX, EGG_PARAM_VECTOR, EGG_PARAM_FROZEN};
+    static const egg_param_kind kinds[] = {EGG_PARAM_MATRIX, EGG_PARAM_VECTOR, EGG_PARAM_MATRIX};
     strategy->params = egg_alloc_array(count, sizeof *strategy->params);
     if (!strategy->params) return egg_fail(error, EGG_ERR_NOMEM, "no memory for %zu parameters", count);
     for (size_t i = 0; i < count; i++) {
@@ -77,6 +77,7 @@ static egg_status open_params(egg_strategy *strategy, const egg_strategy_param *
         egg_status status = egg_param_open(param, &strategy->kernels, (uint32_t)i, kinds[params[i].kind], EGG_F32,
                                            params[i].rows, params[i].columns, params[i].name, error);
         if (status != EGG_OK) return status;
+        param->frozen = params[i].kind == EGG_STRATEGY_FROZEN;
         if (params[i].initial) egg_param_write_f32(param, params[i].initial);
     }
     return EGG_OK;
@@ -169,7 +170,7 @@ static egg_status view_member(member_view *view, const egg_strategy *strategy, u
                           .law = egg_evolution_law(&strategy->shape, strategy->epoch),
                           .pair = shaping->antithetic ? member / 2 : member};
     bool dense = egg_perturb_is_dense(&view->law, view->param), odd = shaping->antithetic && member % 2;
-    if (view->param->kind == EGG_PARAM_FROZEN) return EGG_OK;
+    if (view->param->frozen) return EGG_OK;
     view->noise.rank = dense ? 0 : view->law.rank;
     if (egg_shaping_is_baseline(shaping, view->pair)) return EGG_OK;
     view->noise.scale = (odd ? -1 : 1) * (dense ? view->law.sigma : view->law.c);
@@ -249,7 +250,7 @@ egg_status egg_ask_factors(const egg_strategy *strategy, uint32_t member, uint32
         draw(&view, EGG_A, (uint64_t)k * p->out, p->used_out, A + (size_t)k * p->used_out);
         draw(&view, EGG_B, (uint64_t)k * p->in, p->used_in, B + (size_t)k * p->used_in);
     }
-    if (noise->rank || p->kind == EGG_PARAM_FROZEN) return EGG_OK;
+    if (noise->rank || p->frozen) return EGG_OK;
     for (uint32_t o = 0; o < p->used_out; o++)
         draw(&view, EGG_A, (uint64_t)o * p->in, p->used_in, A + (size_t)o * p->used_in);
     return EGG_OK;

@@ -81,6 +81,7 @@ static egg_status open_machine(egg_rl *rl, egg_error *error)
     egg_rollout_shape rollout = egg_rl_rollout(s, rl->env.env, threads);
     rl->shape = egg_rl_evolution(s, threads);
     EGG_TRY(egg_mlp_open(&rl->policy, &policy, &rl->kernels, error));
+    if (*s->freeze) EGG_TRY(egg_params_freeze(rl->policy.params, rl->policy.param_count, s->freeze, error));
     EGG_TRY(egg_normalizer_open(&rl->normalizer, rl->env.env->observations, error));
     egg_mlp_init_weights(&rl->policy, s->seed, (float)s->head_scale, (float)s->log_std);
     EGG_TRY(egg_evolution_open(&rl->evolution, &rl->shape, rl->policy.params, rl->policy.param_count, error));
