@@ -33,7 +33,7 @@ static long double deviation(const float *x, uint32_t n)
     return sqrtl(sum / n + 1e-5L);
 }
 
-/* The score of member i of a group, as docs/math.md has it; 'all' are the n members of all groups. */
+/* The score of member i of a group, as score.h has it; 'all' are the n members of all groups. */
 static long double score_of(const egg_shaping *shaping, const float *all, uint32_t n, const float *group, uint32_t g, uint32_t i)
 {
     uint32_t below = 0, equal = 0, base = shaping->antithetic ? 2 : 1;
