@@ -2,7 +2,7 @@
 /*
  * An environment of your own: a boat that drifts on a line and shall come to rest at a buoy. Build it by hand with
  *
- *     cc -O2 -shared -fPIC my_env.c -o my_env.so $(pkg-config --cflags eggroll)
+ *     cc -O2 -shared -fPIC my_env.c -o my_env.so $(pkg-config --cflags eggroll) -lm
  *
  * and train on it with
  *

@@ -13,6 +13,7 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/threads.h"
 #include "es/evolution.h"
 #include "scratch.h"
 
@@ -174,7 +175,10 @@ static float fitness_of(float *const W[PARAMS])
 {
     double sum = 0;
     for (uint32_t p = 0; p < PARAMS; p++)
-        for (size_t e = 0; e < size_of(p); e++) sum -= pow(W[p][e] - 0.3 * cos((double)e), 2);
+        for (size_t e = 0; e < size_of(p); e++) {
+            double distance = W[p][e] - 0.1 * (double)(e % 7);
+            sum -= distance * distance;
+        }
     return (float)sum;
 }
 
@@ -269,6 +273,35 @@ static void test_threads(void **state)
     egg_strategy_close(one);
     egg_strategy_close(two);
     egg_strategy_close(three);
+}
+
+typedef struct asking {
+    const egg_strategy *strategy;
+    float (*W)[LONGEST];           /* (POPULATION) parameter 0 of each member */
+} asking;
+
+static void ask_members(void *context, size_t begin, size_t end, uint32_t thread)
+{
+    (void)thread;
+    const asking *a = context;
+    for (size_t m = begin; m < end; m++)
+        if (egg_ask(a->strategy, (uint32_t)m, 0, a->W[m], NULL)) a->W[m][0] = NAN;
+}
+
+static void test_asking_side_by_side(void **state)
+{
+    (void)state;
+    static float W[POPULATION][LONGEST], alone[LONGEST];
+    egg_strategy *strategy = open_strategy("rank=3");
+    egg_pool *pool;
+    assert_int_equal(egg_pool_open(&pool, 3, NULL), EGG_OK);
+    egg_parallel_for(pool, POPULATION, 1, ask_members, &(asking){.strategy = strategy, .W = W});
+    egg_pool_close(pool);
+    for (uint32_t m = POPULATION; m-- > 0;) {
+        assert_int_equal(egg_ask(strategy, m, 0, alone, NULL), EGG_OK);
+        assert_memory_equal(alone, W[m], size_of(0) * sizeof *alone);
+    }
+    egg_strategy_close(strategy);
 }
 
 /* Six numbers find the top of a parabola. */
@@ -508,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_resume),                    cmocka_unit_test(test_fitness_not_finite),
         cmocka_unit_test(test_wrong_calls),               cmocka_unit_test(test_wrong_parameters),
         cmocka_unit_test(test_wrong_files),               cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_asking_side_by_side),
     };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }

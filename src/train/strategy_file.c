@@ -16,7 +16,7 @@
 
 enum { TENSORS = 3 };              /* of a parameter, at most: the values and two moments */
 
-typedef char tensor_name[EGG_PARAM_NAME_BYTES + 16];
+typedef char tensor_name[EGG_PARAM_NAME_BYTES + 24];
 
 /* Tensor 'which' of a parameter in the form of a parameter whose data it is; false where there is none. */
 static bool tensor_of(const egg_param *param, uint32_t which, egg_param *view, tensor_name name)
