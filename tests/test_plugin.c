@@ -23,7 +23,8 @@ static void refuse(const char *path, egg_status expected, const char *text)
     assert_int_equal(egg_env_open(&handle, path, &error), expected);
     assert_null(handle.env);
     assert_null(handle.library);
-    if (!strstr(error.text, text) || !strstr(error.text, path)) fail_msg("'%s' or the path is not in '%s'", text, error.text);
+    if (!strstr(error.text, text) || !strstr(error.text, path))
+        fail_msg("'%s' or the path is not in '%s'", text, error.text);
 }
 
 static void test_files(void **state)
@@ -37,15 +38,42 @@ static void test_files(void **state)
     refuse(EGG_TEST_NO_PLUGIN, EGG_ERR_FORMAT, "exports no function egg_env_plugin()");
 }
 
+/* A name without a folder is a file of this one, and no library that the system knows. */
+static void test_working_folder(void **state)
+{
+    (void)state;
+    static char bytes[1 << 22];
+    egg_env_handle handle;
+    char before[4096];
+    FILE *file = fopen(EGG_TEST_PLUGIN_PATH, "rb");
+    assert_non_null(file);
+    scratch_write("local.so", bytes, fread(bytes, 1, sizeof bytes, file));
+    fclose(file);
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(scratch_folder()), 0);
+    assert_int_equal(egg_env_open(&handle, "local.so", NULL), EGG_OK);
+    egg_env_close(&handle);
+    refuse("libm.so", EGG_ERR_IO, "cannot load");
+    assert_int_equal(chdir(before), 0);
+}
+
 static void test_fields(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"null", "returned NULL"},       {"version", "version 99, expected 1"}, {"name", "name: expected"},
-        {"empty-name", "name: expected"}, {"summary", "summary: expected"},      {"observations", "observations: expected 1"},
-        {"many-observations", "observations: expected 1"}, {"actions", "actions: expected 1"}, {"bounds", "action_low, action_high"},
-        {"infinite-bounds", "action_low, action_high"},    {"max-steps", "max_steps: expected at least 1"},
-        {"state-bytes", "state_bytes: expected at most"},  {"reset", "reset: expected a function"},
+        {"null", "returned NULL"},
+        {"version", "version 99, expected 1"},
+        {"name", "name: expected"},
+        {"empty-name", "name: expected"},
+        {"summary", "summary: expected"},
+        {"observations", "observations: expected 1"},
+        {"many-observations", "observations: expected 1"},
+        {"actions", "actions: expected 1"},
+        {"bounds", "action_low, action_high"},
+        {"infinite-bounds", "action_low, action_high"},
+        {"max-steps", "max_steps: expected at least 1"},
+        {"state-bytes", "state_bytes: expected at most"},
+        {"reset", "reset: expected a function"},
         {"step", "step: expected a function"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -64,8 +92,9 @@ static void test_fields(void **state)
 
 static egg_rl *open_run(const char *path, const char *out, const char *epochs)
 {
-    const char *const values[][2] = {{"env", path},        {"epochs", epochs},      {"population", "64"}, {"policy-width", "16"},
-                                     {"policy-layers", "1"}, {"eval-episodes", "16"}, {"out", out},         {"rate", "0.05"}};
+    const char *const values[][2] = {{"env", path},          {"epochs", epochs},     {"population", "64"},
+                                     {"policy-width", "16"}, {"policy-layers", "1"}, {"eval-episodes", "16"},
+                                     {"out", out},           {"rate", "0.05"}};
     egg_options *options = egg_options_new("rl");
     egg_rl *rl;
     egg_error error = {0};
@@ -142,7 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),   cmocka_unit_test(test_fields), cmocka_unit_test(test_learns),
-        cmocka_unit_test(test_example), cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_example), cmocka_unit_test(test_faults), cmocka_unit_test(test_working_folder),
     };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }
