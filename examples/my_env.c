@@ -39,7 +39,7 @@ static void reset(void *state, uint64_t seed, float *observation)
     observe(b, observation);
 }
 
-/* One number of action, the thrust. A step at the buoy is worth 1, elsewhere less, but never nothing: it pays to stay. */
+/* One number of action, the thrust. A step at the buoy is worth 1, elsewhere less but never 0: it pays to stay. */
 static bool step(void *state, const float *action, float *observation, float *reward)
 {
     boat *b = state;

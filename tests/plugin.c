@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A plug-in for test_plugin: good, or wrong in the way that EGG_TEST_PLUGIN names. Compiled with NO_SYMBOL it is none. */
+/* A plug-in for test_plugin: good, or wrong as the variable EGG_TEST_PLUGIN says. With NO_SYMBOL it is none. */
 #include <eggroll.h>
 #include <math.h>
 #include <stdlib.h>

@@ -185,8 +185,10 @@ static void test_who_plays_next_to_whom(void **state)
     assert_int_equal(egg_env_find(&pendulum, "Pendulum-v1", NULL), EGG_OK);
     expect_invariant((egg_rollout_shape){.env = cartpole, .population = 60, .antithetic = true, .episodes = 2});
     expect_invariant((egg_rollout_shape){.env = cartpole, .population = 31, .seeds = EGG_SEEDS_EPOCH});
-    expect_invariant((egg_rollout_shape){.env = cartpole, .population = 32, .antithetic = true, .dense = true, .rank = 1});
-    expect_invariant((egg_rollout_shape){.env = pendulum, .population = 16, .antithetic = true, .seeds = EGG_SEEDS_MEMBER});
+    expect_invariant(
+        (egg_rollout_shape){.env = cartpole, .population = 32, .antithetic = true, .dense = true, .rank = 1});
+    expect_invariant(
+        (egg_rollout_shape){.env = pendulum, .population = 16, .antithetic = true, .seeds = EGG_SEEDS_MEMBER});
 }
 
 static void test_slices(void **state)
@@ -210,7 +212,7 @@ static void test_slices(void **state)
     stage_close(&s);
 }
 
-/* ------------------------------------------------------------------------------------------ members and their policies */
+/* --------------------------------------------------------------------------------------- members' own policies */
 
 /* W + scale * E of one pair, E from noise at its addresses. */
 static void perturb(egg_param *param, const egg_perturb *law, uint32_t pair, double sign)
@@ -305,7 +307,8 @@ static void test_play(void **state)
         stage s;
         egg_rollout_stats stats;
         stage_open(&s, (egg_rollout_shape){.env = cartpole, .population = 8, .threads = threads});
-        assert_int_equal(egg_rollout_play(s.rollout, &kernels, s.pool, 5, EPISODES, returns[threads - 1], &stats, NULL), EGG_OK);
+        assert_int_equal(egg_rollout_play(s.rollout, &kernels, s.pool, 5, EPISODES, returns[threads - 1], &stats, NULL),
+                         EGG_OK);
         double steps = 0;
         for (int e = 0; e < EPISODES; e++) steps += returns[threads - 1][e];   /* CartPole pays 1 a step */
         assert_true(stats.episodes == EPISODES && (double)stats.steps == steps);
@@ -456,7 +459,8 @@ static void test_not_finite(void **state)
         stage s;
         float fitness[POPULATION], weight[POPULATION], scratch[POPULATION], worst = INFINITY;
         uint32_t order[POPULATION], faulty = 0;
-        stage_open(&s, (egg_rollout_shape){.env = &probe_env, .population = POPULATION, .seeds = EGG_SEEDS_MEMBER, .slots = 1});
+        stage_open(&s, (egg_rollout_shape){
+                           .env = &probe_env, .population = POPULATION, .seeds = EGG_SEEDS_MEMBER, .slots = 1});
         probe_fault = (fault)kind;
         egg_rollout_stats stats = evaluate(&s, 0.1f);
         probe_fault = NO_FAULT;
@@ -520,7 +524,8 @@ static void test_memory(void **state)
 {
     (void)state;
     stage s;
-    egg_rollout_shape shape = {.env = &probe_env, .population = 8, .antithetic = true, .episodes = 1, .rank = 1, .threads = 2};
+    egg_rollout_shape shape = {
+        .env = &probe_env, .population = 8, .antithetic = true, .episodes = 1, .rank = 1, .threads = 2};
     stage_open(&s, shape);
     for (uint64_t n = 1;; n++) {
         egg_rollout *rollout;
@@ -540,11 +545,20 @@ int main(void)
 {
     egg_kernels_init(&kernels, egg_cpu_levels(&(const char *){0}));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_who_plays_next_to_whom), cmocka_unit_test(test_slices),     cmocka_unit_test(test_members),
-        cmocka_unit_test(test_unperturbed),            cmocka_unit_test(test_play),       cmocka_unit_test(test_watch),
-        cmocka_unit_test(test_seeds),                  cmocka_unit_test(test_normalizer), cmocka_unit_test(test_observations),
-        cmocka_unit_test(test_sampling),               cmocka_unit_test(test_not_finite), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_states),                 cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_who_plays_next_to_whom),
+        cmocka_unit_test(test_slices),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_unperturbed),
+        cmocka_unit_test(test_play),
+        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_normalizer),
+        cmocka_unit_test(test_observations),
+        cmocka_unit_test(test_sampling),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
