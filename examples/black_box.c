@@ -24,14 +24,16 @@ int main(int argc, char **argv)
     egg_strategy *strategy = NULL;
     egg_options *options = egg_options_new("strategy");
     bool ok = options && !egg_options_set(options, "population", "512", &error) &&
-              !egg_options_set(options, "shaping", "rank", &error) && !egg_options_set(options, "rate", "0.1", &error) &&
+              !egg_options_set(options, "shaping", "rank", &error) &&
+              !egg_options_set(options, "rate", "0.1", &error) &&
               !egg_strategy_open(&strategy, options, params, 1, &error);
     printf("start: %.4f\n", rastrigin(x));
 
     for (int epoch = 0; ok && epoch < epochs; epoch++) {
         /* Wide steps see the bowl, not its ripples; narrow ones then settle. */
         double left = 1 - (double)epoch / epochs;
-        ok = !egg_strategy_set_sigma(strategy, 0.02 + left, &error) && !egg_strategy_set_rate(strategy, 0.1 * left, &error);
+        ok = !egg_strategy_set_sigma(strategy, 0.02 + left, &error) &&
+             !egg_strategy_set_rate(strategy, 0.1 * left, &error);
         for (uint32_t m = 0; ok && m < POPULATION; m++) {
             ok = !egg_ask(strategy, m, 0, x, &error);
             fitness[m] = (float)-rastrigin(x);   /* fitness is maximized */

@@ -2,7 +2,7 @@
 /*
  * An environment of your own: a boat that drifts on a line and shall come to rest at a buoy. Build it by hand with
  *
- *     cc -O2 -shared -fPIC my_env.c -o my_env.so $(pkg-config --cflags eggroll)
+ *     cc -O2 -shared -fPIC my_env.c -o my_env.so $(pkg-config --cflags eggroll) -lm
  *
  * and train on it with
  *
@@ -39,14 +39,14 @@ static void reset(void *state, uint64_t seed, float *observation)
     observe(b, observation);
 }
 
-/* One number of action, the thrust; the farther from the buoy, the worse. */
+/* One number of action, the thrust. A step at the buoy is worth 1, elsewhere less but never 0: it pays to stay. */
 static bool step(void *state, const float *action, float *observation, float *reward)
 {
     boat *b = state;
     b->velocity += 0.1f * action[0];
     b->position += 0.1f * b->velocity;
     observe(b, observation);
-    *reward = -fabsf(observation[0]);
+    *reward = expf(-fabsf(observation[0]));
     return fabsf(b->position) > 4;   /* lost at sea: the episode ends */
 }
 

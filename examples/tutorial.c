@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tutorial problem of the EGGROLL reference code: y = x^2 + x + 1 on [-10, 10] at 1024 points, learned by a network of
- * 1-64-64-64-1 units. 4096 members in 32 groups; a group's 128 members look at one point each update, and are compared
- * with each other. Sigma and rate fall linearly from 1 to 0.
+ * The tutorial problem of the EGGROLL reference code: y = x^2 + x + 1 on [-10, 10] at 1024 points, learned by a network
+ * of 1-64-64-64-1 units. 4096 members in 32 groups; a group's 128 members look at one point each update, and are
+ * compared with each other. Sigma and rate fall linearly from 1 to 0.
  *
- * Members are evaluated from their factors: W x is then a plain product, and what makes a member differ costs two vectors.
- * A pair shares its factors, so that they are drawn once for both.
+ * Members are evaluated from their factors: W x is then a plain product, and what makes a member differ costs two
+ * vectors. A pair shares its factors, so that they are drawn once for both.
  */
 #include <eggroll.h>
 #include <math.h>
@@ -157,7 +157,8 @@ static bool open_strategy(egg_strategy **strategy, const char *seed, egg_error *
         int in = inputs_of(i / 2), out = outputs_of(i / 2);
         for (int e = 0; i % 2 == 0 && e < in * out; e++) {
             float sum = 0;   /* of twelve uniform numbers: close to normal, of variance 1 */
-            for (int k = 0; k < 12; k++) sum += (float)((random = random * 1664525 + 1013904223) >> 8) / (1 << 24) - 0.5f;
+            for (int k = 0; k < 12; k++)
+                sum += (float)((random = random * 1664525 + 1013904223) >> 8) / (1 << 24) - 0.5f;
             initial[i][e] = sum / sqrtf((float)in);
         }
         params[i] = (egg_strategy_param){names[i], i % 2 ? EGG_STRATEGY_VECTOR : EGG_STRATEGY_MATRIX,
@@ -165,9 +166,9 @@ static bool open_strategy(egg_strategy **strategy, const char *seed, egg_error *
     }
     egg_options *options = egg_options_new("strategy");
     bool ok = options && !egg_options_set(options, "population", "4096", error) &&
-              !egg_options_set(options, "group", "128", error) && !egg_options_set(options, "optimizer", "sgd", error) &&
-              !egg_options_set(options, "sigma", "1", error) && !egg_options_set(options, "rate", "1", error) &&
-              !egg_options_set(options, "seed", seed, error) &&
+              !egg_options_set(options, "group", "128", error) &&
+              !egg_options_set(options, "optimizer", "sgd", error) && !egg_options_set(options, "sigma", "1", error) &&
+              !egg_options_set(options, "rate", "1", error) && !egg_options_set(options, "seed", seed, error) &&
               !egg_strategy_open(strategy, options, params, PARAMS, error);
     egg_options_free(options);
     return ok;

@@ -64,8 +64,8 @@ EGG_API const char *egg_status_name(egg_status status);
 
 /*
  * The settings of one command ("pretrain", "rl", "eval", "generate", "bench"), or of a "strategy" of your own (see
- * egg_ask), each with a range and a default. Names are those of the command line without the leading dashes, for example
- * "seq-len".
+ * egg_ask), each with a range and a default. Names are those of the command line without the leading dashes, for
+ * example "seq-len".
  */
 typedef struct egg_options egg_options;
 
@@ -317,8 +317,8 @@ typedef bool egg_frame_fn(void *context, const char *text, uint32_t steps, doubl
 EGG_API egg_status egg_policy_play(egg_policy *policy, uint64_t seed, egg_frame_fn *show, void *context, egg_error *error);
 
 /*
- * Writes the policy as one header for C99 and C++ that depends on nothing but math.h: its weights, as literals that read
- * back as the same numbers, and a function that normalizes an observation and takes the likeliest action,
+ * Writes the policy as one header for C99 and C++ that depends on nothing but math.h: its weights, as literals that
+ * read back as the same numbers, and a function that normalizes an observation and takes the likeliest action,
  *
  *     int NAME_act(const float *observation)                      discrete actions
  *     void NAME_act(const float *observation, float *action)      else: the mean, within the environment's bounds
@@ -370,8 +370,8 @@ EGG_API void egg_strategy_close(egg_strategy *strategy);
  *
  *     W + s sigma / sqrt(rank) A B^T          s: +1 for even members, -1 for odd ones, which share A and B as a pair
  *
- * With option "pairs" at "independent" every member has A and B of its own and s is +1; with "shaping" at "baseline" the
- * first pair of each group is not perturbed.
+ * With option "pairs" at "independent" every member has A and B of its own and s is +1; with "shaping" at "baseline"
+ * the first pair of each group is not perturbed.
  */
 EGG_API egg_status egg_ask(const egg_strategy *strategy, uint32_t member, uint32_t param, float *W, egg_error *error);
 
@@ -402,9 +402,9 @@ typedef struct egg_strategy_stats {
 } egg_strategy_stats;
 
 /*
- * fitness (members) of all members of the population, in their order; higher is better. Moves the parameters, which ends
- * the epoch; 'stats' may be NULL. A fitness that is not finite counts as the worst one that is; where none is, that is
- * EGG_ERR_ARGUMENT and nothing changes.
+ * fitness (members) of all members of the population, in their order; higher is better. Moves the parameters, which
+ * ends the epoch; 'stats' may be NULL. A fitness that is not finite counts as the worst one that is; where none is, that
+ * is EGG_ERR_ARGUMENT and nothing changes.
  */
 EGG_API egg_status egg_tell(egg_strategy *strategy, const float *fitness, size_t members, egg_strategy_stats *stats,
                             egg_error *error);
@@ -423,8 +423,8 @@ EGG_API egg_status egg_strategy_set_rate(egg_strategy *strategy, double rate, eg
 
 /*
  * The whole state as a safetensors file: parameters under their names, without padding, and what the optimizer keeps as
- * NAME.moment1 and NAME.moment2. Loading it into a strategy opened with the same options ("threads" aside) and parameters
- * (initial values aside) goes on with the same bits; anything else is refused, and then nothing changes.
+ * NAME.moment1 and NAME.moment2. Loading it into a strategy opened with the same options ("threads" aside) and
+ * parameters (initial values aside) goes on with the same bits; anything else is refused, and then nothing changes.
  */
 EGG_API egg_status egg_strategy_save(const egg_strategy *strategy, const char *path, egg_error *error);
 EGG_API egg_status egg_strategy_load(egg_strategy *strategy, const char *path, egg_error *error);

@@ -13,6 +13,7 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/threads.h"
 #include "es/evolution.h"
 #include "scratch.h"
 
@@ -74,7 +75,7 @@ static void refuse(egg_status status, egg_status expected, const egg_error *erro
     if (!strstr(error->text, text)) fail_msg("'%s' is not in '%s'", text, error->text);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ asking */
+/* -------------------------------------------------------------------------------------------- asking */
 
 static uint32_t padded(uint32_t n)
 {
@@ -119,7 +120,8 @@ static void check_member(const egg_strategy *strategy, uint32_t member, uint32_t
         dense_noise(p, pair, epoch, rank, openes, E);
         for (size_t e = 0; e < size_of(p); e++) {
             double expected = mean[e] + (frozen ? 0 : sigma * E[e]), product = 0;
-            if (fabs(W[e] - expected) > 1e-5 * (1 + fabs(sigma * E[e]))) fail_msg("%u at %zu: %g, %g", p, e, W[e], expected);
+            if (fabs(W[e] - expected) > 1e-5 * (1 + fabs(sigma * E[e])))
+                fail_msg("%u at %zu: %g, %g", p, e, W[e], expected);
             for (uint32_t k = 0; k < noise.rank; k++)
                 product += (double)A[k * rows + e / columns] * B[k * columns + e % columns];
             if (frozen) assert_true(noise.scale == 0 && noise.rank == 0 && W[e] == initial[p][e]);
@@ -167,14 +169,17 @@ static void test_other_laws(void **state)
     egg_strategy_close(strategy);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- telling */
+/* -------------------------------------------------------------------------------------------- telling */
 
 /* A fitness that depends on everything a member was given. */
 static float fitness_of(float *const W[PARAMS])
 {
     double sum = 0;
     for (uint32_t p = 0; p < PARAMS; p++)
-        for (size_t e = 0; e < size_of(p); e++) sum -= pow(W[p][e] - 0.3 * cos((double)e), 2);
+        for (size_t e = 0; e < size_of(p); e++) {
+            double distance = W[p][e] - 0.1 * (double)(e % 7);
+            sum -= distance * distance;
+        }
     return (float)sum;
 }
 
@@ -217,9 +222,20 @@ static void test_equals_evolution(void **state)
                       "weight-decay=0.01 shaping=rank");
     static const egg_param_kind kinds[] = {EGG_PARAM_MATRIX, EGG_PARAM_VECTOR, EGG_PARAM_MATRIX, EGG_PARAM_MATRIX};
     const egg_evolution_shape shape = {
-        .seed = 5, .population = POPULATION, .rank = 2, .sigma = 0.1, .sigma_decay = 0.9, .rate = 0.2, .rate_decay = 0.8,
-        .noise_reuse = 1, .shaping = {.kind = EGG_SHAPING_RANK, .antithetic = true},
-        .optimizer = {.kind = EGG_OPTIMIZER_ADAMW, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f, .weight_decay = 0.01f,
+        .seed = 5,
+        .population = POPULATION,
+        .rank = 2,
+        .sigma = 0.1,
+        .sigma_decay = 0.9,
+        .rate = 0.2,
+        .rate_decay = 0.8,
+        .noise_reuse = 1,
+        .shaping = {.kind = EGG_SHAPING_RANK, .antithetic = true},
+        .optimizer = {.kind = EGG_OPTIMIZER_ADAMW,
+                      .beta1 = 0.9f,
+                      .beta2 = 0.999f,
+                      .epsilon = 1e-8f,
+                      .weight_decay = 0.01f,
                       .clip = 0.5f},
         .threads = 1,
     };
@@ -241,8 +257,9 @@ static void test_equals_evolution(void **state)
         evaluate(strategy, fitness);
         assert_int_equal(egg_tell(strategy, fitness, POPULATION, &stats, NULL), EGG_OK);
         egg_evolution_stats expected = egg_evolution_tell(evolution, &kernels, NULL, epoch, fitness);
-        assert_true(stats.epoch == epoch + 1 && stats.mean == expected.scores.mean && stats.best == expected.scores.best &&
-                    stats.worst == expected.scores.worst && stats.deviation == expected.scores.deviation);
+        assert_true(stats.epoch == epoch + 1 && stats.mean == expected.scores.mean &&
+                    stats.best == expected.scores.best && stats.worst == expected.scores.worst &&
+                    stats.deviation == expected.scores.deviation);
         assert_true(stats.sigma == (float)(0.1 * pow(0.9, epoch)) && stats.rate == 0.2 * pow(0.8, epoch) &&
                     stats.gradient_norm == expected.gradient_norm && stats.gradient_norm > 0 && stats.invalid == 0);
         for (uint32_t p = 0; p < PARAMS; p++) {
@@ -260,7 +277,8 @@ static void test_equals_evolution(void **state)
 static void test_threads(void **state)
 {
     (void)state;
-    egg_strategy *one = open_strategy("threads=1 rank=2 clip-norm=1"), *two = open_strategy("threads=2 rank=2 clip-norm=1"),
+    egg_strategy *one = open_strategy("threads=1 rank=2 clip-norm=1"),
+                 *two = open_strategy("threads=2 rank=2 clip-norm=1"),
                  *three = open_strategy("threads=3 rank=2 clip-norm=1");
     run(one, 4);
     run(two, 4);
@@ -270,6 +288,35 @@ static void test_threads(void **state)
     egg_strategy_close(one);
     egg_strategy_close(two);
     egg_strategy_close(three);
+}
+
+typedef struct asking {
+    const egg_strategy *strategy;
+    float (*W)[LONGEST];           /* (POPULATION) parameter 0 of each member */
+} asking;
+
+static void ask_members(void *context, size_t begin, size_t end, uint32_t thread)
+{
+    (void)thread;
+    const asking *a = context;
+    for (size_t m = begin; m < end; m++)
+        if (egg_ask(a->strategy, (uint32_t)m, 0, a->W[m], NULL)) a->W[m][0] = NAN;
+}
+
+static void test_asking_side_by_side(void **state)
+{
+    (void)state;
+    static float W[POPULATION][LONGEST], alone[LONGEST];
+    egg_strategy *strategy = open_strategy("rank=3");
+    egg_pool *pool;
+    assert_int_equal(egg_pool_open(&pool, 3, NULL), EGG_OK);
+    egg_parallel_for(pool, POPULATION, 1, ask_members, &(asking){.strategy = strategy, .W = W});
+    egg_pool_close(pool);
+    for (uint32_t m = POPULATION; m-- > 0;) {
+        assert_int_equal(egg_ask(strategy, m, 0, alone, NULL), EGG_OK);
+        assert_memory_equal(alone, W[m], size_of(0) * sizeof *alone);
+    }
+    egg_strategy_close(strategy);
 }
 
 /* Six numbers find the top of a parabola. */
@@ -332,6 +379,8 @@ static void test_resume(void **state)
         run(half, 3);
         assert_int_equal(egg_strategy_set_rate(whole, 0.07, NULL), EGG_OK);
         assert_int_equal(egg_strategy_set_rate(half, 0.07, NULL), EGG_OK);
+        assert_int_equal(egg_strategy_set_sigma(whole, 0.03, NULL), EGG_OK);
+        assert_int_equal(egg_strategy_set_sigma(half, 0.03, NULL), EGG_OK);
         run(whole, 6);
         run(half, 2);
         assert_int_equal(egg_strategy_save(half, path, NULL), EGG_OK);
@@ -346,7 +395,7 @@ static void test_resume(void **state)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------- misuse */
+/* -------------------------------------------------------------------------------------------- misuse */
 
 static void test_fitness_not_finite(void **state)
 {
@@ -366,7 +415,8 @@ static void test_fitness_not_finite(void **state)
     assert_true(isnan(fitness[1]));   /* the caller's stays as it is */
     expect_same(bad, good);
     for (int m = 0; m < POPULATION; m++) fitness[m] = m % 2 ? NAN : INFINITY;
-    refuse(egg_tell(bad, fitness, POPULATION, &stats, &error), EGG_ERR_ARGUMENT, &error, "none of 24 members is finite");
+    refuse(egg_tell(bad, fitness, POPULATION, &stats, &error), EGG_ERR_ARGUMENT, &error,
+           "none of 24 members is finite");
     expect_same(bad, good);
     egg_strategy_close(bad);
     egg_strategy_close(good);
@@ -443,7 +493,8 @@ static void test_wrong_files(void **state)
 {
     (void)state;
     const char *path = scratch_path("strategy.safetensors"), *other = scratch_path("other.safetensors");
-    egg_strategy *saved = open_strategy("rank=2"), *strategy = open_strategy("rank=3"), *untouched = open_strategy("rank=3");
+    egg_strategy *saved = open_strategy("rank=2"), *strategy = open_strategy("rank=3"),
+                 *untouched = open_strategy("rank=3");
     egg_error error = {0};
     run(saved, 2);
     assert_int_equal(egg_strategy_save(saved, path, NULL), EGG_OK);
@@ -509,6 +560,7 @@ int main(void)
         cmocka_unit_test(test_resume),                    cmocka_unit_test(test_fitness_not_finite),
         cmocka_unit_test(test_wrong_calls),               cmocka_unit_test(test_wrong_parameters),
         cmocka_unit_test(test_wrong_files),               cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_asking_side_by_side),
     };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }

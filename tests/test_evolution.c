@@ -28,8 +28,9 @@ static egg_kernels kernels;
 static void open_params(egg_param params[PARAMS])
 {
     for (uint32_t p = 0; p < PARAMS; p++) {
-        assert_int_equal(egg_param_open(&params[p], &kernels, p, shapes[p].kind, EGG_F32, shapes[p].out, shapes[p].in, "p",
-                                        NULL), EGG_OK);
+        assert_int_equal(egg_param_open(&params[p], &kernels, p, shapes[p].kind, EGG_F32, shapes[p].out, shapes[p].in,
+                                        "p", NULL),
+                         EGG_OK);
         params[p].frozen = p == FROZEN;
         egg_param_init_normal_f32(&params[p], 11, 0.5f);
         egg_param_pack(&params[p], &kernels);
@@ -82,7 +83,9 @@ static void check_gradient(uint32_t rank, bool dense, float clip)
     egg_update_f32 *update;
     float weight[PAIRS];
     const egg_perturb law = dense ? egg_perturb_dense(5, 3, 0.1f) : egg_perturb_f32(5, 3, rank, 0.1f);
-    const egg_update_shape shape = {.optimizer = {.kind = EGG_OPTIMIZER_SGD, .clip = clip}, .rank = rank, .dense = dense,
+    const egg_update_shape shape = {.optimizer = {.kind = EGG_OPTIMIZER_SGD, .clip = clip},
+                                    .rank = rank,
+                                    .dense = dense,
                                     .threads = 1};
     double *G[PARAMS], squares = 0;
     for (uint32_t p = 0; p < PAIRS; p++) weight[p] = weight_of(p);
@@ -103,7 +106,8 @@ static void check_gradient(uint32_t rank, bool dense, float clip)
         const float *W = params[i].data, *W0 = before[i].data;
         for (size_t e = 0; e < egg_param_elements(&params[i]); e++)
             if (fabs(W[e] - (W0[e] + shortened * G[i][e])) > 1e-5)
-                fail_msg("rank %u, parameter %u at %zu: %g, expected %g", rank, i, e, W[e], W0[e] + shortened * G[i][e]);
+                fail_msg("rank %u, parameter %u at %zu: %g, expected %g", rank, i, e, W[e],
+                         W0[e] + shortened * G[i][e]);
         check_padding(&params[i]);
         if (params[i].frozen) assert_memory_equal(W, W0, egg_param_elements(&params[i]) * sizeof *W);
         free(G[i]);
@@ -156,9 +160,18 @@ static void test_packed(void **state)
 static egg_evolution_shape shape_of(egg_optimizer_kind kind, bool dense, float clip, uint32_t threads)
 {
     return (egg_evolution_shape){
-        .seed = 9, .population = POPULATION, .rank = dense ? 1 : 2, .dense = dense, .sigma = 0.05, .sigma_decay = 0.9,
-        .rate = 0.1, .rate_decay = 0.8, .noise_reuse = 1, .shaping = {.antithetic = true},
-        .optimizer = {.kind = kind, .beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-8f, .weight_decay = 0.01f, .clip = clip},
+        .seed = 9,
+        .population = POPULATION,
+        .rank = dense ? 1 : 2,
+        .dense = dense,
+        .sigma = 0.05,
+        .sigma_decay = 0.9,
+        .rate = 0.1,
+        .rate_decay = 0.8,
+        .noise_reuse = 1,
+        .shaping = {.antithetic = true},
+        .optimizer =
+            {.kind = kind, .beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-8f, .weight_decay = 0.01f, .clip = clip},
         .threads = threads,
     };
 }
@@ -280,8 +293,9 @@ int main(void)
 {
     egg_kernels_init(&kernels, egg_cpu_levels(&(const char *){0}));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradient), cmocka_unit_test(test_clipping),   cmocka_unit_test(test_packed),
-        cmocka_unit_test(test_threads),  cmocka_unit_test(test_laws),       cmocka_unit_test(test_rate_is_in_units_of_sigma),
+        cmocka_unit_test(test_gradient), cmocka_unit_test(test_clipping),
+        cmocka_unit_test(test_packed),   cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_laws),     cmocka_unit_test(test_rate_is_in_units_of_sigma),
         cmocka_unit_test(test_memory),   cmocka_unit_test(test_reschedule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

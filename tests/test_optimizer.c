@@ -52,7 +52,8 @@ static void check_run(const run *r)
     for (int i = 0; i < N; i++) W2[i] = W[i] = (float)cos(i);
     for (int t = 1; t <= STEPS; t++) {
         for (int i = 0; i < N; i++) G2[i] = G[i] = (float)gradient(i, t);
-        egg_optimizer_step(&r->optimizer, (uint64_t)t, r->lr, r->scale, N, G, W, moments > 0 ? m : NULL, moments > 1 ? v : NULL);
+        egg_optimizer_step(&r->optimizer, (uint64_t)t, r->lr, r->scale, N, G, W, moments > 0 ? m : NULL,
+                           moments > 1 ? v : NULL);
         reference_step(r, t, G2, W2, m2, v2);
         for (int i = 0; i < N; i++)
             if (fabs(W[i] - W2[i]) > 2e-5 * (1 + fabs(W2[i])))
@@ -66,9 +67,13 @@ static void test_formulas(void **state)
     for (int kind = EGG_OPTIMIZER_SGD; kind <= EGG_OPTIMIZER_ADAMW; kind++)
         for (int decay = 0; decay < 2; decay++)
             for (int scaled = 0; scaled < 2; scaled++)
-                check_run(&(run){.optimizer = {.kind = (egg_optimizer_kind)kind, .beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-6f,
+                check_run(&(run){.optimizer = {.kind = (egg_optimizer_kind)kind,
+                                               .beta1 = 0.9f,
+                                               .beta2 = 0.99f,
+                                               .epsilon = 1e-6f,
                                                .weight_decay = decay ? 0.1f : 0},
-                                 .lr = 0.02, .scale = scaled ? 0.25f : 1});
+                                 .lr = 0.02,
+                                 .scale = scaled ? 0.25f : 1});
 }
 
 /* Adam's first step is lr in the direction of the gradient, however large that is; so are all under a constant one. */
@@ -100,8 +105,8 @@ static void test_decay(void **state)
 {
     (void)state;
     for (int kind = EGG_OPTIMIZER_SGD; kind <= EGG_OPTIMIZER_ADAMW; kind++) {
-        const egg_optimizer optimizer = {.kind = (egg_optimizer_kind)kind, .beta1 = 0.9f, .beta2 = 0.9f, .epsilon = 1e-8f,
-                                         .weight_decay = 0.5f};
+        const egg_optimizer optimizer = {
+            .kind = (egg_optimizer_kind)kind, .beta1 = 0.9f, .beta2 = 0.9f, .epsilon = 1e-8f, .weight_decay = 0.5f};
         float W = 8, m = 0, v = 0, G = 0;
         for (uint64_t t = 1; t <= 3; t++) egg_optimizer_step(&optimizer, t, 1, 1, 1, &G, &W, &m, &v);
         assert_true(W == 1);
@@ -120,8 +125,9 @@ static void test_moments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formulas), cmocka_unit_test(test_adam_is_scale_free), cmocka_unit_test(test_momentum_limit),
-        cmocka_unit_test(test_decay),    cmocka_unit_test(test_moments),
+        cmocka_unit_test(test_formulas),       cmocka_unit_test(test_adam_is_scale_free),
+        cmocka_unit_test(test_momentum_limit), cmocka_unit_test(test_decay),
+        cmocka_unit_test(test_moments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

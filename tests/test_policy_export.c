@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A policy as a C header: compiled by the C and the C++ compiler in a program of its own, it acts as the library does. */
+/* A policy as a C header: compiled by a C and a C++ compiler in a program of its own, it acts as the library does. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,9 +32,10 @@ static egg_policy *train(const char *env, const char *activation, const char *la
     egg_rl *rl;
     egg_policy *policy;
     egg_error error = {0};
-    const char *values[][2] = {{"env", env},       {"activation", activation}, {"policy-layers", layers}, {"out", folder},
-                               {"preset", "none"}, {"policy-width", "32"},     {"population", "16"},      {"epochs", "3"},
-                               {"max-steps", "50"}};
+    const char *values[][2] = {
+        {"env", env},       {"activation", activation}, {"policy-layers", layers}, {"out", folder},
+        {"preset", "none"}, {"policy-width", "32"},     {"population", "16"},      {"epochs", "3"},
+        {"max-steps", "50"}};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) set(options, values[i][0], values[i][1]);
     if (egg_rl_open(&rl, options, &error)) fail_msg("%s", error.text);
     while (!egg_rl_finished(rl)) assert_int_equal(egg_rl_epoch(rl, NULL, &error), EGG_OK);
@@ -57,7 +58,8 @@ static void record(const egg_env *env, float (*observations)[MOST])
         if (env->step(state, &action, observations[i], &reward)) env->reset(state, (uint64_t)i, observations[i]);
     }
     for (uint32_t i = 0; i < OBSERVATIONS * env->observations; i++)
-        if (i / env->observations % 2) observations[i / env->observations][i % env->observations] += 3 * (float)sin(i * i);
+        if (i / env->observations % 2)
+            observations[i / env->observations][i % env->observations] += 3 * (float)sin(i * i);
     free(state);
 }
 
@@ -94,8 +96,9 @@ static void write_program(const char *name, bool discrete)
 static void build_and_run(const char *compiler, const char *source)
 {
     char command[2048];
-    snprintf(command, sizeof command, "cd '%s' && %s -Wall -Wextra -Werror -pedantic -O1 %s -o act -lm && ./act <in >out",
-             scratch_folder(), compiler, source);
+    snprintf(command, sizeof command,
+             "cd '%s' && %s -Wall -Wextra -Werror -pedantic -O1 %s -o act -lm && ./act <in >out", scratch_folder(),
+             compiler, source);
     if (system(command) != 0) fail_msg("failed: %s", command);
 }
 

@@ -33,8 +33,9 @@ static long double deviation(const float *x, uint32_t n)
     return sqrtl(sum / n + 1e-5L);
 }
 
-/* The score of member i of a group, as docs/math.md has it; 'all' are the n members of all groups. */
-static long double score_of(const egg_shaping *shaping, const float *all, uint32_t n, const float *group, uint32_t g, uint32_t i)
+/* The score of member i of a group, as score.h has it; 'all' are the n members of all groups. */
+static long double score_of(const egg_shaping *shaping, const float *all, uint32_t n, const float *group, uint32_t g,
+                            uint32_t i)
 {
     uint32_t below = 0, equal = 0, base = shaping->antithetic ? 2 : 1;
     long double other = shaping->antithetic ? group[i ^ 1] : average(group, g);
@@ -85,7 +86,9 @@ static void test_kinds(void **state)
         for (int antithetic = 0; antithetic < 2; antithetic++)
             for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
                 for (uint32_t values = 2; values < 100000; values *= 10) {
-                    egg_shaping shaping = {.kind = (egg_shaping_kind)kind, .group = sizes[s].group, .antithetic = antithetic};
+                    egg_shaping shaping = {.kind = (egg_shaping_kind)kind,
+                                           .group = sizes[s].group,
+                                           .antithetic = antithetic};
                     for (uint32_t i = 0; i < sizes[s].members; i++)
                         fitness[i] = (float)(next_random(&random) % values) - (float)values / 4;
                     assert_int_equal(egg_shaping_check(&shaping, sizes[s].members, NULL), EGG_OK);

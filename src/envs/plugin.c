@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SYMBOL "egg_env_plugin"
@@ -44,7 +45,11 @@ static egg_status check(const egg_env *env, const char *path, egg_error *error)
 
 static egg_status open_plugin(egg_env_handle *handle, const char *path, egg_error *error)
 {
-    handle->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    char local[4096];   /* a name without a folder would be searched for among the system's libraries */
+    int length = snprintf(local, sizeof local, "%s%s", strchr(path, '/') ? "" : "./", path);
+    if (length < 0 || (size_t)length >= sizeof local)
+        return egg_fail(error, EGG_ERR_ARGUMENT, "%.100s...: a path of more than 4095 bytes", path);
+    handle->library = dlopen(local, RTLD_NOW | RTLD_LOCAL);
     if (!handle->library) return egg_fail(error, EGG_ERR_IO, "%s: cannot load the plug-in: %s", path, dlerror());
     plugin_fn *plugin;
     *(void **)&plugin = dlsym(handle->library, SYMBOL);   /* POSIX's way from a pointer to a function */

@@ -22,11 +22,11 @@ static egg_status check_name(const egg_strategy_param *params, size_t index, egg
         return egg_fail(error, EGG_ERR_ARGUMENT, "parameter '%.60s': expected a name of at most %d bytes, found %zu",
                         name, EGG_PARAM_NAME_BYTES - 1, strlen(name));
     if (strstr(name, ".moment"))
-        return egg_fail(error, EGG_ERR_ARGUMENT, "parameter '%s': '.moment' in a name is for the optimizer's own", name);
+        return egg_fail(error, EGG_ERR_ARGUMENT, "parameter '%s': a name may not hold '.moment'", name);
     for (size_t i = 0; i < index; i++)
         if (strcmp(params[i].name, name) == 0)
-            return egg_fail(error, EGG_ERR_ARGUMENT, "parameter '%s': parameters %zu and %zu have the same name", name, i,
-                            index);
+            return egg_fail(error, EGG_ERR_ARGUMENT, "parameter '%s': parameters %zu and %zu have the same name", name,
+                            i, index);
     return EGG_OK;
 }
 
@@ -40,8 +40,8 @@ static egg_status check_param(const egg_strategy_param *params, size_t index, eg
         return egg_fail(error, EGG_ERR_ARGUMENT, "parameter '%s': kind %d is none of egg_strategy_kind", param->name,
                         (int)param->kind);
     if (param->rows < 1 || param->columns < 1 || param->rows > MOST || param->columns > MOST)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "parameter '%s': shape [%u, %u], expected 1 to %d of each", param->name,
-                        param->rows, param->columns, MOST);
+        return egg_fail(error, EGG_ERR_ARGUMENT, "parameter '%s': shape [%u, %u], expected 1 to %d of each",
+                        param->name, param->rows, param->columns, MOST);
     if (param->kind == EGG_STRATEGY_VECTOR && param->rows != 1)
         return egg_fail(error, EGG_ERR_ARGUMENT, "parameter '%s': a vector has 1 row, found %u", param->name,
                         param->rows);

@@ -120,25 +120,31 @@ static void emit_linear(const exporter *header)
                        "}\n");
 }
 
+/* The body of the function, as text. */
+static const char *activation_body(egg_activation activation)
+{
+    switch (activation) {
+    case EGG_ACTIVATION_RELU:
+        return "    for (int i = 0; i < @_width; i++)\n"
+               "        if (y[i] < 0.0f) y[i] = 0.0f;\n";
+    case EGG_ACTIVATION_TANH: return "    for (int i = 0; i < @_width; i++) y[i] = tanhf(y[i]);\n";
+    case EGG_ACTIVATION_PQN: break;
+    }
+    return "    float mean = 0.0f, variance = 0.0f;\n"
+           "    for (int i = 0; i < @_width; i++) mean += y[i] / @_width;\n"
+           "    for (int i = 0; i < @_width; i++) variance += (y[i] - mean) * (y[i] - mean) / @_width;\n"
+           "    for (int i = 0; i < @_width; i++) {\n"
+           "        y[i] = (y[i] - mean) / sqrtf(variance + 1e-5f);\n"
+           "        if (y[i] < 0.0f) y[i] = 0.0f;\n"
+           "    }\n";
+}
+
 static void emit_activation(const exporter *header)
 {
-    static const char *const bodies[] = {
-        "    float mean = 0.0f, variance = 0.0f;\n"
-        "    for (int i = 0; i < @_width; i++) mean += y[i] / @_width;\n"
-        "    for (int i = 0; i < @_width; i++) variance += (y[i] - mean) * (y[i] - mean) / @_width;\n"
-        "    for (int i = 0; i < @_width; i++) {\n"
-        "        y[i] = (y[i] - mean) / sqrtf(variance + 1e-5f);\n"
-        "        if (y[i] < 0.0f) y[i] = 0.0f;\n"
-        "    }\n",
-        "    for (int i = 0; i < @_width; i++)\n"
-        "        if (y[i] < 0.0f) y[i] = 0.0f;\n",
-        "    for (int i = 0; i < @_width; i++) y[i] = tanhf(y[i]);\n",
-    };
     static const char *const titles[] = {"layer norm and ReLU", "ReLU", "hyperbolic tangent"};
     egg_activation activation = header->policy->mlp.shape.activation;
     emit(header, "\n/* %s, in place. */\nstatic inline void @_activate(float *y)\n{\n", titles[activation]);
-    emit(header, "%s", bodies[activation]);
-    emit(header, "}\n");
+    emit(header, "%s}\n", activation_body(activation));
 }
 
 static void emit_layers(const exporter *header)
@@ -193,8 +199,8 @@ static egg_status check_name(const char *name, egg_error *error)
     for (const char *c = name; *c; c++)
         good = good && (*c == '_' || (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z'));
     if (good) return EGG_OK;
-    return egg_fail(error, EGG_ERR_ARGUMENT, "'%.80s' is no name for C: expected letters, digits and '_', at most %d, no "
-                    "digit first", name, MOST);
+    return egg_fail(error, EGG_ERR_ARGUMENT,
+                    "'%.80s' is no name for C: expected letters, digits and '_', at most %d, no digit first", name, MOST);
 }
 
 egg_status egg_policy_export(const egg_policy *policy, const char *name, const char *path, egg_error *error)

@@ -16,7 +16,7 @@
 
 enum { TENSORS = 3 };              /* of a parameter, at most: the values and two moments */
 
-typedef char tensor_name[EGG_PARAM_NAME_BYTES + 16];
+typedef char tensor_name[EGG_PARAM_NAME_BYTES + 24];
 
 /* Tensor 'which' of a parameter in the form of a parameter whose data it is; false where there is none. */
 static bool tensor_of(const egg_param *param, uint32_t which, egg_param *view, tensor_name name)
@@ -107,8 +107,8 @@ static egg_status read_number(const egg_safetensors *file, const char *path, con
     const char *text;
     egg_status status = read_text(file, path, key, &text, error);
     if (status == EGG_OK && !(egg_number_parse(text, value) && isfinite(*value) && *value >= 0))
-        status = egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is '%.40s', expected a number of at least 0", path, key,
-                          text);
+        status = egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is '%.40s', expected a number of at least 0", path,
+                          key, text);
     return status;
 }
 
@@ -129,8 +129,8 @@ static egg_status check_law(const char *path, const char *saved, const char *law
     while (*saved && *law) {
         size_t a = strcspn(saved, "\n"), b = strcspn(law, "\n");
         if (a != b || strncmp(saved, law, a) != 0)
-            return egg_fail(error, EGG_ERR_ARGUMENT, "%s: saved with %.*s, but this strategy was opened with %.*s", path,
-                            (int)a, saved, (int)b, law);
+            return egg_fail(error, EGG_ERR_ARGUMENT, "%s: saved with %.*s, but this strategy was opened with %.*s",
+                            path, (int)a, saved, (int)b, law);
         saved += a + (saved[a] != 0);
         law += b + (law[b] != 0);
     }
@@ -146,8 +146,9 @@ static egg_status check_head(const egg_safetensors *file, const char *path, cons
     EGG_TRY(read_text(file, path, "format", &format, error));
     EGG_TRY(read_text(file, path, "architecture", &architecture, error));
     if (strcmp(format, "eggroll") != 0 || strcmp(architecture, ARCHITECTURE) != 0) {
-        status = egg_fail(error, EGG_ERR_FORMAT, "%s: holds '%.40s' of '%.40s', expected '" ARCHITECTURE "' of 'eggroll'",
-                          path, architecture, format);
+        status =
+            egg_fail(error, EGG_ERR_FORMAT, "%s: holds '%.40s' of '%.40s', expected '" ARCHITECTURE "' of 'eggroll'",
+                     path, architecture, format);
         goto out;
     }
     EGG_TRY(read_text(file, path, "law", &law, error));
@@ -198,8 +199,8 @@ egg_status egg_strategy_load(egg_strategy *strategy, const char *path, egg_error
     EGG_TRY(read_number(file, path, "rate", &shape.rate, error));
     EGG_TRY(read_count(file, path, "rate_epoch", &shape.rate_epoch, error));
     if (shape.sigma_epoch > epoch || shape.rate_epoch > epoch) {
-        status = egg_fail(error, EGG_ERR_FORMAT, "%s: sigma or rate were set after epoch %" PRIu64 " of the state", path,
-                          epoch);
+        status = egg_fail(error, EGG_ERR_FORMAT, "%s: sigma or rate were set after epoch %" PRIu64 " of the state",
+                          path, epoch);
         goto out;
     }
     EGG_TRY(read_tensors(strategy, file, path, plain, false, error));
