@@ -26,7 +26,8 @@ typedef enum egg_domain {
     EGG_DOMAIN_INITIAL_WEIGHTS = 2,
     EGG_DOMAIN_SAMPLING = 3,
     EGG_DOMAIN_EPISODE = 4,       /* what is random in one episode of an environment */
-    EGG_DOMAIN_ROLLOUT = 5        /* the seeds of episodes, and the sampling of actions */
+    EGG_DOMAIN_ROLLOUT = 5,       /* the seeds of episodes, and the sampling of actions */
+    EGG_DOMAIN_TASK = 6           /* the questions of a task */
 } egg_domain;
 
 typedef struct egg_key {
