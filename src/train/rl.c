@@ -43,6 +43,7 @@ struct egg_rl {
     char *law;
     egg_metrics *metrics;
     double save_due;
+    bool broken;                     /* an update was not finite: what is in the folder is better than what is here */
 };
 
 /* ------------------------------------------------------------------------------------------------------------ open */
@@ -219,6 +220,12 @@ static egg_status evolve(egg_rl *rl, egg_rl_stats *stats, egg_error *error)
     double evaluated = egg_clock_seconds();
     egg_evolution_stats evolved = egg_evolution_tell(rl->evolution, &rl->kernels, rl->pool, rl->progress.epoch,
                                                      egg_rollout_fitness(rl->rollout));
+    if (!isfinite(evolved.gradient_norm)) {
+        rl->broken = true;
+        status = egg_fail(error, EGG_ERR_ARGUMENT, "epoch %" PRIu64 ": the update is no longer finite; the policy has grown "
+                          "beyond all bounds: lower --rate, or give --clip-norm or --weight-decay", rl->progress.epoch + 1);
+        goto out;
+    }
     egg_rollout_learn_observations(rl->rollout);
     egg_normalizer_refresh(&rl->normalizer, rl->settings->normalize == 0);
     double updated = egg_clock_seconds();
@@ -354,6 +361,8 @@ egg_status egg_rl_save(egg_rl *rl, egg_error *error)
     egg_status status = EGG_OK;
     char path[EGG_PATH_BYTES];
     if (!rl->folder) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
+    if (rl->broken)
+        return egg_fail(error, EGG_ERR_ARGUMENT, "'%s' keeps its last good save: the weights are not finite", rl->folder);
     rl->save_due = rl->progress.seconds + rl->settings->save_seconds;
     egg_rl_checkpoint checkpoint = checkpoint_of(rl);
     egg_status metrics = egg_metrics_flush(rl->metrics, error);   /* first: lines behind a checkpoint can be dropped */
