@@ -464,6 +464,41 @@ static void test_missing_memory(void **state)
     egg_shards_close(shards);
 }
 
+static void test_written_models(void **state)
+{
+    (void)state;
+    fixture f, g;
+    open_random(&f, small, EGG_TENSOR_BF16);   /* so that nothing is lost in either type */
+    for (int type = 0; type < 2; type++) {
+        const char *path = scratch_path("written.safetensors");
+        assert_int_equal(egg_rwkv7_file_write(f.model, path, type ? EGG_TENSOR_BF16 : EGG_TENSOR_F32, NULL), EGG_OK);
+        open_fixture(&g, path);
+        assert_int_equal(egg_shards_count(g.shards), egg_shards_count(f.shards));
+        for (size_t i = 0; i < egg_shards_count(f.shards); i++) {
+            const egg_tensor *a = egg_shards_at(f.shards, i), *b = egg_shards_at(g.shards, i);
+            assert_string_equal(a->name, b->name);
+            assert_int_equal(a->dims, b->dims);
+            assert_memory_equal(a->shape, b->shape, a->dims * sizeof *a->shape);
+            if (type) assert_memory_equal(a->data, b->data, a->bytes);
+        }
+        for (uint32_t id = 0; id < f.model->param_count; id++)
+            assert_memory_equal(f.model->params[id].data, g.model->params[id].data,
+                                egg_param_elements(&f.model->params[id]) * sizeof(float));
+        close_fixture(&g);
+    }
+    float *first = f.model->params[0].data;   /* rounding: 1 + 2^-8 is a tie and goes to 1, the next number does not */
+    first[0] = 1 + 0x1p-8f;
+    first[1] = 1 + 0x1p-8f + 0x1p-20f;
+    first[2] = 1 + 3 * 0x1p-8f;
+    first[3] = NAN;
+    assert_int_equal(egg_rwkv7_file_write(f.model, scratch_path("rounded"), EGG_TENSOR_BF16, NULL), EGG_OK);
+    open_fixture(&g, scratch_path("rounded"));
+    const float *found = g.model->params[0].data;
+    assert_true(found[0] == 1 && found[1] == 1 + 0x1p-7f && found[2] == 1 + 0x1p-6f && isnan(found[3]));
+    close_fixture(&g);
+    close_fixture(&f);
+}
+
 /* Scratch that runs out is remembered, not walked past. */
 static void test_exhausted_scratch(void **state)
 {
@@ -504,6 +539,7 @@ int main(void)
         cmocka_unit_test(test_impossible_shapes),
         cmocka_unit_test(test_inference_keeps_less),
         cmocka_unit_test(test_missing_memory),
+        cmocka_unit_test(test_written_models),
         cmocka_unit_test(test_exhausted_scratch),
     };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);
