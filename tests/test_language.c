@@ -19,6 +19,7 @@
 #include "scratch.h"
 #include "tasks/decode.h"
 #include "tasks/language.h"
+#include "tasks/likelihood.h"
 #include "tasks/sample.h"
 #include "tasks/stops.h"
 #include "train/rwkv7_file.h"
@@ -198,6 +199,57 @@ static void test_no_schedule_changes_a_token(void **state)
     }
 }
 
+/* ------------------------------------------------------------------------------------------------------- likelihood */
+
+enum { TEXTS = 6, MEMBERS = 4 };
+
+static void likelihoods(const fixture *f, const egg_bank *bank, uint32_t rows, double loss[MEMBERS * TEXTS])
+{
+    egg_likelihood *likelihood;
+    uint32_t tokens[TEXTS][40];
+    egg_scored_text texts[TEXTS];
+    for (uint32_t j = 0; j < TEXTS; j++) {
+        for (uint32_t t = 0; t < 40; t++) tokens[j][t] = (j * 53 + t * 17 + 2) % shape.vocabulary;
+        texts[j] = (egg_scored_text){.tokens = tokens[j], .count = j == 0 ? 1 : 7 * j, .prompt = j < 3 ? 0 : 3 * j};
+    }
+    assert_int_equal(egg_likelihood_open(&likelihood, f->model, &f->kernels, rows, bank ? bank->law.rank : 0, NULL), EGG_OK);
+    assert_true(egg_likelihood_run(likelihood, bank, MEMBERS, texts, TEXTS, loss));
+    egg_likelihood_close(likelihood);
+}
+
+static void test_likelihoods(void **state)
+{
+    fixture *f = *state;
+    double one[MEMBERS * TEXTS], found[MEMBERS * TEXTS], plain[MEMBERS * TEXTS];
+    egg_bank bank;
+    egg_perturb law = egg_perturb_f32(5, 2, 1, 0.05f);
+    assert_int_equal(egg_bank_open(&bank, f->model->params, f->model->param_count, MEMBERS / 2, 1, false, NULL), EGG_OK);
+    for (uint32_t p = 0; p < MEMBERS / 2; p++) egg_bank_draw(&bank, &f->kernels, &law, p, p, false);
+    likelihoods(f, &bank, 1, one);
+    static const uint32_t rows[] = {2, 7, 64, 500};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {   /* however they are batched */
+        likelihoods(f, &bank, rows[i], found);
+        assert_memory_equal(found, one, sizeof one);
+    }
+    likelihoods(f, NULL, 64, plain);
+    for (uint32_t m = 0; m < MEMBERS; m++) {
+        assert_true(one[m * TEXTS] == 0);   /* a text of one token */
+        for (uint32_t j = 1; j < TEXTS; j++) {
+            assert_true(plain[m * TEXTS + j] == plain[j]);
+            assert_true(fabs(one[m * TEXTS + j] - plain[j]) > 1e-4);
+        }
+    }
+    oracle_rwkv7 *oracle = oracle_rwkv7_open(f->shards);
+    for (uint32_t j = 1; j < TEXTS; j++) {   /* the unperturbed ones by the oracle: bits of the whole less the prompt's */
+        uint32_t tokens[40], prompt = j < 3 ? 0 : 3 * j;
+        for (uint32_t t = 0; t < 40; t++) tokens[t] = (j * 53 + t * 17 + 2) % shape.vocabulary;
+        double bits = oracle_bits(oracle, tokens, 7 * j) - (prompt ? oracle_bits(oracle, tokens, prompt) : 0);
+        assert_true(fabs(plain[j] - bits * log(2)) < 1e-4 * plain[j]);
+    }
+    oracle_rwkv7_close(oracle);
+    egg_bank_close(&bank);
+}
+
 /* ---------------------------------------------------------------------------------------------------------- writing */
 
 typedef struct texts {
@@ -364,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_nothing_to_score),
         cmocka_unit_test(test_a_vocabulary_that_does_not_fit),
         cmocka_unit_test(test_no_schedule_changes_a_token),
+        cmocka_unit_test(test_likelihoods),
         cmocka_unit_test(test_writing_does_not_depend_on_streams_and_threads),
         cmocka_unit_test(test_stops),
         cmocka_unit_test(test_the_receiver_can_stop),
