@@ -46,7 +46,8 @@ class Reader(pickle.Unpickler):
         raise ValueError(f"the pickle asks for {module}.{name}, which no checkpoint of tensors needs")
 
     def persistent_load(self, ident):
-        if not isinstance(ident, tuple) or len(ident) != 5 or ident[0] != "storage" or ident[1] not in STORAGES.values():
+        known = isinstance(ident, tuple) and len(ident) == 5 and ident[0] == "storage"
+        if not known or ident[1] not in STORAGES.values():
             raise ValueError(f"the pickle refers to {ident!r}, expected a storage of numbers")
         return Storage(*ident[1], str(ident[2]))
 

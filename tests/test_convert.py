@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""convert_rwkv.py on checkpoints made here, as PyTorch writes them, without PyTorch. Usage: test_convert.py SCRIPT FOLDER"""
+"""convert_rwkv.py on checkpoints made here, as PyTorch writes them. Usage: test_convert.py SCRIPT FOLDER"""
 import collections
 import io
 import json

@@ -104,7 +104,8 @@ static void test_scores_are_the_oracles(void **state)
     oracle_rwkv7 *oracle = oracle_rwkv7_open(f->shards);
     for (uint32_t d = 0; d < DOCUMENTS; d++) {   /* of 1 to 600 bytes, more of them than lanes */
         size_t n = d % 7 == 6 ? 600 : 1 + d, first;
-        for (size_t i = 0; i < n; i++) texts[d][i] = "there her it's say \xe9\xa5\xbd the\n\n"[(i * (d + 3) + i / 5) % 27];
+        for (size_t i = 0; i < n; i++)
+            texts[d][i] = "there her it's say \xe9\xa5\xbd the\n\n"[(i * (d + 3) + i / 5) % 27];
         documents[d] = texts[d];
         lengths[d] = n;
         size_t count = egg_tokenizer_encode(f->world, texts[d], n, tokens);
@@ -213,7 +214,8 @@ static void likelihoods(const fixture *f, const egg_bank *bank, uint32_t rows, d
         for (uint32_t t = 0; t < 40; t++) tokens[j][t] = (j * 53 + t * 17 + 2) % shape.vocabulary;
         texts[j] = (egg_scored_text){.tokens = tokens[j], .count = j == 0 ? 1 : 7 * j, .prompt = j < 3 ? 0 : 3 * j};
     }
-    assert_int_equal(egg_likelihood_open(&likelihood, f->model, &f->kernels, rows, bank ? bank->law.rank : 0, NULL), EGG_OK);
+    assert_int_equal(egg_likelihood_open(&likelihood, f->model, &f->kernels, rows, bank ? bank->law.rank : 0, NULL),
+                     EGG_OK);
     assert_true(egg_likelihood_run(likelihood, bank, MEMBERS, texts, TEXTS, loss));
     egg_likelihood_close(likelihood);
 }
@@ -224,7 +226,8 @@ static void test_likelihoods(void **state)
     double one[MEMBERS * TEXTS], found[MEMBERS * TEXTS], plain[MEMBERS * TEXTS];
     egg_bank bank;
     egg_perturb law = egg_perturb_f32(5, 2, 1, 0.05f);
-    assert_int_equal(egg_bank_open(&bank, f->model->params, f->model->param_count, MEMBERS / 2, 1, false, NULL), EGG_OK);
+    assert_int_equal(egg_bank_open(&bank, f->model->params, f->model->param_count, MEMBERS / 2, 1, false, NULL),
+                     EGG_OK);
     for (uint32_t p = 0; p < MEMBERS / 2; p++) egg_bank_draw(&bank, &f->kernels, &law, p, p, false);
     likelihoods(f, &bank, 1, one);
     static const uint32_t rows[] = {2, 7, 64, 500};
@@ -241,7 +244,7 @@ static void test_likelihoods(void **state)
         }
     }
     oracle_rwkv7 *oracle = oracle_rwkv7_open(f->shards);
-    for (uint32_t j = 1; j < TEXTS; j++) {   /* the unperturbed ones by the oracle: bits of the whole less the prompt's */
+    for (uint32_t j = 1; j < TEXTS; j++) { /* the unperturbed ones by the oracle: bits of the whole less the prompt's */
         uint32_t tokens[40], prompt = j < 3 ? 0 : 3 * j;
         for (uint32_t t = 0; t < 40; t++) tokens[t] = (j * 53 + t * 17 + 2) % shape.vocabulary;
         double bits = oracle_bits(oracle, tokens, 7 * j) - (prompt ? oracle_bits(oracle, tokens, prompt) : 0);
@@ -275,8 +278,8 @@ static void keep_completion(void *context, uint32_t member, uint32_t question, c
     c->calls[i]++;
 }
 
-static egg_completer_stats complete(const fixture *f, const egg_bank *bank, uint32_t slots, uint32_t rows, uint32_t epoch,
-                                    completions *c)
+static egg_completer_stats complete(const fixture *f, const egg_bank *bank, uint32_t slots, uint32_t rows,
+                                    uint32_t epoch, completions *c)
 {
     egg_completer *completer;
     egg_completer_stats stats = {0};
@@ -302,7 +305,8 @@ static void test_completions(void **state)
     completions *one = calloc(1, sizeof *one), *found = calloc(1, sizeof *found);
     egg_bank bank;
     egg_perturb law = egg_perturb_f32(5, 2, 1, 0.05f);
-    assert_int_equal(egg_bank_open(&bank, f->model->params, f->model->param_count, MEMBERS / 2, 1, false, NULL), EGG_OK);
+    assert_int_equal(egg_bank_open(&bank, f->model->params, f->model->param_count, MEMBERS / 2, 1, false, NULL),
+                     EGG_OK);
     for (uint32_t p = 0; p < MEMBERS / 2; p++) egg_bank_draw(&bank, &f->kernels, &law, p, p, false);
     egg_completer_stats stats = complete(f, &bank, 1, 1, 7, one);
     uint64_t drawn = 0;
@@ -379,7 +383,10 @@ static void test_writing_does_not_depend_on_streams_and_threads(void **state)
 static void test_stops(void **state)
 {
     fixture *f = *state;
-    egg_writing writing = {.prompt = "the", .sampling = {.seed = 5, .temperature = 1, .top_p = 1}, .streams = 1, .bytes = 300};
+    egg_writing writing = {.prompt = "the",
+                           .sampling = {.seed = 5, .temperature = 1, .top_p = 1},
+                           .streams = 1,
+                           .bytes = 300};
     texts *free_text = calloc(1, sizeof *free_text), *stopped = calloc(1, sizeof *stopped);
     write_texts(f, 1, &writing, free_text);
     assert_true(free_text->used[0] >= 100);
@@ -459,8 +466,11 @@ static void test_the_law_of_sampling(void **state)
     (void)state;
     enum { N = 64, POINTS = 100000 };
     static const egg_sampling samplings[] = {
-        {.temperature = 1, .top_p = 1}, {.temperature = 0.5, .top_p = 0.9}, {.temperature = 2, .top_p = 0.5, .min_p = 0.1},
-        {.temperature = 1, .top_p = 1, .min_p = 0.3}, {.temperature = 1, .top_p = 0.01},
+        {.temperature = 1, .top_p = 1},
+        {.temperature = 0.5, .top_p = 0.9},
+        {.temperature = 2, .top_p = 0.5, .min_p = 0.1},
+        {.temperature = 1, .top_p = 1, .min_p = 0.3},
+        {.temperature = 1, .top_p = 0.01},
     };
     float logits[N];
     for (uint32_t k = 0; k < N; k++) logits[k] = (float)(k * 29 % 13) * 0.4f;   /* with ties */

@@ -58,8 +58,8 @@ void egg_completer_close(egg_completer *completer)
     egg_free(completer);
 }
 
-static void start_job(egg_completer *completer, uint32_t slot, uint32_t member, const egg_question *questions, uint32_t q,
-                      uint32_t epoch)
+static void start_job(egg_completer *completer, uint32_t slot, uint32_t member, const egg_question *questions,
+                      uint32_t q, uint32_t epoch)
 {
     egg_job *job = &completer->jobs[slot];
     *job = (egg_job){.member = member, .question = q, .tokens = job->tokens, .busy = true,

@@ -103,7 +103,8 @@ static void start_lane(egg_likelihood *l, const egg_scored_text *text, uint32_t 
     memset(lane->state, 0, egg_rwkv7_state_floats(l->model) * sizeof(float));
 }
 
-/* Adds the next inputs of a lane to the batch, of which 'rows' are taken; returns how many. The last token is no input. */
+/* Adds the next inputs of a lane to the batch, of which 'rows' are taken; returns how many. The last token is no input.
+ */
 static uint32_t add_rows(egg_likelihood *l, egg_lane *lane, uint32_t rows, uint32_t *scored)
 {
     uint32_t n = lane->text->count - 1 - lane->at, room = l->rows - rows;

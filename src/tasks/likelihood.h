@@ -23,10 +23,10 @@ void egg_likelihood_close(egg_likelihood *likelihood);   /* NULL is fine */
 uint64_t egg_likelihood_bytes(const egg_rwkv7 *model, uint32_t rows, uint32_t rank);
 
 /*
- * loss[m * count + j] = the sum of -log p over the scored tokens of text j under member m of the bank, 0 <= m < members;
- * with bank == NULL the members are all the unperturbed model. False only where scratch ran out.
+ * loss[m * count + j] = the sum of -log p over the scored tokens of text j under member m of the bank, 0 <= m <
+ * members; with bank == NULL the members are all the unperturbed model. False only where scratch ran out.
  */
-bool egg_likelihood_run(egg_likelihood *likelihood, const egg_bank *bank, uint32_t members, const egg_scored_text *texts,
-                        uint32_t count, double *loss);
+bool egg_likelihood_run(egg_likelihood *likelihood, const egg_bank *bank, uint32_t members,
+                        const egg_scored_text *texts, uint32_t count, double *loss);
 
 #endif

@@ -17,16 +17,18 @@ bool egg_rwkv7_file_is_one(const egg_shards *shards)
 }
 
 /* The two sizes of a matrix that the shape is read from. */
-static egg_status read_sizes(const egg_shards *shards, const char *name, uint32_t *rows, uint32_t *cols, egg_error *error)
+static egg_status read_sizes(const egg_shards *shards, const char *name, uint32_t *rows, uint32_t *cols,
+                             egg_error *error)
 {
     const egg_tensor *tensor = egg_shards_find(shards, name);
     char found[SHAPE_BYTES];
     if (!tensor)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' of an RWKV-7 is missing", egg_shards_name(shards), name);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' of an RWKV-7 is missing", egg_shards_name(shards),
+                        name);
     if (tensor->dims != 2 || tensor->shape[0] > UINT32_MAX || tensor->shape[1] > UINT32_MAX) {
         egg_tensor_shape_text(found, sizeof found, tensor->dims, tensor->shape);
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected a matrix", egg_shards_name(shards),
-                        name, found);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected a matrix",
+                        egg_shards_name(shards), name, found);
     }
     *rows = (uint32_t)tensor->shape[0];
     *cols = (uint32_t)tensor->shape[1];
@@ -86,8 +88,8 @@ static egg_status find_tensor(const egg_shards *shards, const char *name, const 
     for (uint32_t i = 0; same && i < found->dims; i++) same = found->shape[i] == expected->shape[i + skip];
     if (same) return EGG_OK;
     egg_tensor_shape_text(has, sizeof has, found->dims, found->shape);
-    return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected %s", egg_shards_name(shards), name, has,
-                    wants);
+    return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected %s", egg_shards_name(shards), name,
+                    has, wants);
 }
 
 static egg_status read_transposed(const egg_tensor *tensor, egg_param *param, egg_error *error)
