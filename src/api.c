@@ -89,7 +89,8 @@ static egg_status open_tokenizer(egg_tokenizer **tokenizer, const egg_rwkv7 *mod
     *tokenizer = NULL;
     if (*vocabulary) return egg_tokenizer_open_world(tokenizer, vocabulary, error);
     if (model->shape.vocabulary != EGG_VOCABULARY)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "--vocab: the model has %u tokens, expected the file of its vocabulary",
+        return egg_fail(error, EGG_ERR_ARGUMENT,
+                        "--vocab: the model has %u tokens, expected the file of its vocabulary",
                         model->shape.vocabulary);
     return egg_tokenizer_open_byte(tokenizer, error);
 }
@@ -108,8 +109,8 @@ out:
     return status;
 }
 
-static egg_status score_egg(const egg_model *model, const egg_kernels *kernels, egg_pool *pool, const egg_corpus *corpus,
-                            egg_score_result *result, egg_error *error)
+static egg_status score_egg(const egg_model *model, const egg_kernels *kernels, egg_pool *pool,
+                            const egg_corpus *corpus, egg_score_result *result, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_scorer *scorer = NULL;
@@ -148,8 +149,8 @@ out:
     return status;
 }
 
-static egg_status write_texts(egg_generator *generator, egg_pool *pool, const egg_settings *settings, egg_text_fn *write,
-                              void *context, egg_error *error)
+static egg_status write_texts(egg_generator *generator, egg_pool *pool, const egg_settings *settings,
+                              egg_text_fn *write, void *context, egg_error *error)
 {
     egg_status status = EGG_OK;
     uint32_t streams = (uint32_t)settings->streams;
@@ -173,8 +174,8 @@ static egg_status generate_egg(const egg_model *model, const egg_settings *setti
     egg_generator *generator = NULL;
     if (*settings->stop || *settings->vocab)
         return egg_fail(error, EGG_ERR_ARGUMENT, "--%s: only for models of RWKV-7", *settings->stop ? "stop" : "vocab");
-    EGG_TRY(egg_generator_open(&generator, model, kernels, (uint32_t)settings->streams, egg_pool_threads(pool), sampling,
-                               error));
+    EGG_TRY(egg_generator_open(&generator, model, kernels, (uint32_t)settings->streams, egg_pool_threads(pool),
+                               sampling, error));
     EGG_TRY(egg_generator_prompt(generator, pool, (const uint8_t *)settings->prompt, strlen(settings->prompt), error));
     EGG_TRY(write_texts(generator, pool, settings, write, context, error));
 out:
@@ -215,8 +216,8 @@ egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_
     egg_pool *pool = NULL;
     EGG_TRY(egg_machine_kernels(&kernels, error));
     EGG_TRY(egg_pool_open(&pool, (uint32_t)settings->threads, error));
-    status = (model->rwkv7 ? generate_language : generate_egg)(model, settings, &sampling, &kernels, pool, write, context,
-                                                               error);
+    status = (model->rwkv7 ? generate_language : generate_egg)(model, settings, &sampling, &kernels, pool, write,
+                                                               context, error);
 out:
     egg_pool_close(pool);
     return status;

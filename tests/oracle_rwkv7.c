@@ -107,8 +107,8 @@ static void product_transposed(const oracle_tensor *W, const double *x, double *
 }
 
 /* Normalizes each of 'groups' equal parts of x. */
-static void normalize(const oracle_tensor *weight, const oracle_tensor *bias, uint32_t n, uint32_t groups, double epsilon,
-                      const double *x, double *y)
+static void normalize(const oracle_tensor *weight, const oracle_tensor *bias, uint32_t n, uint32_t groups,
+                      double epsilon, const double *x, double *y)
 {
     uint32_t size = n / groups;
     for (uint32_t g = 0; g < groups; g++) {
@@ -140,7 +140,8 @@ static void low_rank(const layer *l, const char *first, const char *second, doub
     free(hidden);
 }
 
-/* One head: St <- St diag(w) - (St kappa) (kappa * a)^T + v k^T;   y = St r.   St (S, S): rows = value, columns = key. */
+/* One head: St <- St diag(w) - (St kappa) (kappa * a)^T + v k^T;   y = St r.   St (S, S): rows = value, columns = key.
+ */
 static void recur(uint32_t S, double *St, const double *r, const double *w, const double *k, const double *v,
                   const double *kappa, const double *a, double *y)
 {
@@ -188,7 +189,8 @@ static void time_mix(const layer *l, const double *z, const double *previous, do
             kappa[i] /= norm;
             k[i] *= 1 + (a[i] - 1) * tensor_of(l, "att.k_a")->values[i];
         }
-        recur(S, St + (size_t)h * S * S, r + h * S, w + h * S, k + h * S, v + h * S, kappa + h * S, a + h * S, y + h * S);
+        recur(S, St + (size_t)h * S * S, r + h * S, w + h * S, k + h * S, v + h * S, kappa + h * S, a + h * S,
+              y + h * S);
     }
     normalize(tensor_of(l, "att.ln_x.weight"), tensor_of(l, "att.ln_x.bias"), C, H, 64e-5, y, y);
     for (uint32_t h = 0; h < H; h++) {
@@ -232,7 +234,8 @@ void oracle_rwkv7_step(oracle_rwkv7 *oracle, uint32_t token, double *logits)
         for (uint32_t c = 0; c < C; c++) x[c] += change[c];
         state += 2 * C + (size_t)oracle->heads * oracle->head_size * oracle->head_size;
     }
-    normalize(oracle_rwkv7_tensor(oracle, "ln_out.weight"), oracle_rwkv7_tensor(oracle, "ln_out.bias"), C, 1, 1e-5, x, x);
+    normalize(oracle_rwkv7_tensor(oracle, "ln_out.weight"), oracle_rwkv7_tensor(oracle, "ln_out.bias"), C, 1, 1e-5, x,
+              x);
     product(oracle_rwkv7_tensor(oracle, "head.weight"), x, logits);
     free(memory);
 }

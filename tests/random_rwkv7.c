@@ -54,8 +54,8 @@ void random_rwkv7_write(const random_rwkv7 *wanted)
         assert_non_null(values);
         fill(values, (n + 3) / 4 * 4, id, param->name, param->kind == EGG_PARAM_MATRIX ? param->in : 0);
         data[id] = integer ? values : as_type(values, n, wanted->type);
-        egg_safetensors_writer_tensor(writer, param->name, integer ? EGG_TENSOR_I8 : wanted->type, tensor.dims, tensor.shape,
-                                      data[id]);
+        egg_safetensors_writer_tensor(writer, param->name, integer ? EGG_TENSOR_I8 : wanted->type, tensor.dims,
+                                      tensor.shape, data[id]);
     }
     if (egg_safetensors_writer_commit(writer, &error) != EGG_OK) fail_msg("%s", error.text);
     for (uint32_t id = 0; id < model->param_count; id++) free(data[id]);

@@ -358,6 +358,8 @@ fi
 tiny=$data/rwkv7-tiny-834k.safetensors
 if [ -f "$tiny" ] && [ -f "$data/tinyshakespeare.txt" ] && [ -f "$data/rwkv_vocab_v20230424.txt" ]; then
     head -c 2001 "$data/tinyshakespeare.txt" >held-out.txt
+    ends 0 info "$tiny" --json
+    same "the tiny RWKV-7" "$(value architecture <out) $(value layers <out) $(value vocabulary <out)" "rwkv7 12 256"
     ends 0 eval "$tiny" held-out.txt --json
     same "the score of the tiny RWKV-7" "$(value bits_per_byte <out | cut -c 1-5)" 5.375
     same "bytes scored" "$(value bytes <out)" 2000

@@ -66,7 +66,8 @@ static void test_puzzles(void **state)
     (void)state;
     check_form(&egg_countdown_short, 300);
     check_form(&egg_countdown_long, 40);
-    check_form(&(egg_countdown_form){.least = 2, .most = 2, .low = 1, .high = 9, .target_low = 1, .target_high = 20}, 50);
+    check_form(&(egg_countdown_form){.least = 2, .most = 2, .low = 1, .high = 9, .target_low = 1, .target_high = 20},
+               50);
 }
 
 static void test_the_set_does_not_depend_on_the_order(void **state)
@@ -95,7 +96,8 @@ static void test_impossible_forms(void **state)
         {.least = 3, .most = 4, .low = 1, .high = 9, .target_low = 9, .target_high = 1},
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        assert_int_equal(egg_countdown_make(&puzzle, &forms[i], EGG_COUNTDOWN_TRAINING, 1, 0, &error), EGG_ERR_ARGUMENT);
+        assert_int_equal(egg_countdown_make(&puzzle, &forms[i], EGG_COUNTDOWN_TRAINING, 1, 0, &error),
+                         EGG_ERR_ARGUMENT);
         assert_non_null(strstr(error.text, "expected 1 to 6 numbers"));
     }
     const egg_countdown_form far = {.least = 2, .most = 2, .low = 1, .high = 3, .target_low = 500, .target_high = 900};
@@ -122,7 +124,8 @@ static void test_scores_of_countdown(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char chat[512];
-        size_t n = strlen(cases[i].answer), m = (size_t)snprintf(chat, sizeof chat, ">3*8=24</think>\n%s\n", cases[i].answer);
+        size_t n = strlen(cases[i].answer),
+               m = (size_t)snprintf(chat, sizeof chat, ">3*8=24</think>\n%s\n", cases[i].answer);
         double strict = egg_countdown_strict(&puzzle, EGG_COUNTDOWN_PLAIN, cases[i].answer, n);
         double graded = egg_countdown_graded(&puzzle, EGG_COUNTDOWN_PLAIN, cases[i].answer, n);
         if (strict != cases[i].strict || graded != cases[i].graded)
@@ -231,7 +234,8 @@ static void test_all_of_gsm8k(void **state)
         print_message("skipped: no GSM8K in " EGG_TEST_DATA_DIR "\n");
         skip();
     }
-    size_t rows = check_file(EGG_TEST_DATA_DIR "/gsm8k-train.jsonl") + check_file(EGG_TEST_DATA_DIR "/gsm8k-test.jsonl");
+    size_t rows =
+        check_file(EGG_TEST_DATA_DIR "/gsm8k-train.jsonl") + check_file(EGG_TEST_DATA_DIR "/gsm8k-test.jsonl");
     assert_int_equal(rows, 8792);
 }
 

@@ -32,7 +32,8 @@ static void fill_requests(egg_reward_request *requests, char texts[COUNT][64])
 {
     for (uint32_t i = 0; i < COUNT; i++) {
         snprintf(texts[i], 64, "%.*s", (int)i, "abcdefghijklmnopqrstuvwxyz");
-        requests[i] = (egg_reward_request){.prompt = "p", .completion = texts[i], .prompt_bytes = 1, .completion_bytes = i};
+        requests[i] =
+            (egg_reward_request){.prompt = "p", .completion = texts[i], .prompt_bytes = 1, .completion_bytes = i};
     }
 }
 
@@ -94,7 +95,10 @@ static void test_large_texts(void **state)
     double reward;
     char *text = malloc(BYTES);
     memset(text, 'x', BYTES);
-    const egg_reward_request request = {.prompt = text, .prompt_bytes = BYTES, .completion = text, .completion_bytes = BYTES};
+    const egg_reward_request request = {.prompt = text,
+                                        .prompt_bytes = BYTES,
+                                        .completion = text,
+                                        .completion_bytes = BYTES};
     const egg_reward_options options = {.command = AFTER_ONE("echo '{\"id\": 1, \"reward\": 2}'; cat >/dev/null"),
                                         .workers = 1, .attempts = 1, .seconds = 60, .max_reply = 1000};
     egg_error error = {0};
@@ -121,7 +125,8 @@ static void test_a_program_that_dies(void **state)
 {
     (void)state;
     assert_fails("exit 3", 20, EGG_ERR_IO, "ended on request 1, for the 3. time");
-    assert_fails(AFTER_ONE("echo no such module >&2; exit 1"), 20, EGG_ERR_IO, "for the 3. time; it said: no such module");
+    assert_fails(AFTER_ONE("echo no such module >&2; exit 1"), 20, EGG_ERR_IO,
+                 "for the 3. time; it said: no such module");
     assert_fails("/no/such/program", 20, EGG_ERR_IO, "ended on request 1");
     assert_fails(AFTER_ONE("kill -9 $$"), 20, EGG_ERR_IO, "ended on request 1");
 }
@@ -158,39 +163,51 @@ static void test_a_program_that_floods(void **state)
     (void)state;
     assert_fails(AFTER_ONE("while :; do printf xxxxxxxxxxxxxxxxxxxxxxxxxxx; done"), 20, EGG_ERR_FORMAT,
                  "replied to request 1 with more than 1000 bytes without a newline");
-    assert_fails(AFTER_ONE("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxx; done"), 20, EGG_ERR_FORMAT, "replied 'xxxxxxx");
+    assert_fails(AFTER_ONE("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxx; done"), 20, EGG_ERR_FORMAT,
+                 "replied 'xxxxxxx");
     assert_fails(AFTER_ONE("while :; do echo complaint; done >&2"), 0.5, EGG_ERR_IO, "gave no reply in time");
 }
 
 static void test_a_program_that_replies_twice(void **state)
 {
     (void)state;
-    assert_fails(AFTER_ONE("printf '{\"id\": 1, \"reward\": 1}\\n{\"id\": 2, \"reward\": 1}\\n'; cat"), 20, EGG_ERR_FORMAT,
-                 "wrote more than one line for request 1");
+    assert_fails(AFTER_ONE("printf '{\"id\": 1, \"reward\": 1}\\n{\"id\": 2, \"reward\": 1}\\n'; cat"), 20,
+                 EGG_ERR_FORMAT, "wrote more than one line for request 1");
     assert_fails("echo hello; cat", 20, EGG_ERR_FORMAT, "replied 'hello', expected {\"id\": 1, \"reward\": NUMBER}");
 }
 
 static void test_replies_that_are_none(void **state)
 {
     (void)state;
-    assert_fails(AFTER_ONE("echo '{\"id\": 1, \"reward\": NaN}'"), 20, EGG_ERR_FORMAT, "replied '{\"id\": 1, \"reward\": NaN}'");
+    assert_fails(AFTER_ONE("echo '{\"id\": 1, \"reward\": NaN}'"), 20, EGG_ERR_FORMAT,
+                 "replied '{\"id\": 1, \"reward\": NaN}'");
     double reward;
     egg_error error = {0};
     static const struct {
         const char *line, *reason;   /* NULL: taken */
     } cases[] = {
-        {"{\"id\": 7, \"reward\": 0.5}", NULL}, {"{\"reward\": -3, \"id\": 7, \"why\": []}", NULL},
-        {" {\"id\": 7, \"reward\": 1e3} \r", NULL}, {"", "expected {"}, {"7", "expected {"}, {"[7, 1]", "expected {"},
-        {"{\"id\": 7}", "expected a finite number"}, {"{\"id\": 7, \"reward\": \"1\"}", "expected a finite number"},
-        {"{\"id\": 7, \"reward\": null}", "expected a finite number"}, {"{\"id\": 7, \"reward\": true}", "a finite number"},
-        {"{\"id\": 7, \"reward\": 1e999}", "expected"}, {"{\"id\": 8, \"reward\": 1}", "expected the id 7"},
-        {"{\"id\": \"7\", \"reward\": 1}", "expected the id 7"}, {"{\"reward\": 1}", "expected the id 7"},
-        {"{\"id\": 7, \"reward\": 1, \"reward\": 2}", "expected {"}, {"{\"id\": 7, \"reward\": 1} x", "expected {"},
+        {"{\"id\": 7, \"reward\": 0.5}", NULL},
+        {"{\"reward\": -3, \"id\": 7, \"why\": []}", NULL},
+        {" {\"id\": 7, \"reward\": 1e3} \r", NULL},
+        {"", "expected {"},
+        {"7", "expected {"},
+        {"[7, 1]", "expected {"},
+        {"{\"id\": 7}", "expected a finite number"},
+        {"{\"id\": 7, \"reward\": \"1\"}", "expected a finite number"},
+        {"{\"id\": 7, \"reward\": null}", "expected a finite number"},
+        {"{\"id\": 7, \"reward\": true}", "a finite number"},
+        {"{\"id\": 7, \"reward\": 1e999}", "expected"},
+        {"{\"id\": 8, \"reward\": 1}", "expected the id 7"},
+        {"{\"id\": \"7\", \"reward\": 1}", "expected the id 7"},
+        {"{\"reward\": 1}", "expected the id 7"},
+        {"{\"id\": 7, \"reward\": 1, \"reward\": 2}", "expected {"},
+        {"{\"id\": 7, \"reward\": 1} x", "expected {"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         egg_status status = egg_reward_reply_parse(cases[i].line, strlen(cases[i].line), 7, &reward, &error);
         if (!cases[i].reason != (status == EGG_OK)) fail_msg("%s: %d", cases[i].line, status);
-        if (cases[i].reason && !strstr(error.text, cases[i].reason)) fail_msg("'%s' lacks '%s'", error.text, cases[i].reason);
+        if (cases[i].reason && !strstr(error.text, cases[i].reason))
+            fail_msg("'%s' lacks '%s'", error.text, cases[i].reason);
     }
 }
 
@@ -203,7 +220,8 @@ static void test_after_a_failure_the_next_call_begins_anew(void **state)
     const egg_reward_request requests[2] = {{.prompt = "", .completion = ""}, {.prompt = "", .completion = ""}};
     snprintf(command, sizeof command, "[ -e '%s/once' ] || { : >'%s/once'; echo rubbish; }; %s",
              scratch_folder(), scratch_folder(), LENGTH_OF_LINE);
-    const egg_reward_options options = {.command = command, .workers = 2, .attempts = 1, .seconds = 20, .max_reply = 1000};
+    const egg_reward_options options = {
+        .command = command, .workers = 2, .attempts = 1, .seconds = 20, .max_reply = 1000};
     assert_int_equal(egg_reward_process_open(&process, &options, NULL), EGG_OK);
     assert_int_equal(egg_reward_process_run(process, requests, 2, rewards, NULL), EGG_ERR_FORMAT);
     assert_int_equal(egg_reward_process_run(process, requests, 2, rewards, NULL), EGG_OK);
@@ -216,9 +234,14 @@ static void test_the_line_of_a_request(void **state)
 {
     (void)state;
     size_t bytes;
-    static const char prompt[] = "a\"\\\n\x01\0z", completion[] = "\xc3\xa9\xff\xe2\x82x\xed\xa0\x80\xf0\x9f\x98\x80\xc0\xaf";
-    const egg_reward_request request = {.prompt = prompt, .prompt_bytes = sizeof prompt - 1, .completion = completion,
-                                        .completion_bytes = sizeof completion - 1, .row = "{\"answer\": 3}", .row_bytes = 13};
+    static const char prompt[] = "a\"\\\n\x01\0z",
+                      completion[] = "\xc3\xa9\xff\xe2\x82x\xed\xa0\x80\xf0\x9f\x98\x80\xc0\xaf";
+    const egg_reward_request request = {.prompt = prompt,
+                                        .prompt_bytes = sizeof prompt - 1,
+                                        .completion = completion,
+                                        .completion_bytes = sizeof completion - 1,
+                                        .row = "{\"answer\": 3}",
+                                        .row_bytes = 13};
     char *line = egg_reward_request_text(&request, 12, &bytes);
     assert_true(line[bytes - 1] == '\n' && !memchr(line, '\n', bytes - 1));
     json_t *object = json_loadb(line, bytes, JSON_ALLOW_NUL, NULL);
@@ -227,9 +250,10 @@ static void test_the_line_of_a_request(void **state)
     assert_int_equal(json_integer_value(json_object_get(json_object_get(object, "row"), "answer")), 3);
     assert_int_equal(json_string_length(json_object_get(object, "prompt")), sizeof prompt - 1);
     assert_memory_equal(json_string_value(json_object_get(object, "prompt")), prompt, sizeof prompt - 1);
-    assert_string_equal(json_string_value(json_object_get(object, "completion")),
-                        "\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xf0\x9f\x98\x80"
-                        "\xef\xbf\xbd\xef\xbf\xbd");
+    assert_string_equal(
+        json_string_value(json_object_get(object, "completion")),
+        "\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdx\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xf0\x9f\x98\x80"
+        "\xef\xbf\xbd\xef\xbf\xbd");
     json_decref(object);
     egg_free(line);
 }

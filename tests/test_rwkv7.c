@@ -142,7 +142,8 @@ static void test_the_oracle(void **state)
     assert_non_null(file);
     uint32_t i = 0;
     while (fgets(line, sizeof line, file))
-        if (*line != '#') assert_true(i < 256 && fabs(strtod(line, NULL) - logits[i++]) < 2e-6);   /* theirs are float32 */
+        if (*line != '#')
+            assert_true(i < 256 && fabs(strtod(line, NULL) - logits[i++]) < 2e-6); /* theirs are float32 */
     assert_int_equal(i, 256);
     fclose(file);
     oracle_rwkv7_close(oracle);
@@ -259,8 +260,12 @@ static void test_wanted_rows(void **state)
     assert_int_equal(egg_arena_open(&arena, egg_rwkv7_scratch_bytes(&small, ROWS, 1, 2, 0), NULL), EGG_OK);
     egg_pass pass = egg_pass_begin_rows(&f.kernels, &arena, NULL, NULL, ROWS);
     egg_rwkv7_forward(&pass, f.model,
-                      &(egg_rwkv7_batch){.tokens = tokens, .first = (uint32_t[]){0, ROWS}, .state = &again, .sequences = 1,
-                                         .wanted = (uint32_t[]){5, 2}, .wanted_count = 2},
+                      &(egg_rwkv7_batch){.tokens = tokens,
+                                         .first = (uint32_t[]){0, ROWS},
+                                         .state = &again,
+                                         .sequences = 1,
+                                         .wanted = (uint32_t[]){5, 2},
+                                         .wanted_count = 2},
                       some);
     assert_false(pass.failed);
     assert_memory_equal(some, all + 5 * small.vocabulary, small.vocabulary * sizeof *some);
@@ -291,7 +296,8 @@ static void perturb_oracle(const fixture *f, const egg_perturb *law, uint32_t pa
             free(noise);
             continue;
         }
-        float *A = malloc((size_t)law->rank * param->out * sizeof *A), *B = malloc((size_t)law->rank * param->in * sizeof *B);
+        float *A = malloc((size_t)law->rank * param->out * sizeof *A),
+              *B = malloc((size_t)law->rank * param->in * sizeof *B);
         egg_noise_f32(law->key, at, 0, (size_t)law->rank * param->out, A);
         at.side = EGG_B;
         egg_noise_f32(law->key, at, 0, (size_t)law->rank * param->in, B);
@@ -315,7 +321,8 @@ static void check_members(egg_rwkv7_thaw thaw, uint32_t rank)
     open_random(&f, small, EGG_TENSOR_F32);
     egg_rwkv7_set_thaw(f.model, thaw);
     egg_perturb law = egg_perturb_f32(21, 4, rank, 0.02f);
-    assert_int_equal(egg_bank_open(&bank, f.model->params, f.model->param_count, MEMBERS / 2, rank, false, NULL), EGG_OK);
+    assert_int_equal(egg_bank_open(&bank, f.model->params, f.model->param_count, MEMBERS / 2, rank, false, NULL),
+                     EGG_OK);
     for (uint32_t p = 0; p < MEMBERS / 2; p++) egg_bank_draw(&bank, &f.kernels, &law, p, FIRST_PAIR + p, false);
     for (uint32_t m = 0; m < MEMBERS; m++) {
         first[m] = m * STEPS;
@@ -392,15 +399,19 @@ static void assert_refused(random_rwkv7 model, const char *reason)
 static void test_wrong_files(void **state)
 {
     (void)state;
-    assert_refused((random_rwkv7){.without = "emb.weight"}, "wrong.safetensors: tensor 'emb.weight' of an RWKV-7 is missing");
+    assert_refused((random_rwkv7){.without = "emb.weight"},
+                   "wrong.safetensors: tensor 'emb.weight' of an RWKV-7 is missing");
     assert_refused((random_rwkv7){.without = "blocks.1.att.w2"},
                    "tensor 'blocks.1.att.w2' is missing, expected one of shape [16, 96]");
-    assert_refused((random_rwkv7){.without = "blocks.0.att.x_g"}, "tensor 'blocks.0.att.x_g' is missing, expected one of "
-                                                                  "shape [1, 1, 96]");
+    assert_refused((random_rwkv7){.without = "blocks.0.att.x_g"},
+                   "tensor 'blocks.0.att.x_g' is missing, expected one of "
+                   "shape [1, 1, 96]");
     assert_refused((random_rwkv7){.wrong = "blocks.2.ffn.value.weight"},
                    "tensor 'blocks.2.ffn.value.weight' has shape [97, 160], expected [96, 160]");
-    assert_refused((random_rwkv7){.wrong = "blocks.1.att.v1"}, "tensor 'blocks.1.att.v1' has shape [97, 16], expected [96, 16]");
-    assert_refused((random_rwkv7){.integer = "ln_out.bias"}, "tensor 'ln_out.bias' is of type I8, expected F32, BF16 or F16");
+    assert_refused((random_rwkv7){.wrong = "blocks.1.att.v1"},
+                   "tensor 'blocks.1.att.v1' has shape [97, 16], expected [96, 16]");
+    assert_refused((random_rwkv7){.integer = "ln_out.bias"},
+                   "tensor 'ln_out.bias' is of type I8, expected F32, BF16 or F16");
 }
 
 static void test_impossible_shapes(void **state)
@@ -448,7 +459,8 @@ static void test_missing_memory(void **state)
     egg_rwkv7_shape shape = small;
     shape.layers = 1;
     egg_kernels_init(&kernels, 0);
-    random_rwkv7_write(&(random_rwkv7){.path = scratch_path("memory.safetensors"), .shape = shape, .type = EGG_TENSOR_F32});
+    random_rwkv7_write(
+        &(random_rwkv7){.path = scratch_path("memory.safetensors"), .shape = shape, .type = EGG_TENSOR_F32});
     assert_int_equal(egg_shards_open(&shards, scratch_path("memory.safetensors"), NULL), EGG_OK);
     egg_status status = EGG_ERR_NOMEM;
     for (uint64_t nth = 1; status != EGG_OK; nth++) {
@@ -462,6 +474,41 @@ static void test_missing_memory(void **state)
         egg_rwkv7_close(model);
     }
     egg_shards_close(shards);
+}
+
+static void test_written_models(void **state)
+{
+    (void)state;
+    fixture f, g;
+    open_random(&f, small, EGG_TENSOR_BF16);   /* so that nothing is lost in either type */
+    for (int type = 0; type < 2; type++) {
+        const char *path = scratch_path("written.safetensors");
+        assert_int_equal(egg_rwkv7_file_write(f.model, path, type ? EGG_TENSOR_BF16 : EGG_TENSOR_F32, NULL), EGG_OK);
+        open_fixture(&g, path);
+        assert_int_equal(egg_shards_count(g.shards), egg_shards_count(f.shards));
+        for (size_t i = 0; i < egg_shards_count(f.shards); i++) {
+            const egg_tensor *a = egg_shards_at(f.shards, i), *b = egg_shards_at(g.shards, i);
+            assert_string_equal(a->name, b->name);
+            assert_int_equal(a->dims, b->dims);
+            assert_memory_equal(a->shape, b->shape, a->dims * sizeof *a->shape);
+            if (type) assert_memory_equal(a->data, b->data, a->bytes);
+        }
+        for (uint32_t id = 0; id < f.model->param_count; id++)
+            assert_memory_equal(f.model->params[id].data, g.model->params[id].data,
+                                egg_param_elements(&f.model->params[id]) * sizeof(float));
+        close_fixture(&g);
+    }
+    float *first = f.model->params[0].data;   /* rounding: 1 + 2^-8 is a tie and goes to 1, the next number does not */
+    first[0] = 1 + 0x1p-8f;
+    first[1] = 1 + 0x1p-8f + 0x1p-20f;
+    first[2] = 1 + 3 * 0x1p-8f;
+    first[3] = NAN;
+    assert_int_equal(egg_rwkv7_file_write(f.model, scratch_path("rounded"), EGG_TENSOR_BF16, NULL), EGG_OK);
+    open_fixture(&g, scratch_path("rounded"));
+    const float *found = g.model->params[0].data;
+    assert_true(found[0] == 1 && found[1] == 1 + 0x1p-7f && found[2] == 1 + 0x1p-6f && isnan(found[3]));
+    close_fixture(&g);
+    close_fixture(&f);
 }
 
 /* Scratch that runs out is remembered, not walked past. */
@@ -479,8 +526,12 @@ static void test_exhausted_scratch(void **state)
         assert_int_equal(egg_arena_open(&arena, bytes, NULL), EGG_OK);
         egg_pass pass = egg_pass_begin_rows(&f.kernels, &arena, NULL, NULL, 2);
         egg_rwkv7_forward(&pass, f.model,
-                          &(egg_rwkv7_batch){.tokens = tokens, .first = (uint32_t[]){0, 2}, .state = &one, .sequences = 1,
-                                             .wanted = &wanted, .wanted_count = 1},
+                          &(egg_rwkv7_batch){.tokens = tokens,
+                                             .first = (uint32_t[]){0, 2},
+                                             .state = &one,
+                                             .sequences = 1,
+                                             .wanted = &wanted,
+                                             .wanted_count = 1},
                           logits);
         assert_true(pass.failed);
         egg_arena_close(&arena);
@@ -504,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_impossible_shapes),
         cmocka_unit_test(test_inference_keeps_less),
         cmocka_unit_test(test_missing_memory),
+        cmocka_unit_test(test_written_models),
         cmocka_unit_test(test_exhausted_scratch),
     };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);

@@ -81,9 +81,18 @@ static void run(const egg_rwkv7_kernels *kernels, fixture *f, const shape *s)
         shift.Y[i] = f->shifted[i];
     }
     kernels->shift(&shift);
-    kernels->gate(&(egg_rwkv7_gate_args){.member = member, .w = f->w, .k = f->k, .v = f->v, .a = f->a, .kappa = f->kappa,
-                                         .v_first = s->count > 1 ? f->first : NULL, .mix = f->mix,
-                                         .k_k = vector_of(f, s, 0), .k_a = vector_of(f, s, 1), .rows = rows, .n = s->n,
+    kernels->gate(&(egg_rwkv7_gate_args){.member = member,
+                                         .w = f->w,
+                                         .k = f->k,
+                                         .v = f->v,
+                                         .a = f->a,
+                                         .kappa = f->kappa,
+                                         .v_first = s->count > 1 ? f->first : NULL,
+                                         .mix = f->mix,
+                                         .k_k = vector_of(f, s, 0),
+                                         .k_a = vector_of(f, s, 1),
+                                         .rows = rows,
+                                         .n = s->n,
                                          .size = s->size});
     kernels->recur(&(egg_rwkv7_recur_args){.sequences = sequences, .r = f->r, .w = f->w, .k = f->k, .v = f->v,
                                            .kappa = f->kappa, .a = f->a, .state = f->state_at, .Y = f->Y, .n = s->n,
@@ -110,7 +119,8 @@ static double distance(const float *found, const float *expected, size_t n)
 
 /*
  * Rounding is 2^-24 an operation. A chain of up to 14 rows of the recurrence multiplies an error by at most the norm of
- * diag(w) - kappa (kappa a)^T, which is below 2 here, and each adds sums of 64 terms: 14 * 64 * 2^-24 * 4 = 2e-4 at worst.
+ * diag(w) - kappa (kappa a)^T, which is below 2 here, and each adds sums of 64 terms: 14 * 64 * 2^-24 * 4 = 2e-4 at
+ * worst.
  */
 static void test_levels_agree(void **state)
 {
@@ -171,10 +181,16 @@ static void test_rows_do_not_depend_on_the_call(void **state)
                                                       .mix = single->mix + at, .k_k = vector_of(single, s, 0),
                                                       .k_a = vector_of(single, s, 1), .rows = 1, .n = s->n,
                                                       .size = s->size});
-            kernels.rwkv7.recur(&(egg_rwkv7_recur_args){.sequences = sequences, .r = single->r + at, .w = single->w + at,
-                                                        .k = single->k + at, .v = single->v + at,
-                                                        .kappa = single->kappa + at, .a = single->a + at,
-                                                        .state = &single->state_at[q], .Y = single->Y + at, .n = s->n,
+            kernels.rwkv7.recur(&(egg_rwkv7_recur_args){.sequences = sequences,
+                                                        .r = single->r + at,
+                                                        .w = single->w + at,
+                                                        .k = single->k + at,
+                                                        .v = single->v + at,
+                                                        .kappa = single->kappa + at,
+                                                        .a = single->a + at,
+                                                        .state = &single->state_at[q],
+                                                        .Y = single->Y + at,
+                                                        .n = s->n,
                                                         .size = s->size});
             kernels.rwkv7.finish(&(egg_rwkv7_finish_args){.member = &member, .Y = single->Y + at, .r = single->r + at,
                                                           .k = single->k + at, .v = single->v + at, .g = single->g + at,

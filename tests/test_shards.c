@@ -58,7 +58,8 @@ static void test_every_half_of_both_kinds(void **state)
         egg_tensor_read_f32(&tensor, 0, EGG_COUNT(values), values);
         for (size_t i = 0; i < EGG_COUNT(halves); i++) {
             double expected = definition(halves[i], bits);
-            assert_true(isnan(expected) ? isnan(values[i]) : values[i] == expected && !signbit(values[i]) == !(i >> 15));
+            assert_true(isnan(expected) ? isnan(values[i])
+                                        : values[i] == expected && !signbit(values[i]) == !(i >> 15));
         }
     }
     tensor.type = EGG_TENSOR_I16;

@@ -98,7 +98,8 @@ static void assert_random_texts(const egg_tokenizer *tokenizer)
         while (n < 400) {   /* entries and single bytes in random order */
             state = state * 1664525 + 1013904223;
             size_t bytes;
-            const char *entry = egg_tokenizer_text(tokenizer, (state >> 8) % egg_tokenizer_vocabulary(tokenizer), &bytes);
+            const char *entry =
+                egg_tokenizer_text(tokenizer, (state >> 8) % egg_tokenizer_vocabulary(tokenizer), &bytes);
             if (entry && bytes < 100 && state % 3) memcpy(text + n, entry, bytes), n += bytes;
             else text[n++] = (uint8_t)(state >> 24);
         }
@@ -196,7 +197,8 @@ static void test_literals(void **state)
     }
 }
 
-/* --------------------------------------------------------------------------------------------- vocabularies that fail */
+/* --------------------------------------------------------------------------------------------- vocabularies that fail
+ */
 
 /* The tiny vocabulary with 'tail' behind it. */
 static void assert_refused(const char *tail, size_t line, const char *reason)

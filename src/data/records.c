@@ -33,8 +33,8 @@ static egg_status fail_field(const char *path, uint64_t line, const json_t *obje
 {
     char names[NAMES_BYTES] = "";
     if (!json_is_object(object)) {
-        egg_fail(error, EGG_ERR_FORMAT, "%s: line %" PRIu64 " is no object, expected one with the field '%s'", path, line,
-                 field);
+        egg_fail(error, EGG_ERR_FORMAT, "%s: line %" PRIu64 " is no object, expected one with the field '%s'", path,
+                 line, field);
     } else if (json_object_get(object, field)) {
         egg_fail(error, EGG_ERR_FORMAT, "%s: line %" PRIu64 ": field '%s' is not a string", path, line, field);
     } else {
@@ -59,7 +59,8 @@ static egg_status read_row(egg_records *records, const char *path, const egg_rec
     *kept = (egg_kept){.record = *row};
     json_t *object = json_loadb(row->row, row->row_bytes, JSON_DECODE_INT_AS_REAL, &reason);
     if (!object) {
-        egg_fail(error, EGG_ERR_FORMAT, "%s: line %" PRIu64 ", column %d: %s", path, row->line, reason.column, reason.text);
+        egg_fail(error, EGG_ERR_FORMAT, "%s: line %" PRIu64 ", column %d: %s", path, row->line, reason.column,
+                 reason.text);
         return fail_at(row->line, error);
     }
     for (size_t i = 0; i < count && status == EGG_OK; i++) {

@@ -20,8 +20,9 @@ typedef struct egg_record {
 typedef struct egg_records egg_records;
 
 /*
- * Reads all lines; blank ones are left out. Every record has all 'fields' (count, at most EGG_RECORD_FIELDS) as strings.
- * EGG_ERR_FORMAT names file, line and field, and what was found; also a file without a record. 'offset' is the line.
+ * Reads all lines; blank ones are left out. Every record has all 'fields' (count, at most EGG_RECORD_FIELDS) as
+ * strings. EGG_ERR_FORMAT names file, line and field, and what was found; also a file without a record. 'offset' is the
+ * line.
  */
 egg_status egg_records_open(egg_records **records, const char *path, const char *const *fields, size_t count,
                             egg_error *error);

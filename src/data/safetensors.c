@@ -434,6 +434,11 @@ egg_status egg_safetensors_writer_open(egg_safetensors_writer **out, const char 
     return EGG_OK;
 }
 
+void egg_safetensors_writer_abort(egg_safetensors_writer *writer)
+{
+    writer_free(writer);
+}
+
 /* Where to describe a failure: only the first one counts. */
 static egg_error *first_failure(egg_safetensors_writer *writer)
 {

@@ -88,5 +88,6 @@ void egg_safetensors_writer_metadata(egg_safetensors_writer *writer, const char 
 void egg_safetensors_writer_tensor(egg_safetensors_writer *writer, const char *name, egg_tensor_type type,
                                    uint32_t dims, const uint64_t *shape, const void *data);
 egg_status egg_safetensors_writer_commit(egg_safetensors_writer *writer, egg_error *error);   /* frees it either way */
+void egg_safetensors_writer_abort(egg_safetensors_writer *writer);   /* frees it, writes nothing; NULL is fine */
 
 #endif

@@ -24,7 +24,7 @@ const char *egg_shards_name(const egg_shards *shards);     /* the path that was 
 size_t egg_shards_count(const egg_shards *shards);         /* tensors */
 const egg_tensor *egg_shards_at(const egg_shards *shards, size_t index);             /* sorted by name */
 const egg_tensor *egg_shards_find(const egg_shards *shards, const char *name);       /* NULL if absent */
-const char *egg_shards_metadata(const egg_shards *shards, const char *key);          /* of the first file; NULL if absent */
+const char *egg_shards_metadata(const egg_shards *shards, const char *key); /* of the first file; NULL if absent */
 
 /* ------------------------------------------------------------------------------------------------- the index alone */
 

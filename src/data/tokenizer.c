@@ -201,8 +201,10 @@ static egg_status check_entries(const egg_vocabulary_reader *reader, egg_error *
     }
     for (uint32_t byte = 0; byte < 256; byte++)
         if (!single[byte])
-            return egg_fail(error, EGG_ERR_FORMAT, "%s: no entry is the single byte 0x%02x, expected all 256; not a whole "
-                            "vocabulary", reader->name, byte);
+            return egg_fail(error, EGG_ERR_FORMAT,
+                            "%s: no entry is the single byte 0x%02x, expected all 256; not a whole "
+                            "vocabulary",
+                            reader->name, byte);
     return EGG_OK;
 }
 

@@ -2,8 +2,8 @@
 /*
  * The kernels of RWKV-7 beside its products, float32. Rows of one sequence are contiguous, those of sequence s from
  * first[s] to first[s + 1]; every sequence has a state of its own, so any mixture of prompts and single steps can share
- * a call, and a row's result does not depend on the others. Matrices are (rows, n) without gaps; n = heads * size, where
- * 'size' is that of a head, a multiple of EGG_ROW_QUANTUM.
+ * a call, and a row's result does not depend on the others. Matrices are (rows, n) without gaps; n = heads * size,
+ * where 'size' is that of a head, a multiple of EGG_ROW_QUANTUM.
  *
  * A vector parameter p is (members, n): row b reads p[member[b] * stride]; stride 0 and member NULL: one for all rows.
  */
@@ -35,7 +35,7 @@ static inline uint32_t egg_sequences_rows(egg_sequences sequences)
 }
 
 /*
- * shift:  Y[q][b] = X[b] + (previous - X[b]) * mix[q]      previous: the row before in the sequence; of its first row, state[s]
+ * shift:  Y[q][b] = X[b] + (previous - X[b]) * mix[q]      previous: the row before, state[s] for a sequence's first
  *
  *   state[s] (n) is left at the sequence's last row       0 <= q < count
  */

@@ -35,7 +35,8 @@ static void gate(const egg_rwkv7_gate_args *args)
         const float *k_k = egg_rows_vector_at(args->k_k, args->member, b);
         const float *k_a = egg_rows_vector_at(args->k_a, args->member, b);
         size_t row = (size_t)b * args->n;
-        float *w = args->w + row, *k = args->k + row, *v = args->v + row, *a = args->a + row, *kappa = args->kappa + row;
+        float *w = args->w + row, *k = args->k + row, *v = args->v + row, *a = args->a + row,
+              *kappa = args->kappa + row;
         for (uint32_t i = 0; i < args->n; i++) {
             w[i] = expf(-decay * sigmoid_of(w[i]));
             a[i] = sigmoid_of(a[i]);

@@ -258,6 +258,11 @@ static void ISA(log_loss)(const float *X, const uint32_t *target, uint32_t rows,
 
 void ISA(egg_rwkv7_kernels)(egg_rwkv7_kernels *kernels)
 {
-    *kernels = (egg_rwkv7_kernels){.shift = ISA(shift), .gate = ISA(gate), .recur = ISA(recur), .finish = ISA(finish),
-                                   .sigmoid = ISA(sigmoid), .relu_squared = ISA(relu_squared), .log_loss = ISA(log_loss)};
+    *kernels = (egg_rwkv7_kernels){.shift = ISA(shift),
+                                   .gate = ISA(gate),
+                                   .recur = ISA(recur),
+                                   .finish = ISA(finish),
+                                   .sigmoid = ISA(sigmoid),
+                                   .relu_squared = ISA(relu_squared),
+                                   .log_loss = ISA(log_loss)};
 }

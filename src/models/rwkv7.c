@@ -143,11 +143,12 @@ egg_status egg_rwkv7_check_shape(const egg_rwkv7_shape *shape, egg_error *error)
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value == 0 || sizes[i].value % EGG_ROW_QUANTUM != 0 || sizes[i].value > 1u << 24)
-            return egg_fail(error, EGG_ERR_ARGUMENT, "the %s of an RWKV-7 is %u, expected a multiple of %d", sizes[i].name,
-                            sizes[i].value, EGG_ROW_QUANTUM);
+            return egg_fail(error, EGG_ERR_ARGUMENT, "the %s of an RWKV-7 is %u, expected a multiple of %d",
+                            sizes[i].name, sizes[i].value, EGG_ROW_QUANTUM);
     if (shape->width % shape->head_size != 0)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "the width of an RWKV-7 is %u, expected a multiple of its head size %u",
-                        shape->width, shape->head_size);
+        return egg_fail(error, EGG_ERR_ARGUMENT,
+                        "the width of an RWKV-7 is %u, expected a multiple of its head size %u", shape->width,
+                        shape->head_size);
     if (shape->layers == 0 || shape->layers > 1024)
         return egg_fail(error, EGG_ERR_ARGUMENT, "an RWKV-7 of %u layers, expected 1 to 1024", shape->layers);
     return EGG_OK;
@@ -311,12 +312,14 @@ static void read_out(egg_pass *pass, const egg_forward *forward, const egg_rwkv7
     egg_mat x = egg_mat_f32(&part, 1, width);
     for (uint32_t i = 0; i < count && !part.failed; i++) {
         uint32_t row = batch->wanted[i];
-        memcpy((float *)x.data + (size_t)i * width, (float *)forward->x.data + (size_t)row * width, width * sizeof(float));
+        memcpy((float *)x.data + (size_t)i * width, (float *)forward->x.data + (size_t)row * width,
+               width * sizeof(float));
         if (member) member[i] = pass->row_member[row];
     }
     egg_layer_norm_bias_f32(&part, &model->params[LN_OUT_WEIGHT], &model->params[LN_OUT_BIAS], x, x);
-    egg_linear_f32(&part, &model->params[HEAD], x,
-                   (egg_mat){.data = logits, .stride = model->shape.vocabulary, .steps = 1, .cols = model->shape.vocabulary});
+    egg_linear_f32(
+        &part, &model->params[HEAD], x,
+        (egg_mat){.data = logits, .stride = model->shape.vocabulary, .steps = 1, .cols = model->shape.vocabulary});
     pass->failed = part.failed;
     egg_arena_release(pass->arena, mark);
 }
@@ -357,8 +360,8 @@ size_t egg_rwkv7_scratch_bytes(const egg_rwkv7_shape *shape, uint32_t rows, uint
                                uint32_t rank)
 {
     /*
-     * Three residual matrices, then the twelve of a time mix with the hidden layer of a low-rank product, or the two of a
-     * channel mix; at the end the wanted rows instead. On top of each the shrunk rows of one product.
+     * Three residual matrices, then the twelve of a time mix with the hidden layer of a low-rank product, or the two of
+     * a channel mix; at the end the wanted rows instead. On top of each the shrunk rows of one product.
      */
     enum { BLOCKS = 24, ALIGNMENT = 64 };
     uint32_t low = shape->w_rank > shape->a_rank ? shape->w_rank : shape->a_rank;

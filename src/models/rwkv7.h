@@ -8,12 +8,13 @@
  *                 x += channel mix of LN2(x)   W_value relu(W_key z)^2
  *   logits = head LN_out(x)
  *
- * A batch is any mixture of sequences: whole prompts, parts of them, single steps. Each has its own state, and its result
- * does not depend, to the bit, on what it shares the batch with, nor on how a sequence is cut into calls.
+ * A batch is any mixture of sequences: whole prompts, parts of them, single steps. Each has its own state, and its
+ * result does not depend, to the bit, on what it shares the batch with, nor on how a sequence is cut into calls.
  *
- * Parameters carry the checkpoint's names. All matrices are kept (out, in), also the low-rank ones that checkpoints store
- * (in, out): factor A runs over outputs and B over inputs for every parameter alike. What evolution perturbs by default
- * is what the paper's code does: the matrices of the layers. Vectors, embedding and head are frozen unless thawed.
+ * Parameters carry the checkpoint's names. All matrices are kept (out, in), also the low-rank ones that checkpoints
+ * store (in, out): factor A runs over outputs and B over inputs for every parameter alike. What evolution perturbs by
+ * default is what the paper's code does: the matrices of the layers. Vectors, embedding and head are frozen unless
+ * thawed.
  */
 #ifndef EGG_MODELS_RWKV7_H
 #define EGG_MODELS_RWKV7_H
@@ -41,7 +42,8 @@ typedef struct egg_rwkv7 {
 egg_status egg_rwkv7_check_shape(const egg_rwkv7_shape *shape, egg_error *error);
 
 /* A model of zeros, to be filled and then packed; with kernels == NULL without weights, to plan with. */
-egg_status egg_rwkv7_open(egg_rwkv7 **model, const egg_rwkv7_shape *shape, const egg_kernels *kernels, egg_error *error);
+egg_status egg_rwkv7_open(egg_rwkv7 **model, const egg_rwkv7_shape *shape, const egg_kernels *kernels,
+                          egg_error *error);
 void egg_rwkv7_close(egg_rwkv7 *model);    /* NULL is fine */
 
 /* How a checkpoint stores a parameter. */
@@ -72,8 +74,8 @@ typedef struct egg_rwkv7_batch {
 } egg_rwkv7_batch;
 
 /*
- * logits (wanted_count, vocabulary). The pass is one of egg_pass_begin_rows over all rows of the batch; with a bank, rows
- * of a sequence have one member.
+ * logits (wanted_count, vocabulary). The pass is one of egg_pass_begin_rows over all rows of the batch; with a bank,
+ * rows of a sequence have one member.
  */
 void egg_rwkv7_forward(egg_pass *pass, const egg_rwkv7 *model, const egg_rwkv7_batch *batch, float *logits);
 

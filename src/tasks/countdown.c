@@ -74,10 +74,11 @@ static bool draw_target(egg_words *words, const egg_countdown *puzzle, uint32_t 
     return values[0] >= 0;
 }
 
-egg_status egg_countdown_make(egg_countdown *puzzle, const egg_countdown_form *form, egg_countdown_set set, uint64_t seed,
-                              uint32_t index, egg_error *error)
+egg_status egg_countdown_make(egg_countdown *puzzle, const egg_countdown_form *form, egg_countdown_set set,
+                              uint64_t seed, uint32_t index, egg_error *error)
 {
-    egg_words words = {.key = egg_key_make(seed, EGG_DOMAIN_TASK), .at = {.epoch = 1, .param = (uint32_t)set, .pair = index}};
+    egg_words words = {.key = egg_key_make(seed, EGG_DOMAIN_TASK),
+                       .at = {.epoch = 1, .param = (uint32_t)set, .pair = index}};
     if (form->least < 1 || form->most < form->least || form->most > EGG_COUNTDOWN_NUMBERS || form->high < form->low ||
         form->target_high < form->target_low)
         return egg_fail(error, EGG_ERR_ARGUMENT, "countdown with %u to %u numbers of %u to %u, targets of %u to %u: "
@@ -95,7 +96,8 @@ egg_status egg_countdown_make(egg_countdown *puzzle, const egg_countdown_form *f
                     form->target_low, form->target_high);
 }
 
-void egg_countdown_prompt(const egg_countdown *puzzle, egg_countdown_style style, char prompt[EGG_COUNTDOWN_PROMPT_BYTES])
+void egg_countdown_prompt(const egg_countdown *puzzle, egg_countdown_style style,
+                          char prompt[EGG_COUNTDOWN_PROMPT_BYTES])
 {
     char numbers[EGG_COUNTDOWN_NUMBERS * 12] = "";
     for (uint32_t i = 0, used = 0; i < puzzle->count; i++)
@@ -105,10 +107,11 @@ void egg_countdown_prompt(const egg_countdown *puzzle, egg_countdown_style style
         snprintf(prompt, EGG_COUNTDOWN_PROMPT_BYTES, "%s = %u: ", numbers, puzzle->target);
         return;
     }
-    snprintf(prompt, EGG_COUNTDOWN_PROMPT_BYTES,
-             "User: Write an expression whose value is %u from the numbers %s. Use +, -, *, / and brackets, and each number "
-             "at most once. Answer with the expression alone.\n\nAssistant: <think",
-             puzzle->target, numbers);
+    snprintf(
+        prompt, EGG_COUNTDOWN_PROMPT_BYTES,
+        "User: Write an expression whose value is %u from the numbers %s. Use +, -, *, / and brackets, and each number "
+        "at most once. Answer with the expression alone.\n\nAssistant: <think",
+        puzzle->target, numbers);
 }
 
 /* ---------------------------------------------------------------------------------------------------- expressions */
@@ -162,7 +165,8 @@ static egg_fraction combined(egg_expression *e, char operation, egg_fraction x, 
     } else {
         over = __builtin_mul_overflow(x.above, y.below, &left);
         over |= __builtin_mul_overflow(y.above, x.below, &right);
-        over |= operation == '+' ? __builtin_add_overflow(left, right, &above) : __builtin_sub_overflow(left, right, &above);
+        over |= operation == '+' ? __builtin_add_overflow(left, right, &above)
+                                 : __builtin_sub_overflow(left, right, &above);
         over |= __builtin_mul_overflow(x.below, y.below, &below);
     }
     e->undefined |= over;
@@ -276,8 +280,8 @@ static bool uses_only(const egg_expression *e, const egg_countdown *puzzle, bool
     return true;
 }
 
-static double score(const egg_countdown *puzzle, egg_countdown_style style, const char *completion, size_t bytes, bool once,
-                    double no_expression, double other)
+static double score(const egg_countdown *puzzle, egg_countdown_style style, const char *completion, size_t bytes,
+                    bool once, double no_expression, double other)
 {
     if (!find_answer(style, &completion, &bytes)) return 0;
     egg_expression e = {.at = completion, .end = completion + bytes};
@@ -287,12 +291,14 @@ static double score(const egg_countdown *puzzle, egg_countdown_style style, cons
     return right && uses_only(&e, puzzle, once) ? 1 : other;
 }
 
-double egg_countdown_strict(const egg_countdown *puzzle, egg_countdown_style style, const char *completion, size_t bytes)
+double egg_countdown_strict(const egg_countdown *puzzle, egg_countdown_style style, const char *completion,
+                            size_t bytes)
 {
     return score(puzzle, style, completion, bytes, true, 0, 0);
 }
 
-double egg_countdown_graded(const egg_countdown *puzzle, egg_countdown_style style, const char *completion, size_t bytes)
+double egg_countdown_graded(const egg_countdown *puzzle, egg_countdown_style style, const char *completion,
+                            size_t bytes)
 {
     return score(puzzle, style, completion, bytes, false, 0.01, 0.05);
 }

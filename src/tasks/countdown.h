@@ -34,25 +34,28 @@ typedef enum egg_countdown_set { EGG_COUNTDOWN_TRAINING, EGG_COUNTDOWN_VALIDATIO
 egg_countdown_set egg_countdown_set_of(const egg_countdown *puzzle);   /* one puzzle in eight is for validation */
 
 /* EGG_ERR_ARGUMENT: the form is empty, or hardly any of its puzzles has a target in range. */
-egg_status egg_countdown_make(egg_countdown *puzzle, const egg_countdown_form *form, egg_countdown_set set, uint64_t seed,
-                              uint32_t index, egg_error *error);
+egg_status egg_countdown_make(egg_countdown *puzzle, const egg_countdown_form *form, egg_countdown_set set,
+                              uint64_t seed, uint32_t index, egg_error *error);
 
 typedef enum egg_countdown_style {
-    EGG_COUNTDOWN_CHAT,          /* asks in words and ends in "Assistant: <think"; the answer stands behind "</think>" */
-    EGG_COUNTDOWN_PLAIN          /* "3 5 7 = 22: "; the answer is the completion's first line */
+    EGG_COUNTDOWN_CHAT, /* asks in words and ends in "Assistant: <think"; the answer stands behind "</think>" */
+    EGG_COUNTDOWN_PLAIN /* "3 5 7 = 22: "; the answer is the completion's first line */
 } egg_countdown_style;
 
 enum { EGG_COUNTDOWN_PROMPT_BYTES = 512 };
 
-void egg_countdown_prompt(const egg_countdown *puzzle, egg_countdown_style style, char prompt[EGG_COUNTDOWN_PROMPT_BYTES]);
+void egg_countdown_prompt(const egg_countdown *puzzle, egg_countdown_style style,
+                          char prompt[EGG_COUNTDOWN_PROMPT_BYTES]);
 
 /* 1 if the expression has the target as its exact value and uses each number at most once, and no others; else 0. */
-double egg_countdown_strict(const egg_countdown *puzzle, egg_countdown_style style, const char *completion, size_t bytes);
+double egg_countdown_strict(const egg_countdown *puzzle, egg_countdown_style style, const char *completion,
+                            size_t bytes);
 
 /*
- * The graded score: 1 for an expression of the target that uses none but the numbers, each as often as it likes; 0.05 for
- * any other expression, 0.01 for an answer that is none, 0 without an answer.
+ * The graded score: 1 for an expression of the target that uses none but the numbers, each as often as it likes; 0.05
+ * for any other expression, 0.01 for an answer that is none, 0 without an answer.
  */
-double egg_countdown_graded(const egg_countdown *puzzle, egg_countdown_style style, const char *completion, size_t bytes);
+double egg_countdown_graded(const egg_countdown *puzzle, egg_countdown_style style, const char *completion,
+                            size_t bytes);
 
 #endif

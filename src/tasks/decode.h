@@ -2,8 +2,8 @@
 /*
  * Many sequences through one RWKV-7, each in a slot with a state of its own. Every step reads the next tokens of all
  * busy slots in one batch: a slot that still has a prompt reads as much of it as there is room for, any other its one
- * token. Nothing is padded, a slot that is done is free for the next sequence at once, and none of this changes a bit of
- * any result. A decoder belongs to one thread.
+ * token. Nothing is padded, a slot that is done is free for the next sequence at once, and none of this changes a bit
+ * of any result. A decoder belongs to one thread.
  */
 #ifndef EGG_TASKS_DECODE_H
 #define EGG_TASKS_DECODE_H

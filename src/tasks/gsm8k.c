@@ -19,7 +19,8 @@ static bool is_digit(char c)
 }
 
 /*
- * The number that text[*at...] begins with, as "-12.5": without commas, leading zeros and zeros at the end of a fraction.
+ * The number that text[*at...] begins with, as "-12.5": without commas, leading zeros and zeros at the end of a
+ * fraction.
  * '*at' moves behind it. False, and nothing moves, where there is none, or it is too long to be an answer.
  */
 static bool read_number(const char *text, size_t bytes, size_t *at, char out[NUMBER_BYTES])

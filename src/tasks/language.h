@@ -39,9 +39,9 @@ typedef struct egg_writing {
 typedef bool egg_writing_fn(void *context, uint32_t stream, const char *text, size_t bytes);
 
 /*
- * Every stream reads the prompt (an empty one: the token that ends a document) and writes until it has its bytes, meets a
- * stop, or draws the end of a document. Text that may be the beginning of a stop is held back until it is known not to be. Stream
- * i writes the same whatever the number of streams and threads.
+ * Every stream reads the prompt (an empty one: the token that ends a document) and writes until it has its bytes, meets
+ * a stop, or draws the end of a document. Text that may be the beginning of a stop is held back until it is known not
+ * to be. Stream i writes the same whatever the number of streams and threads.
  */
 egg_status egg_language_write(const egg_language *language, egg_pool *pool, const egg_writing *writing,
                               egg_writing_fn *write, void *context, egg_error *error);

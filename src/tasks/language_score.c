@@ -98,7 +98,8 @@ static void remove_reader(egg_desk *desk, uint32_t i)
     desk->readers[desk->count] = done;
 }
 
-/* Lays out a block: the readers in turn take what room there is, new ones come while there is some. Returns its rows. */
+/* Lays out a block: the readers in turn take what room there is, new ones come while there is some. Returns its rows.
+ */
 static uint32_t lay_out(egg_reading *reading, egg_desk *desk)
 {
     uint32_t rows = 0, sequences = 0;

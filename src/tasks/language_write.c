@@ -54,7 +54,8 @@ static size_t find_certain(const egg_writer *writer, const egg_stream *stream)
     for (size_t at = 0; at < stream->held_bytes; at++)
         for (size_t i = 0; i < writer->writing->stop_count; i++) {
             size_t left = stream->held_bytes - at;
-            if (strlen(writer->writing->stops[i]) > left && memcmp(stream->held + at, writer->writing->stops[i], left) == 0)
+            if (strlen(writer->writing->stops[i]) > left &&
+                memcmp(stream->held + at, writer->writing->stops[i], left) == 0)
                 return at;
         }
     return stream->held_bytes;
@@ -105,7 +106,8 @@ static void run_part(void *context, size_t begin, size_t end, uint32_t thread)
             const float *logits = egg_decoder_logits(writer->decoders[p], slot);
             writer->has_next[i] = logits != NULL;
             if (!logits) continue;
-            writer->next[i] = egg_sampler_draw(&writer->samplers[p], logits, egg_words_uniform(&writer->streams[i].words));
+            writer->next[i] =
+                egg_sampler_draw(&writer->samplers[p], logits, egg_words_uniform(&writer->streams[i].words));
         }
     }
 }
@@ -133,7 +135,8 @@ static egg_status write_all(egg_writer *writer, egg_pool *pool, egg_error *error
     return EGG_OK;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- opening */
+/* ----------------------------------------------------------------------------------------------------------- opening
+ */
 
 static egg_status open_prompt(egg_writer *writer, egg_error *error)
 {

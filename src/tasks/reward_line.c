@@ -94,7 +94,8 @@ egg_status egg_reward_reply_parse(const char *line, size_t bytes, uint64_t id, d
         status = egg_fail(error, EGG_ERR_FORMAT, "replied '%s', expected {\"id\": %" PRIu64 ", \"reward\": NUMBER}",
                           shown(line, bytes, text), id);
     else if (!json_is_integer(found_id) || json_integer_value(found_id) != (json_int_t)id)
-        status = egg_fail(error, EGG_ERR_FORMAT, "replied '%s', expected the id %" PRIu64, shown(line, bytes, text), id);
+        status =
+            egg_fail(error, EGG_ERR_FORMAT, "replied '%s', expected the id %" PRIu64, shown(line, bytes, text), id);
     else if (!json_is_number(found) || !isfinite(json_number_value(found)))
         status = egg_fail(error, EGG_ERR_FORMAT, "replied '%s', expected a finite number as reward",
                           shown(line, bytes, text));

@@ -48,7 +48,8 @@ struct egg_reward_process {
     uint64_t next_id, restarts;
 };
 
-/* --------------------------------------------------------------------------------------------------- starting, ending */
+/* --------------------------------------------------------------------------------------------------- starting, ending
+ */
 
 static void close_fd(int *fd)
 {
@@ -188,7 +189,8 @@ static egg_reading_state read_reply(egg_reward_worker *worker, size_t max_reply)
     }
 }
 
-/* ---------------------------------------------------------------------------------------------------------- requests */
+/* ---------------------------------------------------------------------------------------------------------- requests
+ */
 
 /* 'what' the program did, with the end of its standard error. */
 static egg_status complain(const egg_reward_process *process, egg_reward_worker *worker, egg_status status,
@@ -243,8 +245,8 @@ static egg_status take_reply(egg_reward_process *process, egg_reward_worker *wor
     if (state == READ_PART) return EGG_OK;
     if (state == READ_END) return try_again(process, worker, &requests[worker->request], "ended", error);
     if (state == READ_FLOOD) {
-        snprintf(text, sizeof text, "replied to request %" PRIu64 " with more than %zu bytes without a newline", worker->id,
-                 process->options.max_reply);
+        snprintf(text, sizeof text, "replied to request %" PRIu64 " with more than %zu bytes without a newline",
+                 worker->id, process->options.max_reply);
         return complain(process, worker, EGG_ERR_FORMAT, text, error);
     }
     size_t bytes = (size_t)((char *)memchr(worker->reply, '\n', worker->received) - worker->reply);
@@ -304,8 +306,8 @@ out:
     return status;
 }
 
-static egg_status run_all(egg_reward_process *process, const egg_reward_request *requests, size_t count, double *rewards,
-                          egg_error *error)
+static egg_status run_all(egg_reward_process *process, const egg_reward_request *requests, size_t count,
+                          double *rewards, egg_error *error)
 {
     egg_status status = EGG_OK;
     size_t next = 0, done = 0;

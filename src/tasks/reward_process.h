@@ -6,8 +6,9 @@
  *   {"id": 7, "prompt": "...", "completion": "...", "row": {...}}        row: the line of the data, null without one
  *   {"id": 7, "reward": 0.5}                                             any other keys are ignored
  *
- * It ends when its input does. A program that dies or hangs is started again, a few times for one request; anything else
- * than a reply to the request is an error at once. What it writes to standard error is shown, the end of it, where it fails.
+ * It ends when its input does. A program that dies or hangs is started again, a few times for one request; anything
+ * else than a reply to the request is an error at once. What it writes to standard error is shown, the end of it, where
+ * it fails.
  */
 #ifndef EGG_TASKS_REWARD_PROCESS_H
 #define EGG_TASKS_REWARD_PROCESS_H
@@ -39,8 +40,9 @@ egg_status egg_reward_process_open(egg_reward_process **process, const egg_rewar
 void egg_reward_process_close(egg_reward_process *process);   /* ends the programs; NULL is fine */
 
 /*
- * rewards[i] = the reward of requests[i], 0 <= i < count. The workers share the requests, whose ids count on from call to
- * call. EGG_ERR_IO or EGG_ERR_FORMAT says what the program did, on which request. Must not be called by two threads at once.
+ * rewards[i] = the reward of requests[i], 0 <= i < count. The workers share the requests, whose ids count on from call
+ * to call. EGG_ERR_IO or EGG_ERR_FORMAT says what the program did, on which request. Must not be called by two threads
+ * at once.
  */
 egg_status egg_reward_process_run(egg_reward_process *process, const egg_reward_request *requests, size_t count,
                                   double *rewards, egg_error *error);

@@ -42,8 +42,8 @@ static bool is_before(const double *weights, uint32_t a, uint32_t b)
 }
 
 /*
- * Brings the likeliest tokens that together have 'wanted' to the front of order[0..count), and returns how many they are.
- * A quicksort that goes on only in the part where the bound lies.
+ * Brings the likeliest tokens that together have 'wanted' to the front of order[0..count), and returns how many they
+ * are. A quicksort that goes on only in the part where the bound lies.
  */
 static uint32_t select_top(const double *weights, uint32_t *order, uint32_t count, double wanted)
 {

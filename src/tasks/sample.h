@@ -18,8 +18,8 @@ egg_status egg_sampler_open(egg_sampler *sampler, const egg_sampling *sampling, 
 void egg_sampler_close(egg_sampler *sampler);
 
 /*
- * A token for a uniform number in [0, 1): of those that min_p and top_p leave, in the order of their numbers. Temperature
- * 0: the likeliest, the lowest of equals. A logit that is no number is never drawn.
+ * A token for a uniform number in [0, 1): of those that min_p and top_p leave, in the order of their numbers.
+ * Temperature 0: the likeliest, the lowest of equals. A logit that is no number is never drawn.
  */
 uint32_t egg_sampler_draw(egg_sampler *sampler, const float *logits, double uniform);
 

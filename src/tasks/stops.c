@@ -19,7 +19,8 @@ static egg_status split(egg_stops *stops, const char *option, egg_error *error)
     for (const char *at = option;; at++) {
         if (*at == '|' || !*at) {
             if (out == begin)
-                return egg_fail(error, EGG_ERR_ARGUMENT, "--stop: '%s' holds an empty text, expected 'one|two'", option);
+                return egg_fail(error, EGG_ERR_ARGUMENT, "--stop: '%s' holds an empty text, expected 'one|two'",
+                                option);
             *out++ = '\0';
             stops->texts[stops->count++] = begin;
             begin = out;
@@ -30,8 +31,10 @@ static egg_status split(egg_stops *stops, const char *option, egg_error *error)
         if (c == '\\') {
             c = escaped(*++at);
             if (!c)
-                return egg_fail(error, EGG_ERR_ARGUMENT, "--stop: '%s' holds an unknown escape, expected \\n, \\t, \\| or "
-                                "\\\\", option);
+                return egg_fail(error, EGG_ERR_ARGUMENT,
+                                "--stop: '%s' holds an unknown escape, expected \\n, \\t, \\| or "
+                                "\\\\",
+                                option);
         }
         *out++ = c;
     }

@@ -17,6 +17,7 @@
 #include "train/checkpoint.h"
 #include "train/policy_file.h"
 #include "train/run.h"
+#include "train/rwkv7_file.h"
 
 static egg_status dump(json_t *object, char **json, egg_error *error)
 {
@@ -111,8 +112,8 @@ out:
 
 static void describe_history(json_t *object, const egg_safetensors *file)
 {
-    static const char *const keys[] = {"epoch", "member_tokens", "env_steps", "episodes", "seconds", "valid_bits_per_byte",
-                                       "eval_return"};
+    static const char *const keys[] = {"epoch",   "member_tokens",       "env_steps",  "episodes",
+                                       "seconds", "valid_bits_per_byte", "eval_return"};
     for (size_t i = 0; i < EGG_COUNT(keys); i++) set_number(object, keys[i], egg_safetensors_metadata(file, keys[i]));
 }
 
@@ -129,8 +130,8 @@ static egg_status describe_config(json_t *object, const char *folder, egg_error 
 }
 
 /* Of a run of ours whose checkpoint is 'file'; the weights of a policy are in the model file, without padding. */
-static egg_status describe_run_weights(json_t *object, const egg_safetensors *file, const char *path, const char *folder,
-                                       egg_error *error)
+static egg_status describe_run_weights(json_t *object, const egg_safetensors *file, const char *path,
+                                       const char *folder, egg_error *error)
 {
     egg_status status = EGG_OK;
     char model_path[EGG_PATH_BYTES];
@@ -176,15 +177,49 @@ out:
     return status;
 }
 
+/* A published model; '*is_one' tells whether it is an RWKV-7. */
+static egg_status describe_rwkv7(json_t *object, const char *path, bool *is_one, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_shards *shards = NULL;
+    egg_rwkv7 *model = NULL;
+    egg_rwkv7_shape shape;
+    EGG_TRY(egg_shards_open(&shards, path, error));
+    *is_one = egg_rwkv7_file_is_one(shards);
+    if (!*is_one) goto out;
+    EGG_TRY(egg_rwkv7_file_shape(shards, &shape, error));
+    EGG_TRY(egg_rwkv7_open(&model, &shape, NULL, error));
+    set_text(object, "kind", "model");
+    set_text(object, "architecture", "rwkv7");
+    const struct {
+        const char *name;
+        uint32_t value;
+    } sizes[] = {{"width", shape.width},         {"layers", shape.layers}, {"vocabulary", shape.vocabulary},
+                 {"head_size", shape.head_size}, {"hidden", shape.hidden}, {"w_rank", shape.w_rank},
+                 {"a_rank", shape.a_rank},       {"v_rank", shape.v_rank}, {"g_rank", shape.g_rank}};
+    for (size_t i = 0; i < EGG_COUNT(sizes); i++)
+        json_object_set_new(object, sizes[i].name, json_integer(sizes[i].value));
+    json_object_set_new(object, "parameters", json_integer((json_int_t)egg_rwkv7_parameters(model)));
+    set_text(object, "weights", egg_tensor_type_name(egg_shards_find(shards, "emb.weight")->type));
+out:
+    egg_rwkv7_close(model);
+    egg_shards_close(shards);
+    return status;
+}
+
 egg_status egg_describe_path(const char *path, char **json, egg_error *error)
 {
+    egg_status status = EGG_OK;
     char model_path[EGG_PATH_BYTES];
+    bool done = false, is_index = egg_shards_is_index(path);
     json_t *object = json_object();
     *json = NULL;
-    egg_status status = egg_describe_model_path(path, model_path, sizeof model_path, error);
-    if (status == EGG_OK)
-        status = egg_path_is_directory(path) ? describe_run(object, path, error) : describe_model(object, path, error);
-    if (status == EGG_OK) status = dump(object, json, error);
+    if (!is_index) EGG_TRY(egg_describe_model_path(path, model_path, sizeof model_path, error));
+    EGG_TRY(describe_rwkv7(object, is_index ? path : model_path, &done, error));
+    if (!done)
+        EGG_TRY(egg_path_is_directory(path) ? describe_run(object, path, error) : describe_model(object, path, error));
+    EGG_TRY(dump(object, json, error));
+out:
     json_decref(object);
     return status;
 }
@@ -197,7 +232,9 @@ static json_t *env_object(egg_env_entry entry)
     json_t *object = json_object();
     char actions[64];
     if (env->discrete) snprintf(actions, sizeof actions, "one of %u", env->actions);
-    else snprintf(actions, sizeof actions, "%u numbers from %g to %g", env->actions, (double)env->action_low, (double)env->action_high);
+    else
+        snprintf(actions, sizeof actions, "%u numbers from %g to %g", env->actions, (double)env->action_low,
+                 (double)env->action_high);
     set_text(object, "what", env->summary);
     json_object_set_new(object, "observations", json_integer(env->observations));
     set_text(object, "actions", actions);

@@ -17,16 +17,18 @@ bool egg_rwkv7_file_is_one(const egg_shards *shards)
 }
 
 /* The two sizes of a matrix that the shape is read from. */
-static egg_status read_sizes(const egg_shards *shards, const char *name, uint32_t *rows, uint32_t *cols, egg_error *error)
+static egg_status read_sizes(const egg_shards *shards, const char *name, uint32_t *rows, uint32_t *cols,
+                             egg_error *error)
 {
     const egg_tensor *tensor = egg_shards_find(shards, name);
     char found[SHAPE_BYTES];
     if (!tensor)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' of an RWKV-7 is missing", egg_shards_name(shards), name);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' of an RWKV-7 is missing", egg_shards_name(shards),
+                        name);
     if (tensor->dims != 2 || tensor->shape[0] > UINT32_MAX || tensor->shape[1] > UINT32_MAX) {
         egg_tensor_shape_text(found, sizeof found, tensor->dims, tensor->shape);
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected a matrix", egg_shards_name(shards),
-                        name, found);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected a matrix",
+                        egg_shards_name(shards), name, found);
     }
     *rows = (uint32_t)tensor->shape[0];
     *cols = (uint32_t)tensor->shape[1];
@@ -86,8 +88,8 @@ static egg_status find_tensor(const egg_shards *shards, const char *name, const 
     for (uint32_t i = 0; same && i < found->dims; i++) same = found->shape[i] == expected->shape[i + skip];
     if (same) return EGG_OK;
     egg_tensor_shape_text(has, sizeof has, found->dims, found->shape);
-    return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected %s", egg_shards_name(shards), name, has,
-                    wants);
+    return egg_fail(error, EGG_ERR_FORMAT, "%s: tensor '%s' has shape %s, expected %s", egg_shards_name(shards), name,
+                    has, wants);
 }
 
 static egg_status read_transposed(const egg_tensor *tensor, egg_param *param, egg_error *error)
@@ -140,5 +142,56 @@ egg_status egg_rwkv7_file_read(egg_rwkv7 **out, const egg_shards *shards, const 
     model = NULL;
 out:
     egg_rwkv7_close(model);
+    return status;
+}
+
+/* -------------------------------------------------------------------------------------------------------- writing */
+
+static uint16_t to_bfloat(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 64);   /* no number stays none */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* The parameter as the file has it: memory of its own, or the data itself. NULL without memory. */
+static const void *file_data(const egg_param *param, bool transposed, egg_tensor_type type, void **memory)
+{
+    const float *data = param->data;
+    if (!transposed && type == EGG_TENSOR_F32) return data;
+    *memory = egg_alloc_array(egg_param_elements(param), egg_tensor_type_bytes(type));
+    if (!*memory) return NULL;
+    uint32_t rows = transposed ? param->in : param->out, cols = transposed ? param->out : param->in;
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t c = 0; c < cols; c++) {
+            size_t at = (size_t)r * cols + c;
+            float value = data[transposed ? (size_t)c * rows + r : at];
+            if (type == EGG_TENSOR_F32) ((float *)*memory)[at] = value;
+            else ((uint16_t *)*memory)[at] = to_bfloat(value);
+        }
+    return *memory;
+}
+
+egg_status egg_rwkv7_file_write(const egg_rwkv7 *model, const char *path, egg_tensor_type type, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_safetensors_writer *writer = NULL;
+    void **memory = egg_alloc_array(model->param_count, sizeof *memory);
+    if (!memory) return egg_fail(error, EGG_ERR_NOMEM, "%s: no memory to write it", path);
+    EGG_TRY(egg_safetensors_writer_open(&writer, path, error));
+    egg_safetensors_writer_metadata(writer, "format", "pt");   /* what other readers of models look for */
+    for (uint32_t id = 0; id < model->param_count && status == EGG_OK; id++) {
+        const egg_param *param = &model->params[id];
+        egg_rwkv7_tensor tensor = egg_rwkv7_tensor_of(model, id);
+        const void *data = file_data(param, tensor.transposed, type, &memory[id]);
+        if (!data) status = egg_fail(error, EGG_ERR_NOMEM, "%s: no memory to write tensor '%s'", path, param->name);
+        else egg_safetensors_writer_tensor(writer, param->name, type, tensor.dims, tensor.shape, data);
+    }
+    if (status == EGG_OK) status = egg_safetensors_writer_commit(writer, error);
+    else egg_safetensors_writer_abort(writer);
+out:
+    for (uint32_t id = 0; id < model->param_count; id++) egg_free(memory[id]);
+    egg_free(memory);
     return status;
 }

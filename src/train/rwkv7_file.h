@@ -21,7 +21,13 @@ typedef enum egg_rwkv7_use {
  * Builds the model, a tensor at a time, and packs it. Every tensor is checked: name, type, shape. All is frozen but the
  * matrices of the layers.
  */
-egg_status egg_rwkv7_file_read(egg_rwkv7 **model, const egg_shards *shards, const egg_kernels *kernels, egg_rwkv7_use use,
-                               egg_error *error);
+egg_status egg_rwkv7_file_read(egg_rwkv7 **model, const egg_shards *shards, const egg_kernels *kernels,
+                               egg_rwkv7_use use, egg_error *error);
+
+/*
+ * Writes a model that was opened for training under the names and in the layout that others read, as F32 or BF16
+ * (rounded to nearest, ties to even).
+ */
+egg_status egg_rwkv7_file_write(const egg_rwkv7 *model, const char *path, egg_tensor_type type, egg_error *error);
 
 #endif

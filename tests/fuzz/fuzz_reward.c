@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as a reply: refused with a text, or a finite reward; and as a prompt: the line is JSON that says the same. */
+/* Any bytes as a reply: refused with a text, or a finite reward; and as a prompt: the line is JSON that says the same.
+ */
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
@@ -26,8 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(status == EGG_OK ? isfinite(reward) : status == EGG_ERR_FORMAT && error.text[0]);
 
     size_t bytes;
-    const egg_reward_request request = {.prompt = (const char *)data, .prompt_bytes = size, .completion = "", .row = "[1]",
-                                        .row_bytes = 3};
+    const egg_reward_request request = {
+        .prompt = (const char *)data, .prompt_bytes = size, .completion = "", .row = "[1]", .row_bytes = 3};
     char *line = egg_reward_request_text(&request, UINT32_MAX, &bytes);
     check(line && bytes && line[bytes - 1] == '\n' && !memchr(line, '\n', bytes - 1));
     json_t *object = json_loadb(line, bytes, JSON_ALLOW_NUL, NULL);
