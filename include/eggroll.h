@@ -157,6 +157,14 @@ EGG_API egg_corpus_stats egg_trainer_corpus(const egg_trainer *trainer);
 /* The resolved value of an option of this run, as text; NULL for an unknown name. Valid until the next call. */
 EGG_API const char *egg_trainer_option(egg_trainer *trainer, const char *name);
 
+/* What a resumed run found in its journal. */
+typedef struct egg_journal_info {
+    uint64_t replayed_epochs;      /* behind the checkpoint, taken from the journal instead of being evaluated again */
+    uint64_t torn_bytes;           /* of a last record cut short by a crash, which was dropped */
+} egg_journal_info;
+
+EGG_API egg_journal_info egg_trainer_journal(const egg_trainer *trainer);
+
 /* What a run would hold in memory, item by item; computed without opening it. */
 typedef struct egg_plan_item {
     const char *name;
@@ -289,6 +297,7 @@ EGG_API egg_status egg_rl_epoch(egg_rl *rl, egg_rl_stats *stats, egg_error *erro
 EGG_API bool egg_rl_finished(const egg_rl *rl);
 EGG_API egg_status egg_rl_save(egg_rl *rl, egg_error *error);
 EGG_API uint64_t egg_rl_parameters(const egg_rl *rl);
+EGG_API egg_journal_info egg_rl_journal(const egg_rl *rl);
 EGG_API const char *egg_rl_option(egg_rl *rl, const char *name);   /* as egg_trainer_option */
 
 /* Whether the file or run folder at 'path' holds a policy; false too where it cannot be read. */
@@ -428,6 +437,27 @@ EGG_API egg_status egg_strategy_set_rate(egg_strategy *strategy, double rate, eg
  */
 EGG_API egg_status egg_strategy_save(const egg_strategy *strategy, const char *path, egg_error *error);
 EGG_API egg_status egg_strategy_load(egg_strategy *strategy, const char *path, egg_error *error);
+
+/* ----------------------------------------------------------------------------------------------------- the journal */
+
+typedef struct egg_replayed {
+    uint64_t epoch;                /* of the model that was rebuilt */
+    uint64_t hashes;               /* recorded hashes of the state that were met on the way, all equal */
+    uint64_t torn_bytes;           /* of a last record cut short by a crash, which was dropped */
+    double seconds, run_seconds;   /* of replaying, and of the run until that epoch */
+    char model_hash[33];           /* as egg_describe() gives it */
+} egg_replayed;
+
+/*
+ * Rebuilds the model of an epoch from the journal of a run: 'path' is its folder or the journal itself. Needs neither data
+ * nor a forward pass: initial weights come from the seed, updates from the recorded weights of the pairs. Checks every
+ * recorded hash on the way; EGG_ERR_FORMAT says where the journal is damaged or the states differ. Options: "replay".
+ * Writes a model file where option "out" names one.
+ */
+EGG_API egg_status egg_replay(const char *path, const egg_options *options, egg_replayed *replayed, egg_error *error);
+
+/* Replays all of the run in the folder 'path' and compares with its checkpoint and its model. Options: "verify". */
+EGG_API egg_status egg_verify(const char *path, const egg_options *options, egg_replayed *replayed, egg_error *error);
 
 /* ------------------------------------------------------------------------------------------------------ benchmarks */
 

@@ -69,6 +69,7 @@ static void print_header(const struct run *run)
                corpus.bigram_bits);
     print_machine(run);
     folder_print(&run->folder, run->folder.resumed ? "resumed run  " : "run          ", "");
+    folder_print_journal(egg_trainer_journal(run->trainer));
     fflush(stdout);
 }
 

@@ -43,6 +43,7 @@ static void print_header(const struct run *run)
     print_option(run, ", rate ", "rate", "");
     print_option(run, ", ", "shaping", " shaping\n");
     folder_print(&run->folder, run->folder.resumed ? "resumed run  " : "run          ", "");
+    folder_print_journal(egg_rl_journal(run->rl));
     fflush(stdout);
 }
 

@@ -52,6 +52,15 @@ void folder_unclaim(const struct folder *folder)
     if (folder->claimed && rmdir(folder->path) == 0) rmdir("runs");   /* if nothing else is in it */
 }
 
+void folder_print_journal(egg_journal_info info)
+{
+    if (info.replayed_epochs)
+        printf("journal      gave %llu epochs behind the last save\n", (unsigned long long)info.replayed_epochs);
+    if (info.torn_bytes)
+        printf("journal      the last record was cut short; its %llu bytes are dropped\n",
+               (unsigned long long)info.torn_bytes);
+}
+
 void folder_print(const struct folder *folder, const char *before, const char *after)
 {
     printf("%s", before);

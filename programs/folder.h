@@ -19,6 +19,9 @@ int folder_choose(struct folder *folder, const struct command *command, egg_opti
 /* After a run could not begin: takes away what was made. */
 void folder_unclaim(const struct folder *folder);
 
+/* Says what a resumed run found in its journal, if anything. */
+void folder_print_journal(egg_journal_info info);
+
 /* Prints 'before', the path as a word of a shell, and 'after' as a line. */
 void folder_print(const struct folder *folder, const char *before, const char *after);
 

@@ -37,17 +37,24 @@ uint32_t egg_cpu_detect(void)
     return found;
 }
 
-uint32_t egg_cpu_levels(const char **unknown)
+bool egg_cpu_levels_up_to(const char *strongest, uint32_t *up_to)
 {
-    uint32_t found = egg_cpu_detect(), allowed = 0;
-    const char *strongest = getenv("EGGROLL_ISA");
-    *unknown = NULL;
-    if (!strongest || !*strongest) return found;
+    uint32_t allowed = 0;
     for (size_t i = 0; i < EGG_COUNT(levels); i++) {
         allowed |= levels[i].level;
-        if (strcmp(levels[i].name, strongest) == 0) return found & allowed;
+        if (strcmp(levels[i].name, strongest) != 0) continue;
+        *up_to = egg_cpu_detect() & allowed;
+        return true;
     }
-    *unknown = strongest;
+    return false;
+}
+
+uint32_t egg_cpu_levels(const char **unknown)
+{
+    uint32_t found = egg_cpu_detect();
+    const char *strongest = getenv("EGGROLL_ISA");
+    *unknown = NULL;
+    if (strongest && *strongest && !egg_cpu_levels_up_to(strongest, &found)) *unknown = strongest;
     return found;
 }
 

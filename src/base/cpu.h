@@ -3,6 +3,7 @@
 #ifndef EGG_BASE_CPU_H
 #define EGG_BASE_CPU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum egg_cpu_level {
@@ -19,6 +20,9 @@ uint32_t egg_cpu_detect(void);
  * avx2, avx512vnni, neon). '*unknown' receives a value that names no level, else NULL; all levels then stay.
  */
 uint32_t egg_cpu_levels(const char **unknown);
+
+/* The levels up to the one of this name, as far as this machine has them; false: it names none. */
+bool egg_cpu_levels_up_to(const char *strongest, uint32_t *levels);
 
 /* "avx512vnni", ...: the name of one level; "ref" for 0. */
 const char *egg_cpu_level_name(uint32_t level);

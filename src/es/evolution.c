@@ -89,17 +89,29 @@ egg_perturb egg_evolution_law(const egg_evolution_shape *shape, uint64_t epoch)
                         : egg_perturb_f32(shape->seed, noise_epoch, shape->rank, sigma);
 }
 
+float *egg_evolution_weights(egg_evolution *evolution, uint32_t *count)
+{
+    *count = egg_shaping_pairs(&evolution->shape.shaping, evolution->shape.population);
+    return evolution->weight;
+}
+
+egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
+                                     double rate)
+{
+    const egg_evolution_shape *shape = &evolution->shape;
+    egg_perturb law = egg_evolution_law(shape, epoch);
+    return egg_update_f32_run(evolution->update, kernels, pool, &law, evolution->weight,
+                              egg_shaping_pairs(&shape->shaping, shape->population), epoch + 1, rate);
+}
+
 egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
                                        float *fitness)
 {
     const egg_evolution_shape *shape = &evolution->shape;
-    egg_perturb law = egg_evolution_law(shape, epoch);
-    egg_evolution_stats stats = {.scores = {.weight = evolution->weight}, .sigma = law.sigma,
+    egg_evolution_stats stats = {.scores = {.weight = evolution->weight},
+                                 .sigma = (float)egg_evolution_sigma(shape, epoch),
                                  .rate = egg_evolution_rate(shape, epoch)};
     egg_scores_shape(&stats.scores, &shape->shaping, fitness, shape->population, evolution->score, evolution->order);
-    egg_update_stats update = egg_update_f32_run(evolution->update, kernels, pool, &law, evolution->weight,
-                                                 egg_shaping_pairs(&shape->shaping, shape->population), epoch + 1,
-                                                 stats.rate);
-    stats.gradient_norm = update.gradient_norm;
+    stats.gradient_norm = egg_evolution_apply(evolution, kernels, pool, epoch, stats.rate).gradient_norm;
     return stats;
 }

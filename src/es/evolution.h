@@ -48,4 +48,12 @@ typedef struct egg_evolution_stats {
 egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
                                        float *fitness);
 
+/*
+ * The weights of the pairs (count), as the last tell shaped them, and the second half of tell alone: moves the parameters
+ * by what is in there.
+ */
+float *egg_evolution_weights(egg_evolution *evolution, uint32_t *count);
+egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
+                                     double rate);
+
 #endif

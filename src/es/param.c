@@ -26,6 +26,27 @@ uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels)
     return bytes + packed_bytes(kernels, param->dtype, param->out, param->in);
 }
 
+/* so_far = the hash of so_far and of the hash of the data, if there is any. */
+static void chain_hash(egg_hash *so_far, const void *data, size_t bytes)
+{
+    if (!data) return;
+    egg_hash both[2] = {*so_far, egg_hash_bytes(data, bytes)};
+    *so_far = egg_hash_bytes(both, sizeof both);
+}
+
+egg_hash egg_params_state(const egg_param *params, uint32_t count)
+{
+    egg_hash hash = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        const egg_param *param = &params[i];
+        size_t n = egg_param_elements(param);
+        chain_hash(&hash, param->data, n * egg_dtype_bytes(param->dtype));
+        chain_hash(&hash, param->fraction, n * sizeof *param->fraction);
+        for (uint32_t k = 0; k < 2; k++) chain_hash(&hash, param->moment[k], n * sizeof(float));
+    }
+    return hash;
+}
+
 static uint32_t padded(uint32_t n)
 {
     return (n + EGG_ROW_QUANTUM - 1) / EGG_ROW_QUANTUM * EGG_ROW_QUANTUM;
@@ -86,9 +107,17 @@ egg_status egg_params_freeze(egg_param *params, uint32_t count, const char *patt
     return left ? EGG_OK : egg_fail(error, EGG_ERR_ARGUMENT, "--freeze: nothing is left to evolve");
 }
 
+void egg_params_unpack(egg_param *params, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        egg_free(params[i].packed);
+        params[i].packed = NULL;
+    }
+}
+
 void egg_param_pack(const egg_param *param, const egg_kernels *kernels)
 {
-    if (param->kind != EGG_PARAM_MATRIX) return;
+    if (param->kind != EGG_PARAM_MATRIX || !param->packed) return;
     egg_pack_fn *pack = param->dtype == EGG_I8 ? kernels->pack_i8 : kernels->pack_f32;
     pack(param->data, param->out, param->in, param->packed);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hash.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
 
@@ -62,10 +63,19 @@ void egg_param_close(egg_param *param);
  */
 egg_status egg_params_freeze(egg_param *params, uint32_t count, const char *patterns, egg_error *error);
 
+/*
+ * A hash of all that decides how the parameters move on: weights, fractions and moments, padding included. Allocates
+ * nothing.
+ */
+egg_hash egg_params_state(const egg_param *params, uint32_t count);
+
 /* Bytes of 'data' and 'packed'. */
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels);
 
-/* To be called after 'data' changed. */
+/* Gives up the packed copies, which then are not kept up either: for who updates, but never multiplies. */
+void egg_params_unpack(egg_param *params, uint32_t count);
+
+/* To be called after 'data' changed. Does nothing where 'packed' is NULL. */
 void egg_param_pack(const egg_param *param, const egg_kernels *kernels);
 
 /*

@@ -43,6 +43,9 @@ uint64_t egg_model_parameters(const egg_model *model);
 /* Bytes of the weights and their packed copies. */
 uint64_t egg_model_bytes(const egg_model *model, const egg_kernels *kernels);
 
+/* Gives every parameter its fraction, of weights as they are: what the fractional update keeps. */
+egg_status egg_model_open_fractions(egg_model *model, egg_error *error);
+
 /* After the parameters' data changed. */
 void egg_model_pack(const egg_model *model, const egg_kernels *kernels);
 

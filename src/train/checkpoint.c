@@ -56,6 +56,33 @@ egg_status egg_checkpoint_save(const egg_checkpoint *checkpoint, const char *pat
     return egg_safetensors_writer_commit(writer, error);
 }
 
+void egg_progress_follow(egg_progress *progress, const egg_journal_epoch *epoch)
+{
+    progress->epoch = epoch->epoch;
+    progress->member_tokens = epoch->position;
+    progress->seconds = epoch->seconds;
+    progress->valid_bits_per_byte = epoch->score;
+}
+
+egg_status egg_checkpoint_save_model(const egg_model *model, const egg_progress *progress, const char *path,
+                                     egg_error *error)
+{
+    char text[40];
+    egg_safetensors_writer *writer;
+    egg_status status = egg_safetensors_writer_open(&writer, path, error);
+    if (status != EGG_OK) return status;
+    egg_model_file_write(writer, model);
+    snprintf(text, sizeof text, "%" PRIu64, progress->epoch);
+    egg_safetensors_writer_metadata(writer, "epoch", text);
+    snprintf(text, sizeof text, "%" PRIu64, progress->member_tokens);
+    egg_safetensors_writer_metadata(writer, "member_tokens", text);
+    if (isfinite(progress->valid_bits_per_byte)) {
+        snprintf(text, sizeof text, "%.6f", progress->valid_bits_per_byte);
+        egg_safetensors_writer_metadata(writer, "valid_bits_per_byte", text);
+    }
+    return egg_safetensors_writer_commit(writer, error);
+}
+
 static egg_status metadata(const egg_safetensors *file, const char *path, const char *key, const char **value,
                            egg_error *error)
 {

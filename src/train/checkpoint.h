@@ -7,6 +7,7 @@
 #ifndef EGG_TRAIN_CHECKPOINT_H
 #define EGG_TRAIN_CHECKPOINT_H
 
+#include "train/journal.h"
 #include "train/model_file.h"
 
 typedef struct egg_progress {
@@ -34,6 +35,13 @@ egg_status egg_checkpoint_save(const egg_checkpoint *checkpoint, const char *pat
  * right shapes. A checkpoint of another shape is refused by name.
  */
 egg_status egg_checkpoint_load(egg_checkpoint *checkpoint, const char *path, egg_error *error);
+
+/* After an epoch that was taken from a journal. */
+void egg_progress_follow(egg_progress *progress, const egg_journal_epoch *epoch);
+
+/* The weights and how they came about, as a model file. */
+egg_status egg_checkpoint_save_model(const egg_model *model, const egg_progress *progress, const char *path,
+                                     egg_error *error);
 
 /* The progress alone. */
 egg_status egg_checkpoint_progress(const egg_safetensors *file, const char *path, egg_progress *progress,

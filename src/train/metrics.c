@@ -108,6 +108,13 @@ void egg_metrics_add(egg_metrics *metrics, uint64_t epoch, const egg_metric *fig
     add_events(metrics, epoch, figures, count, important);
 }
 
+void egg_metrics_push(egg_metrics *metrics)
+{
+    if (!metrics) return;
+    errno = 0;
+    if (fflush(metrics->lines) != 0 && !metrics->failure) metrics->failure = errno ? errno : EIO;
+}
+
 egg_status egg_metrics_flush(egg_metrics *metrics, egg_error *error)
 {
     if (!metrics) return EGG_OK;

@@ -26,6 +26,9 @@ typedef struct egg_metric {
  * a second. Buffered; failures are kept and reported by the next flush. NULL metrics do nothing.
  */
 void egg_metrics_add(egg_metrics *metrics, uint64_t epoch, const egg_metric *figures, size_t count, bool important);
+
+/* Hands the lines so far to the system, so that they outlive the process; failures as with add. */
+void egg_metrics_push(egg_metrics *metrics);
 egg_status egg_metrics_flush(egg_metrics *metrics, egg_error *error);
 
 #endif

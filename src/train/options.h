@@ -11,6 +11,7 @@
 enum { EGG_STATE_CARRY = 0, EGG_STATE_RESET = 1 };         /* in the order of options.def */
 enum { EGG_UPDATE_FRACTIONAL = 0, EGG_UPDATE_VOTE = 1 };
 enum { EGG_BENCH_EGG = 0, EGG_BENCH_MLP = 1 };
+enum { EGG_JOURNAL_ON = 0, EGG_JOURNAL_OFF = 1 };
 enum { EGG_PRESET_AUTO = 0, EGG_PRESET_NONE = 1 };
 enum { EGG_ALGORITHM_EGGROLL = 0, EGG_ALGORITHM_OPENES = 1 };
 

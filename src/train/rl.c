@@ -11,10 +11,12 @@
 #include "comm/comm.h"
 #include "eggroll.h"
 #include "envs/plugin.h"
+#include "train/journal.h"
 #include "train/machine.h"
 #include "train/metrics.h"
 #include "train/policy_file.h"
 #include "train/rl_checkpoint.h"
+#include "train/rl_journal.h"
 #include "train/rl_settings.h"
 #include "train/run.h"
 #include "train/settings.h"
@@ -42,6 +44,9 @@ struct egg_rl {
     char *folder;                    /* NULL: nothing is kept on disk */
     char *law;
     egg_metrics *metrics;
+    egg_journal *journal;            /* NULL: none is kept */
+    egg_journal_info journal_info;
+    uint8_t *extra;                  /* what the record of an epoch holds besides weights */
     double save_due;
     bool broken;                     /* an update was not finite: what is in the folder is better than what is here */
 };
@@ -112,10 +117,47 @@ out:
     return status;
 }
 
+static egg_policy_info policy_info(const egg_rl *rl)
+{
+    egg_policy_info info = {.deterministic = rl->settings->policy == 1};
+    snprintf(info.environment, sizeof info.environment, "%s", rl->env.library ? rl->settings->env : rl->env.env->name);
+    return info;
+}
+
+/* An epoch from the journal in place of its evaluation. */
+static egg_status apply_recorded(void *context, const egg_journal_epoch *epoch, const char *name, egg_error *error)
+{
+    egg_rl *rl = context;
+    egg_rl_checkpoint checkpoint = checkpoint_of(rl);
+    egg_status status = egg_rl_journal_apply(&checkpoint, rl->evolution, &rl->kernels, rl->pool, epoch, name, error);
+    rl->progress = checkpoint.progress;
+    return status;
+}
+
+static egg_status open_journal(egg_rl *rl, bool resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char facts[EGG_RL_FACTS_BYTES];
+    egg_policy_info info = policy_info(rl);
+    egg_journal_tail tail = {.epoch = rl->progress.epoch, .usable = true, .context = rl, .apply = apply_recorded};
+    egg_rl_journal_facts(facts, &rl->policy.shape, &info);
+    egg_journal_run run = {.folder = rl->folder, .options = rl->options, .kernels = rl->kernels.level, .facts = facts,
+                           .params = rl->policy.params, .param_count = rl->policy.param_count, .dtype = EGG_F32,
+                           .extra_bytes = egg_rl_journal_extra_bytes(&rl->normalizer)};
+    egg_evolution_weights(rl->evolution, &run.pairs);
+    rl->extra = egg_alloc(run.extra_bytes);
+    if (!rl->extra) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the journal");
+    if (!resumed) return egg_journal_begin(&rl->journal, &run, error);
+    EGG_TRY(egg_journal_resume(&rl->journal, &run, &tail, error));
+    egg_normalizer_refresh(&rl->normalizer, rl->settings->normalize == 0);
+out:
+    rl->journal_info = (egg_journal_info){.replayed_epochs = tail.applied, .torn_bytes = tail.torn_bytes};
+    return status;
+}
+
 static egg_status open_folder(egg_rl *rl, bool resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
-    if (!resumed) EGG_TRY(egg_directory_create(rl->folder, error));
     egg_directory_remove_temporaries(rl->folder);
     EGG_TRY(egg_metrics_open(&rl->metrics, rl->folder, rl->progress.epoch, error));
     if (!resumed) EGG_TRY(egg_rl_save(rl, error));
@@ -140,6 +182,8 @@ egg_status egg_rl_open(egg_rl **out, const egg_options *options, egg_error *erro
     if (resumed) EGG_TRY(load_checkpoint(rl, error));
     egg_mlp_pack(&rl->policy, &rl->kernels);
     egg_normalizer_refresh(&rl->normalizer, rl->settings->normalize == 0);
+    if (rl->folder && !resumed) EGG_TRY(egg_directory_create(rl->folder, error));
+    if (rl->folder && rl->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(rl, resumed, error));
     rl->origin = opened - rl->progress.seconds;
     rl->save_due = rl->progress.seconds + rl->settings->save_seconds;
     if (rl->folder) EGG_TRY(open_folder(rl, resumed, error));
@@ -153,6 +197,7 @@ out:
 void egg_rl_close(egg_rl *rl)
 {
     if (!rl) return;
+    egg_journal_close(rl->journal);
     egg_metrics_close(rl->metrics);
     egg_rollout_close(rl->rollout);
     egg_evolution_close(rl->evolution);
@@ -164,6 +209,7 @@ void egg_rl_close(egg_rl *rl)
     egg_options_free(rl->options);
     egg_free(rl->returns);
     egg_free(rl->plain);
+    egg_free(rl->extra);
     egg_free(rl->folder);
     egg_free(rl->law);
     egg_free(rl);
@@ -303,6 +349,19 @@ static bool save_due(const egg_rl *rl)
     return rl->folder && (rl->progress.seconds >= rl->save_due || (every && rl->progress.epoch % every == 0));
 }
 
+/* The line of metrics first: a resumed run that takes the epoch from the journal could not make up for it. */
+static void record_epoch(egg_rl *rl, double rate)
+{
+    if (!rl->journal) return;
+    egg_journal_epoch epoch = {.epoch = rl->progress.epoch, .position = rl->progress.env_steps,
+                               .seconds = rl->progress.seconds, .score = rl->progress.eval_return, .rate = rate,
+                               .extra = rl->extra};
+    epoch.weights = egg_evolution_weights(rl->evolution, &epoch.pairs);
+    epoch.extra_bytes = egg_rl_journal_extra(rl->extra, &rl->normalizer, rl->progress.episodes);
+    egg_metrics_push(rl->metrics);
+    egg_journal_add(rl->journal, &epoch);
+}
+
 egg_status egg_rl_epoch(egg_rl *rl, egg_rl_stats *out, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -324,6 +383,7 @@ egg_status egg_rl_epoch(egg_rl *rl, egg_rl_stats *out, egg_error *error)
     stats.eval_return = rl->progress.eval_return;
     stats.eval_deviation = rl->eval_deviation;
     add_metrics(rl, &stats);
+    record_epoch(rl, stats.rate);
     if (save_due(rl)) {
         status = egg_rl_save(rl, error);
         stats.saved = status == EGG_OK;
@@ -335,27 +395,6 @@ out:
 
 /* ------------------------------------------------------------------------------------------------------------ save */
 
-static egg_status save_policy(egg_rl *rl, egg_error *error)
-{
-    char path[EGG_PATH_BYTES], text[40];
-    egg_safetensors_writer *writer;
-    egg_policy_info info = {.deterministic = rl->settings->policy == 1};
-    snprintf(info.environment, sizeof info.environment, "%s", rl->env.library ? rl->settings->env : rl->env.env->name);
-    egg_status status = egg_run_path(rl->folder, EGG_RUN_MODEL, path, error);
-    if (status == EGG_OK) status = egg_safetensors_writer_open(&writer, path, error);
-    if (status != EGG_OK) return status;
-    egg_policy_file_write(writer, &rl->policy, &rl->normalizer, &info, rl->plain);
-    snprintf(text, sizeof text, "%" PRIu64, rl->progress.epoch);
-    egg_safetensors_writer_metadata(writer, "epoch", text);
-    snprintf(text, sizeof text, "%" PRIu64, rl->progress.env_steps);
-    egg_safetensors_writer_metadata(writer, "env_steps", text);
-    if (isfinite(rl->progress.eval_return)) {
-        snprintf(text, sizeof text, "%.6f", rl->progress.eval_return);
-        egg_safetensors_writer_metadata(writer, "eval_return", text);
-    }
-    return egg_safetensors_writer_commit(writer, error);
-}
-
 egg_status egg_rl_save(egg_rl *rl, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -365,13 +404,22 @@ egg_status egg_rl_save(egg_rl *rl, egg_error *error)
         return egg_fail(error, EGG_ERR_ARGUMENT, "'%s' keeps its last good save: the weights are not finite", rl->folder);
     rl->save_due = rl->progress.seconds + rl->settings->save_seconds;
     egg_rl_checkpoint checkpoint = checkpoint_of(rl);
+    egg_policy_info info = policy_info(rl);
     egg_status metrics = egg_metrics_flush(rl->metrics, error);   /* first: lines behind a checkpoint can be dropped */
+    egg_status journal = egg_journal_save(rl->journal, rl->progress.epoch, error);
     EGG_TRY(egg_run_path(rl->folder, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_rl_checkpoint_save(&checkpoint, path, error));
-    EGG_TRY(save_policy(rl, error));
+    EGG_TRY(egg_run_path(rl->folder, EGG_RUN_MODEL, path, error));
+    EGG_TRY(egg_rl_checkpoint_save_policy(&checkpoint, &info, rl->plain, path, error));
     EGG_TRY(metrics);
+    EGG_TRY(journal);
 out:
     return status;
+}
+
+egg_journal_info egg_rl_journal(const egg_rl *rl)
+{
+    return rl->journal_info;
 }
 
 uint64_t egg_rl_parameters(const egg_rl *rl)

@@ -2,12 +2,12 @@
 #include "train/rl_checkpoint.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "data/safetensors.h"
-#include "train/policy_file.h"
 
 /* "<parameter>.moment1" */
 typedef char moment_name[EGG_PARAM_NAME_BYTES + 16];
@@ -64,6 +64,23 @@ egg_status egg_rl_checkpoint_save(const egg_rl_checkpoint *checkpoint, const cha
     for (uint32_t i = 0; i < checkpoint->policy->param_count; i++) write_param(writer, &checkpoint->policy->params[i]);
     egg_safetensors_writer_tensor(writer, "observation.mean", EGG_TENSOR_F64, 1, &n, normalizer->mean);
     egg_safetensors_writer_tensor(writer, "observation.squares", EGG_TENSOR_F64, 1, &n, normalizer->squares);
+    return egg_safetensors_writer_commit(writer, error);
+}
+
+egg_status egg_rl_checkpoint_save_policy(const egg_rl_checkpoint *checkpoint, const egg_policy_info *info, float *plain,
+                                         const char *path, egg_error *error)
+{
+    egg_safetensors_writer *writer;
+    egg_status status = egg_safetensors_writer_open(&writer, path, error);
+    if (status != EGG_OK) return status;
+    egg_policy_file_write(writer, checkpoint->policy, checkpoint->normalizer, info, plain);
+    write_count(writer, "epoch", checkpoint->progress.epoch);
+    write_count(writer, "env_steps", checkpoint->progress.env_steps);
+    if (isfinite(checkpoint->progress.eval_return)) {
+        char text[40];
+        snprintf(text, sizeof text, "%.6f", checkpoint->progress.eval_return);
+        egg_safetensors_writer_metadata(writer, "eval_return", text);
+    }
     return egg_safetensors_writer_commit(writer, error);
 }
 

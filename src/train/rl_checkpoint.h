@@ -5,6 +5,7 @@
 
 #include "models/mlp.h"
 #include "tasks/normalizer.h"
+#include "train/policy_file.h"
 
 typedef struct egg_rl_progress {
     uint64_t epoch;              /* done */
@@ -21,6 +22,12 @@ typedef struct egg_rl_checkpoint {
 } egg_rl_checkpoint;
 
 egg_status egg_rl_checkpoint_save(const egg_rl_checkpoint *checkpoint, const char *path, egg_error *error);
+
+/*
+ * The policy and how it came about, as a policy file. 'info' is of the run; 'plain' (egg_policy_floats) is scratch.
+ */
+egg_status egg_rl_checkpoint_save_policy(const egg_rl_checkpoint *checkpoint, const egg_policy_info *info, float *plain,
+                                         const char *path, egg_error *error);
 
 /* Into a policy and a normalizer of the same shape, opened with the same optimizer; does not pack. */
 egg_status egg_rl_checkpoint_load(egg_rl_checkpoint *checkpoint, const char *path, egg_error *error);

@@ -19,6 +19,15 @@ egg_status egg_evolution_resolve(egg_options *options, egg_error *error)
     return EGG_OK;
 }
 
+egg_status egg_rl_check(egg_options *options, egg_error *error)
+{
+    const egg_settings *s = egg_options_values(options);
+    if (s->policy_width % EGG_ROW_QUANTUM)
+        return egg_fail(error, EGG_ERR_ARGUMENT, "--policy-width: %llu is not a multiple of %d",
+                        (unsigned long long)s->policy_width, EGG_ROW_QUANTUM);
+    return egg_evolution_resolve(options, error);
+}
+
 egg_status egg_rl_resolve(egg_options *options, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -31,12 +40,7 @@ egg_status egg_rl_resolve(egg_options *options, egg_error *error)
     if (bounded && !egg_options_is_set(options, "env-steps")) egg_options_resolve_integer(options, "env-steps", 0);
     if (!s->epochs && !s->env_steps && s->minutes == 0) egg_options_resolve_number(options, "minutes", 1);
     if (s->episodes == 0) egg_options_resolve_integer(options, "episodes", 1);
-    if (s->policy_width % EGG_ROW_QUANTUM) {
-        status = egg_fail(error, EGG_ERR_ARGUMENT, "--policy-width: %llu is not a multiple of %d",
-                          (unsigned long long)s->policy_width, EGG_ROW_QUANTUM);
-        goto out;
-    }
-    EGG_TRY(egg_evolution_resolve(options, error));
+    EGG_TRY(egg_rl_check(options, error));
 out:
     egg_env_close(&handle);
     return status;

@@ -13,6 +13,7 @@
 #define EGG_RUN_CHECKPOINT "checkpoint.safetensors"    /* all that resuming needs */
 #define EGG_RUN_RATES "rates.bin"                      /* of a run bounded by time */
 #define EGG_RUN_METRICS "metrics.jsonl"                /* a line an epoch */
+#define EGG_RUN_JOURNAL "journal.egg"                  /* what each epoch told the weights */
 
 enum { EGG_PATH_BYTES = 4096 };
 

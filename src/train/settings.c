@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "es/update.h"
 #include "train/run.h"
 
 static void choose_integer(egg_options *options, uint64_t value, const char *name, uint64_t chosen)
@@ -63,7 +62,7 @@ static bool may_change(const char *name)
     static const char *const names[] = {"epochs",      "member-tokens", "minutes",      "threads", "chunk",
                                         "validations", "save-seconds",  "save-epochs",  "quiet",   "config",
                                         "resume",      "valid-bytes",   "learning-rate", "alpha",   "env-steps",
-                                        "target",      "eval-epochs",   "eval-episodes", "slots"};
+                                        "target",      "eval-epochs",   "eval-episodes", "slots",   "journal"};
     for (size_t i = 0; i < EGG_COUNT(names); i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;
@@ -148,6 +147,15 @@ egg_perturb egg_settings_law(const egg_settings *settings, uint64_t epoch)
 {
     uint64_t noise_epoch = settings->noise_reuse ? epoch / settings->noise_reuse : 0;
     return egg_perturb_i8(settings->seed, (uint32_t)noise_epoch, (uint32_t)settings->rank, (uint32_t)settings->sigma_shift);
+}
+
+egg_step egg_settings_step(const egg_settings *settings, double rate, const int8_t *F)
+{
+    uint32_t pairs = (uint32_t)settings->population / 2, rank = (uint32_t)settings->rank;
+    uint64_t sum_squares = 0;
+    if (settings->update == EGG_UPDATE_VOTE) return egg_step_vote(egg_vote_quantile(rate), pairs, rank);
+    for (uint32_t p = 0; p < pairs; p++) sum_squares += (uint64_t)(F[p] * F[p]);
+    return egg_step_fractional((uint32_t)(rate * 0x1p24), sum_squares, rank);
 }
 
 egg_pretrain_shape egg_settings_pretrain(const egg_settings *settings, uint32_t threads, uint64_t train_bytes)

@@ -3,6 +3,7 @@
 #ifndef EGG_TRAIN_SETTINGS_H
 #define EGG_TRAIN_SETTINGS_H
 
+#include "es/update.h"
 #include "models/egg.h"
 #include "tasks/pretrain.h"
 #include "train/options.h"
@@ -24,6 +25,10 @@ egg_shape egg_settings_shape(const egg_settings *settings);
 egg_egg_init egg_settings_init(const egg_settings *settings);
 egg_schedule egg_settings_schedule(const egg_settings *settings);
 egg_perturb egg_settings_law(const egg_settings *settings, uint64_t epoch);
+
+/* How the weights F (pairs) of an epoch move the parameters; 'rate' is the learning rate, or vote's alpha. */
+egg_step egg_settings_step(const egg_settings *settings, double rate, const int8_t *F);
+
 egg_pretrain_shape egg_settings_pretrain(const egg_settings *settings, uint32_t threads, uint64_t train_bytes);
 
 #endif

@@ -15,6 +15,7 @@
 #include "es/update.h"
 #include "tasks/score.h"
 #include "train/checkpoint.h"
+#include "train/journal.h"
 #include "train/machine.h"
 #include "train/metrics.h"
 #include "train/plan.h"
@@ -61,6 +62,8 @@ struct egg_trainer {
     char *folder;                    /* NULL: nothing is kept on disk */
     char *law;                       /* the options that determine the run's course, for the checkpoint */
     egg_metrics *metrics;
+    egg_journal *journal;            /* NULL: none is kept */
+    egg_journal_info journal_info;
     double save_due;                 /* progress.seconds at which to save again */
 };
 
@@ -150,18 +153,6 @@ out:
     return status;
 }
 
-static egg_status open_fractions(egg_model *model, egg_error *error)
-{
-    for (uint32_t i = 0; i < model->param_count; i++) {
-        egg_param *param = &model->params[i];
-        size_t n = egg_param_elements(param);
-        param->fraction = egg_alloc_array(n, sizeof *param->fraction);
-        if (!param->fraction) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the fractions of '%s'", param->name);
-        for (size_t k = 0; k < n; k++) param->fraction[k] = (int16_t)(((const int8_t *)param->data)[k] * 256);
-    }
-    return EGG_OK;
-}
-
 static egg_status open_machine(egg_trainer *trainer, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -174,7 +165,7 @@ static egg_status open_machine(egg_trainer *trainer, egg_error *error)
 
     EGG_TRY(egg_egg_open(&trainer->model, egg_settings_shape(settings), &trainer->kernels, error));
     egg_egg_init_weights(trainer->model, &init);
-    if (settings->update == EGG_UPDATE_FRACTIONAL) EGG_TRY(open_fractions(trainer->model, error));
+    if (settings->update == EGG_UPDATE_FRACTIONAL) EGG_TRY(egg_model_open_fractions(trainer->model, error));
     EGG_TRY(egg_pretrain_open(&trainer->task, &shape, trainer->model, trainer->text.corpus, error));
     EGG_TRY(egg_update_open(&trainer->update, trainer->model->params, trainer->model->param_count, rank, threads, error));
     EGG_TRY(egg_scorer_open(&trainer->scorer, trainer->model, threads, error));
@@ -214,6 +205,39 @@ static egg_status load_checkpoint(egg_trainer *trainer, egg_error *error)
                           trainer->data.paths[0], trainer->data.count > 1 ? " and the rest" : "", trainer->folder,
                           trainer->progress.text_bytes, now.text_bytes);
 out:
+    return status;
+}
+
+/* An epoch from the journal in place of its evaluation. */
+static egg_status apply_recorded(void *context, const egg_journal_epoch *epoch, const char *name, egg_error *error)
+{
+    egg_trainer *trainer = context;
+    uint32_t pairs = (uint32_t)trainer->settings->population / 2;
+    egg_status status = egg_journal_weights(epoch, EGG_I8, trainer->F, pairs, name, error);
+    if (status != EGG_OK) return status;
+    egg_perturb law = egg_settings_law(trainer->settings, epoch->epoch - 1);
+    egg_step step = egg_settings_step(trainer->settings, epoch->rate, trainer->F);
+    egg_update_run(trainer->update, &trainer->kernels, trainer->pool, &law, &step, trainer->F, pairs);
+    egg_progress_follow(&trainer->progress, epoch);
+    return EGG_OK;
+}
+
+/* Carried states are results of evaluating and not in the journal: with them the epochs behind the checkpoint run again. */
+static egg_status open_journal(egg_trainer *trainer, bool resumed, egg_error *error)
+{
+    char facts[128], hash[33];
+    egg_journal_tail tail = {.epoch = trainer->progress.epoch, .usable = trainer->settings->state == EGG_STATE_RESET,
+                             .context = trainer, .apply = apply_recorded};
+    egg_hash_text(trainer->progress.text, hash);
+    snprintf(facts, sizeof facts, "text=%s\ntext_bytes=%" PRIu64 "\n", hash, trainer->progress.text_bytes);
+    egg_journal_run run = {.folder = trainer->folder, .options = trainer->options,
+                           .data = (const char *const *)trainer->data.paths, .data_count = trainer->data.count,
+                           .kernels = trainer->kernels.level, .facts = facts, .params = trainer->model->params,
+                           .param_count = trainer->model->param_count, .dtype = EGG_I8,
+                           .pairs = (uint32_t)trainer->settings->population / 2};
+    if (!resumed) return egg_journal_begin(&trainer->journal, &run, error);
+    egg_status status = egg_journal_resume(&trainer->journal, &run, &tail, error);
+    trainer->journal_info = (egg_journal_info){.replayed_epochs = tail.applied, .torn_bytes = tail.torn_bytes};
     return status;
 }
 
@@ -298,6 +322,7 @@ egg_status egg_trainer_open(egg_trainer **out, const egg_options *options, const
     if (resumed) EGG_TRY(load_checkpoint(trainer, error));
     egg_model_pack(trainer->model, &trainer->kernels);
     if (trainer->folder && !resumed) EGG_TRY(egg_directory_create(trainer->folder, error));
+    if (trainer->folder && trainer->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(trainer, resumed, error));
     trainer->origin = opened - trainer->progress.seconds;
     trainer->save_due = trainer->progress.seconds + trainer->settings->save_seconds;
     if (trainer->folder) EGG_TRY(open_folder(trainer, resumed, error));
@@ -314,6 +339,7 @@ out:
 void egg_trainer_close(egg_trainer *trainer)
 {
     if (!trainer) return;
+    egg_journal_close(trainer->journal);
     egg_metrics_close(trainer->metrics);
     egg_schedule_close_record(&trainer->schedule);
     egg_scorer_close(trainer->scorer);
@@ -336,14 +362,6 @@ void egg_trainer_close(egg_trainer *trainer)
 static double elapsed(const egg_trainer *trainer)
 {
     return egg_clock_seconds() - trainer->origin;
-}
-
-static egg_step make_step(const egg_trainer *trainer, const egg_fitness *fitness, uint32_t rate24)
-{
-    uint32_t pairs = (uint32_t)trainer->settings->population / 2, rank = (uint32_t)trainer->settings->rank;
-    if (trainer->schedule.rule == EGG_RULE_FRACTIONAL) return egg_step_fractional(rate24, fitness->sum_squares, rank);
-    double alpha = egg_schedule_alpha(&trainer->schedule, trainer->progress.epoch);
-    return egg_step_vote(egg_vote_quantile(alpha), pairs, rank);
 }
 
 static double mean_bits_per_byte(egg_trainer *trainer)
@@ -384,22 +402,21 @@ static egg_status evolve(egg_trainer *trainer, egg_epoch_stats *stats, egg_error
 {
     egg_status status = EGG_OK;
     uint64_t epoch = trainer->progress.epoch;
-    uint32_t pairs = (uint32_t)trainer->settings->population / 2, rate24 = 0;
+    uint32_t pairs = (uint32_t)trainer->settings->population / 2;
     egg_perturb law = egg_settings_law(trainer->settings, epoch);
     egg_fitness fitness = {.F = trainer->F};
 
-    if (trainer->schedule.rule == EGG_RULE_FRACTIONAL)
-        rate24 = egg_schedule_rate24(&trainer->schedule, epoch, elapsed(trainer));
+    stats->rate = trainer->schedule.rule == EGG_RULE_VOTE
+                      ? egg_schedule_alpha(&trainer->schedule, epoch)
+                      : egg_schedule_rate24(&trainer->schedule, epoch, elapsed(trainer)) * 0x1p-24;
     double begun = egg_clock_seconds();
     EGG_TRY(evaluate(trainer, &law, error));
     double evaluated = egg_clock_seconds();
     egg_fitness_shape(&fitness, trainer->schedule.rule, egg_pretrain_loss(trainer->task), pairs);
-    egg_step step = make_step(trainer, &fitness, rate24);
+    egg_step step = egg_settings_step(trainer->settings, stats->rate, trainer->F);
     uint64_t moved = egg_update_run(trainer->update, &trainer->kernels, trainer->pool, &law, &step, trainer->F, pairs);
     double updated = egg_clock_seconds();
 
-    stats->rate = trainer->schedule.rule == EGG_RULE_FRACTIONAL ? rate24 * 0x1p-24
-                                                                : egg_schedule_alpha(&trainer->schedule, epoch);
     stats->train_bits_per_byte = mean_bits_per_byte(trainer);
     stats->tied_pairs = (double)fitness.ties / pairs;
     stats->weights_moved = (double)moved / (double)egg_model_parameters(trainer->model);
@@ -460,6 +477,22 @@ static void add_metrics(egg_trainer *trainer, const egg_epoch_stats *stats)
     egg_metrics_add(trainer->metrics, stats->epoch, figures, EGG_COUNT(figures), valid);
 }
 
+/* The line of metrics first: a resumed run that takes the epoch from the journal could not make up for it. */
+static void record_epoch(egg_trainer *trainer, const egg_epoch_stats *stats)
+{
+    if (!trainer->journal) return;
+    egg_metrics_push(trainer->metrics);
+    egg_journal_add(trainer->journal, &(egg_journal_epoch){
+        .epoch = stats->epoch,
+        .position = stats->member_tokens,
+        .seconds = stats->seconds,
+        .score = stats->valid_bits_per_byte,
+        .rate = stats->rate,
+        .pairs = (uint32_t)trainer->settings->population / 2,
+        .weights = trainer->F,
+    });
+}
+
 egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -483,6 +516,7 @@ egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_err
     trainer->progress.seconds = stats.seconds = elapsed(trainer);
     stats.progress = egg_schedule_progress(&trainer->schedule, stats.epoch, stats.seconds);
     add_metrics(trainer, &stats);
+    record_epoch(trainer, &stats);
     if (save_due(trainer)) {
         status = egg_trainer_save(trainer, error);
         stats.saved = status == EGG_OK;
@@ -499,25 +533,6 @@ bool egg_trainer_finished(const egg_trainer *trainer)
 
 /* ----------------------------------------------------------------------------------------------------------- save */
 
-static egg_status save_model(egg_trainer *trainer, egg_error *error)
-{
-    char path[EGG_PATH_BYTES], text[40];
-    egg_safetensors_writer *writer;
-    egg_status status = run_path(trainer, EGG_RUN_MODEL, path, error);
-    if (status == EGG_OK) status = egg_safetensors_writer_open(&writer, path, error);
-    if (status != EGG_OK) return status;
-    egg_model_file_write(writer, trainer->model);
-    snprintf(text, sizeof text, "%" PRIu64, trainer->progress.epoch);
-    egg_safetensors_writer_metadata(writer, "epoch", text);
-    snprintf(text, sizeof text, "%" PRIu64, trainer->progress.member_tokens);
-    egg_safetensors_writer_metadata(writer, "member_tokens", text);
-    if (isfinite(trainer->progress.valid_bits_per_byte)) {
-        snprintf(text, sizeof text, "%.6f", trainer->progress.valid_bits_per_byte);
-        egg_safetensors_writer_metadata(writer, "valid_bits_per_byte", text);
-    }
-    return egg_safetensors_writer_commit(writer, error);
-}
-
 egg_status egg_trainer_save(egg_trainer *trainer, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -528,10 +543,13 @@ egg_status egg_trainer_save(egg_trainer *trainer, egg_error *error)
     egg_checkpoint checkpoint = checkpoint_of(trainer);
     /* Metrics first: a resumed run drops lines behind its checkpoint, but could not make up for lines before it. */
     egg_status metrics = egg_metrics_flush(trainer->metrics, error);
+    egg_status journal = egg_journal_save(trainer->journal, trainer->progress.epoch, error);
     EGG_TRY(run_path(trainer, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_checkpoint_save(&checkpoint, path, error));
-    EGG_TRY(save_model(trainer, error));
+    EGG_TRY(run_path(trainer, EGG_RUN_MODEL, path, error));
+    EGG_TRY(egg_checkpoint_save_model(trainer->model, &trainer->progress, path, error));
     EGG_TRY(metrics);
+    EGG_TRY(journal);
     double patience = (egg_clock_seconds() - begun) / save_share;
     if (patience > trainer->settings->save_seconds) trainer->save_due = trainer->progress.seconds + patience;
 out:
@@ -543,6 +561,11 @@ out:
 egg_corpus_stats egg_trainer_corpus(const egg_trainer *trainer)
 {
     return trainer->corpus_stats;
+}
+
+egg_journal_info egg_trainer_journal(const egg_trainer *trainer)
+{
+    return trainer->journal_info;
 }
 
 const char *egg_trainer_option(egg_trainer *trainer, const char *name)

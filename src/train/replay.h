@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* Rebuilding a model from the journal of its run; what differs between the kinds of runs is a table of functions. */
+#ifndef EGG_TRAIN_REPLAY_H
+#define EGG_TRAIN_REPLAY_H
+
+#include "base/threads.h"
+#include "data/safetensors.h"
+#include "train/journal.h"
+#include "train/settings.h"
+
+/* What a model is rebuilt from. */
+typedef struct egg_replay_source {
+    const char *name;                  /* of the journal, for errors */
+    const egg_ledger_record *run;      /* its first record, an EGG_JOURNAL_RUN */
+    const egg_options *options;        /* resolved */
+    const egg_kernels *kernels;        /* may change from call to call; no weights are packed */
+    egg_pool *pool;
+} egg_replay_source;
+
+typedef struct egg_replay_ops {
+    const char *command;               /* whose runs these are */
+    egg_settings_resolve_fn *check;    /* refuses combinations of options that cannot be; changes nothing in resolved ones */
+
+    /* The state of a run that has not done an epoch: weights from the seed, moments, statistics. */
+    egg_status (*open)(void **state, const egg_replay_source *source, egg_error *error);
+    void (*close)(void *state);
+
+    egg_status (*apply)(void *state, const egg_replay_source *source, const egg_journal_epoch *epoch, egg_error *error);
+    const egg_param *(*params)(const void *state, uint32_t *count);
+
+    /* Hashes of all that a run goes on from, and of what its model file holds. */
+    egg_status (*state_hash)(void *state, egg_hash *hash, egg_error *error);
+    egg_status (*model_hash)(void *state, egg_hash *hash, egg_error *error);
+
+    /* Replaces the state by that of a checkpoint. */
+    egg_status (*load)(void *state, const char *path, uint64_t *epoch, egg_error *error);
+    egg_status (*file_hash)(const egg_safetensors *file, const char *path, egg_hash *hash, egg_error *error);
+    egg_status (*save)(void *state, const char *path, egg_error *error);
+} egg_replay_ops;
+
+extern const egg_replay_ops egg_replay_pretrain, egg_replay_rl;
+
+#endif
