@@ -43,7 +43,7 @@ same() { [ -n "$2" ] && [ "$2" = "$3" ] || fail "$1: '$2' and '$3'"; }
 # --------------------------------------------------------------------------------------------------------------- help
 
 commands=$("$program" help | sed -n 's/^  \([a-z]*\)  .*/\1/p')
-for command in pretrain rl eval generate play export info plan envs version; do
+for command in pretrain rl eval generate play export replay verify info plan envs version; do
     echo "$commands" | grep -qx "$command" || fail "help does not list $command"
 done
 for command in $commands; do
@@ -169,6 +169,44 @@ same "hash of the model file" "$(value model_hash <out)" "$model_hash"
 ends 1 info text.txt
 ends 1 info "$folder"
 
+# ------------------------------------------------------------------------------------------------------- the journal
+
+ends 0 verify first
+says "verified"
+ends 0 verify first --json
+same "epoch verified" "$(value epoch <out)" 20
+same "hash verified" "$(value model_hash <out)" "$model_hash"
+ends 0 replay first --epoch 7 --out seventh.safetensors
+says "written       seventh.safetensors"
+ends 0 info seventh.safetensors --json
+same "epoch of a replayed model" "$(value epoch <out)" 7
+ends 0 eval seventh.safetensors text.txt
+ends 0 replay first/journal.egg --out last.safetensors --threads 1
+cmp -s last.safetensors first/model.safetensors || fail "$last: not the model of the run"
+ends 2 replay first --epoch 21
+complains "ends with epoch 20"
+ends 2 replay
+complains "RUN is missing"
+ends 1 replay text.txt
+complains "not a journal"
+ends 1 verify "$folder"
+ends 0 pretrain text.txt $small --epochs 2 --journal off --quiet --out without
+[ ! -e without/journal.egg ] || fail "$last: left a journal"
+ends 1 verify without
+complains "journal.egg: cannot open"
+
+cp -R first damaged
+bytes=$(wc -c <first/journal.egg)
+head -c $((bytes - 3)) first/journal.egg >damaged/journal.egg
+ends 0 replay damaged
+complains "cut short"
+printf 'xxxxxxxxxxxxxxxx' | dd of=damaged/journal.egg bs=1 seek=$((bytes / 2)) conv=notrunc 2>/dev/null
+ends 1 verify damaged
+complains "damaged/journal.egg: record"
+ends 1 pretrain --resume damaged --epochs 30
+complains "is damaged"
+ends 0 pretrain --resume damaged --epochs 21 --journal off --quiet
+
 ends 0 eval first text.txt
 says "bits per byte"
 ends 0 eval first text.txt --json
@@ -267,7 +305,8 @@ begin()
     env $default_signals "$program" pretrain text.txt "$@" --save-epochs 3 >"$log" 2>err &
     process=$!
     tries=1000
-    while [ $tries -gt 0 ] && [ ! -s "$run/metrics.jsonl" ] && kill -0 $process 2>/dev/null; do
+    while [ $tries -gt 0 ] && ! awk 'END { exit NR < 4 }' "$run/metrics.jsonl" 2>/dev/null && kill -0 $process 2>/dev/null
+    do
         sleep 0.02
         tries=$((tries - 1))
     done
@@ -294,6 +333,16 @@ kill -9 $process 2>/dev/null
 wait $process 2>/dev/null
 ends 0 pretrain --resume $run --threads 2
 same "state of a run killed and resumed" "$(state_hash $run)" "$whole"
+
+run=killed-reset   # without carried states the journal gives back what came after the last save
+ends 0 pretrain text.txt $work --state reset --out whole-reset --threads 2 --quiet
+begin log $work --state reset --save-seconds 1000000 --out $run
+kill -9 $process 2>/dev/null
+wait $process 2>/dev/null
+ends 0 pretrain --resume $run --threads 1
+same "state of a run killed and resumed by its journal" "$(state_hash $run)" "$(state_hash whole-reset)"
+ends 0 verify $run
+ends 0 verify killed
 
 set -- $signals
 while [ $# -gt 0 ]; do

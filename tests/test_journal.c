@@ -265,6 +265,30 @@ static void test_resume_by_tail(void **state)
     }
 }
 
+/* Float bits belong to a kernel level: epochs that another one did are evaluated again, and replaying changes with the run. */
+static void test_other_kernels(void **state)
+{
+    (void)state;
+    char out[RUN_FOLDER_BYTES], level[40];
+    const run_kind *kind = &kinds[4];
+    folder_path(out, folder, "run");
+    setenv("EGGROLL_ISA", "ref", 1);
+    run(small(kind, out), kind->command, 3, 8);
+    unsetenv("EGGROLL_ISA");
+    egg_error error = {0};
+    char *json;
+    assert_int_equal(egg_build_info(&json, &error), EGG_OK);
+    const char *at = strstr(json, "\"kernel_level_in_use\": \"");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "\"kernel_level_in_use\": \"%39[^\"]", level), 1);
+    egg_text_free(json);
+    assert_int_equal(verify(out).epoch, 8);
+    egg_journal_info info = run(resumed(kind, out), kind->command, EPOCHS, UINT64_MAX);
+    assert_int_equal(info.replayed_epochs, strcmp(level, "ref") == 0 ? 5 : 0);
+    assert_int_equal(count_lines(out), EPOCHS);
+    assert_int_equal(verify(out).epoch, EPOCHS);
+}
+
 static void cut_file(const char *path, off_t less)
 {
     struct stat before;
@@ -498,7 +522,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_every_epoch),   TEST(test_resume_by_tail), TEST(test_torn),      TEST(test_kill), TEST(test_flipped_bits),
-        TEST(test_changed_files), TEST(test_resume_refuses), TEST(test_full_disk),
+        TEST(test_changed_files), TEST(test_resume_refuses), TEST(test_full_disk), TEST(test_other_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

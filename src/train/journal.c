@@ -11,8 +11,8 @@
 #include "train/describe.h"
 #include "train/run.h"
 
-/* Hashing the state takes at most this share of the time of a run, the first and those of saves aside. */
-static const double hash_share = 0.01;
+/* Hashing the state takes at most this share of the time of a run; the first and those of saves are not asked. */
+static const double hash_share = 0.005;
 
 struct egg_journal {
     egg_journal_run run;
@@ -152,6 +152,15 @@ static egg_status check_state(const egg_journal_run *run, const egg_ledger_recor
                     reader->name, record->epoch, whose);
 }
 
+/* Float epochs that another kernel level did may give other bits here than those that the records speak of. */
+static void follow_kernels(const egg_journal_run *run, const egg_ledger_record *record, egg_journal_tail *tail)
+{
+    char level[32] = "";
+    if (run->dtype == EGG_I8) return;
+    egg_journal_fact(record, "kernels", level, sizeof level);
+    tail->usable = tail->usable && strcmp(level, run->kernels) == 0;
+}
+
 /*
  * Reads on until the end or a record that cannot be used, where 'reader' stays: behind the checkpoint only the records that
  * follow epoch by epoch can be.
@@ -160,6 +169,7 @@ static egg_status read_tail(const egg_journal_run *run, egg_ledger_reader *reade
 {
     egg_status status = EGG_OK;
     const uint64_t saved = tail->epoch;
+    const bool usable = tail->usable;
     for (;;) {
         egg_ledger_reader before = *reader;
         egg_ledger_record record;
@@ -167,6 +177,10 @@ static egg_status read_tail(const egg_journal_run *run, egg_ledger_reader *reade
         bool found;
         EGG_TRY(egg_ledger_next(reader, &record, &found, error));
         if (!found) break;
+        if (record.kind == EGG_JOURNAL_RUN) {
+            tail->usable = usable;
+            follow_kernels(run, &record, tail);
+        }
         bool behind = record.epoch > saved, is_epoch = record.kind == EGG_JOURNAL_EPOCH;
         if (behind && is_epoch && (!tail->usable || record.epoch != tail->epoch + 1)) {
             *reader = before;

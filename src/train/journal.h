@@ -97,7 +97,7 @@ egg_status egg_journal_resume(egg_journal **journal, const egg_journal_run *run,
 void egg_journal_close(egg_journal *journal);
 
 /*
- * Records an epoch, and the state behind it as long as hashing takes at most a hundredth of the time of the run. Allocates
+ * Records an epoch, and the state behind it as long as hashing takes at most 1 / 200 of the time of the run. Allocates
  * nothing. A failure is kept and reported by the next save; the epochs in between become a gap. NULL journals do nothing.
  */
 void egg_journal_add(egg_journal *journal, const egg_journal_epoch *epoch);
