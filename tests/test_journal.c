@@ -64,6 +64,7 @@ static const run_kind kinds[] = {
     {"pretrain", "update", "vote", true},     {"pretrain", "update", "fractional", true}, {"pretrain", "state", "carry", false},
     {"rl", "optimizer", "sgd", true},         {"rl", "optimizer", "adamw", true},         {"rl", "shaping", "sign", true},
     {"rl", "algorithm", "openes", true},      {"rl", "pairs", "independent", true},
+    {"rl", "freeze", "vector", true},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds, EPOCHS = 12 };
 
