@@ -459,6 +459,87 @@ EGG_API egg_status egg_replay(const char *path, const egg_options *options, egg_
 /* Replays all of the run in the folder 'path' and compares with its checkpoint and its model. Options: "verify". */
 EGG_API egg_status egg_verify(const char *path, const egg_options *options, egg_replayed *replayed, egg_error *error);
 
+/* --------------------------------------------------------------------------------------- fine-tuning of language models */
+
+enum { EGG_REWARD_VERSION = 1 };
+
+/* What a language model wrote, and on what. Bytes of any kind, which need not be UTF-8; no text ends in a NUL. */
+typedef struct egg_answer {
+    const char *prompt, *completion;
+    size_t prompt_bytes, completion_bytes;
+    const char *row;               /* (row_bytes) the line of the data, a JSON object; NULL without one */
+    size_t row_bytes;
+} egg_answer;
+
+/*
+ * Rewards from a shared library of the user's (--reward-lib), which exports one function:
+ *
+ *     const egg_reward_library *egg_reward_plugin(void);
+ *
+ * 'reward' gives a finite number, higher is better, or fails with a text. It is called by one thread at a time, in an order
+ * that no number of threads changes.
+ */
+typedef struct egg_reward_library {
+    uint32_t version;              /* EGG_REWARD_VERSION */
+    const char *name;
+    egg_status (*reward)(const egg_answer *answer, double *reward, egg_error *error);
+} egg_reward_library;
+
+typedef struct egg_finetune egg_finetune;
+
+typedef struct egg_finetune_stats {
+    uint64_t epoch;                /* epochs done, this one included */
+    double progress;               /* share of the budget that is used, 0...1 */
+    double seconds;                /* of training so far, resumed runs added up */
+    double reward_mean, reward_deviation;     /* of all answers of this epoch; of sft: nats a text, logarithm of likelihood */
+    double reward_best, reward_worst;         /* mean reward of a member */
+    double equal_questions;        /* share of the questions that got the same reward from every member */
+    uint64_t silent_epochs;        /* so many in a row, up to this one, in which no pair of members differed */
+    double tied_pairs;             /* share of pairs whose members did equally well */
+    uint64_t answers, cut_answers; /* of this epoch; those that the bound on tokens ended */
+    double answer_tokens;          /* mean length */
+    double prompt_rate, answer_rate;          /* tokens a second, all threads; of sft: tokens read */
+    double sigma, rate, gradient_norm;        /* of this epoch */
+    double evaluate_seconds, reward_seconds, update_seconds, validate_seconds;   /* of this epoch */
+    double valid;                  /* last validation: mean reward, of sft bits per byte; NaN before the first */
+    double base_valid;             /* of the model that the run began with */
+    double best_valid;             /* of the best that was kept */
+    uint64_t best_epoch;
+    bool validated;                /* a validation followed this epoch */
+    bool saved;                    /* a save followed this epoch */
+} egg_finetune_stats;
+
+/*
+ * A new run on the model of option "base" with the task of option "task", or, where option "resume" names a run folder, the
+ * one in there. Options: "finetune". A run without option "out" keeps nothing on disk. The rest is as with egg_trainer_*.
+ */
+EGG_API egg_status egg_finetune_open(egg_finetune **finetune, const egg_options *options, egg_error *error);
+EGG_API void egg_finetune_close(egg_finetune *finetune);
+EGG_API egg_status egg_finetune_epoch(egg_finetune *finetune, egg_finetune_stats *stats, egg_error *error);
+EGG_API bool egg_finetune_finished(const egg_finetune *finetune);
+EGG_API egg_status egg_finetune_save(egg_finetune *finetune, egg_error *error);
+
+/* Scores the unperturbed model on the held-out questions, as the option "eval-epochs" has it done. */
+EGG_API egg_status egg_finetune_validate(egg_finetune *finetune, double *valid, egg_error *error);
+
+typedef struct egg_finetune_facts {
+    uint64_t parameters, evolved;             /* of the model; of these evolution may change so many */
+    uint64_t train_questions, valid_questions;
+    bool lower_is_better;          /* validations are bits per byte */
+} egg_finetune_facts;
+
+EGG_API egg_finetune_facts egg_finetune_about(const egg_finetune *finetune);
+EGG_API const char *egg_finetune_option(egg_finetune *finetune, const char *name);   /* as egg_trainer_option */
+
+/* What such a run would hold in memory; as egg_trainer_plan. */
+EGG_API egg_status egg_finetune_plan(egg_plan *plan, const egg_options *options, egg_error *error);
+
+/*
+ * Rebuilds the tuned model of a run from the model it began with and the run's patch.safetensors, and writes it to 'out'.
+ * A patch holds the seed and the weights of the pairs, epoch by epoch. Both models are checked by their hashes.
+ */
+EGG_API egg_status egg_patch_apply(const char *base, const char *patch, const char *out, egg_error *error);
+
 /* ------------------------------------------------------------------------------------------------------ benchmarks */
 
 typedef struct egg_bench_row {
@@ -470,7 +551,7 @@ typedef struct egg_bench_row {
 
 typedef void egg_bench_fn(void *context, const egg_bench_row *row);   /* the strings live until it returns */
 
-/* Suites: "kernels", "population", "update", "noise", "scaling", "envs". Options: "bench". */
+/* Suites: "kernels", "population", "update", "noise", "scaling", "envs", "finetune". Options: "bench". */
 EGG_API egg_status egg_bench(const char *suite, const egg_options *options, egg_bench_fn *row, void *context,
                              egg_error *error);
 

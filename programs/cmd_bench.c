@@ -7,7 +7,7 @@
 #include "listing.h"
 #include "text.h"
 
-static const char *const suites[] = {"kernels", "population", "update", "noise", "scaling", "envs"};
+static const char *const suites[] = {"kernels", "population", "update", "noise", "scaling", "envs", "finetune"};
 enum { SUITE_COUNT = sizeof suites / sizeof *suites };
 
 /* Where rows go as they come. */
@@ -84,7 +84,7 @@ static int bench(const struct invocation *invocation)
 const struct command command_bench = {
     .name = "bench",
     .summary = "measure the speed of this machine",
-    .synopsis = {"[kernels|population|update|noise|scaling|envs] [option...]"},
+    .synopsis = {"[kernels|population|update|noise|scaling|envs|finetune] [option...]"},
     .operands = {"SUITE"},
     .least = 0,
     .many = false,

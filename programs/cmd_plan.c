@@ -10,7 +10,7 @@ static void print_line(const char *name, uint64_t bytes)
     printf("  %-40s %12.1f MiB\n", name, (double)bytes / 0x1p20);
 }
 
-static void print_plan(const egg_plan *plan, bool fits)
+void print_plan(const egg_plan *plan, bool fits)
 {
     char parameters[TEXT_BYTES];
     printf("%s parameters", text_scaled(parameters, (double)plan->parameters, ""));
@@ -58,7 +58,7 @@ const struct command command_plan = {
     .many = true,
     .description =
         "Adds up, before a run, what memory it would hold: item by item, in all, and what the machine has to give. "
-        "Takes what pretrain takes. The exit status is 0 if the run fits and 1 if it does not.",
+        "Takes what pretrain takes; for fine-tuning there is `eggroll finetune MODEL --plan`. The exit status is 0 if the run fits and 1 if it does not.",
     .examples = {{"eggroll plan corpus/ --width 1024 --population 64Ki", "would this fit?"}},
     .run = plan,
 };

@@ -36,7 +36,8 @@ struct command {
 };
 
 extern const struct command command_pretrain, command_rl, command_eval, command_generate, command_play, command_export,
-    command_replay, command_verify, command_info, command_plan, command_envs, command_bench, command_version;
+    command_replay, command_verify, command_info, command_plan, command_envs, command_bench, command_version,
+    command_finetune, command_patch;
 
 /* All of them, in the order of the help text; ends with NULL. */
 extern const struct command *const commands[];
@@ -47,6 +48,8 @@ bool wants_json(const struct invocation *invocation);           /* --json */
 
 /* Prints a JSON text of the library as it is, or laid out for people, and frees it. */
 int print_described(const struct invocation *invocation, char *json);
+
+void print_plan(const egg_plan *plan, bool fits);
 
 /* Prints what went wrong and returns the exit status that tells so; 'command' may be NULL. */
 int report(const struct command *command, const egg_error *error);

@@ -11,10 +11,10 @@
 #include "listing.h"
 #include "text.h"
 
-const struct command *const commands[] = {&command_pretrain, &command_rl,   &command_eval, &command_generate,
-                                          &command_play, &command_export, &command_replay, &command_verify,
-                                          &command_info, &command_plan,
-                                          &command_envs,     &command_bench, &command_version, NULL};
+const struct command *const commands[] = {
+    &command_pretrain, &command_rl,     &command_finetune, &command_eval, &command_generate, &command_play,  &command_export,
+    &command_patch,    &command_replay, &command_verify,   &command_info, &command_plan,     &command_envs,  &command_bench,
+    &command_version,  NULL};
 
 const struct command *command_find(const char *name)
 {

@@ -82,25 +82,12 @@ void egg_model_close(egg_model *model)
     egg_model_free(model);
 }
 
-/* A tokenizer that fits the model: World where a vocabulary is given, else bytes. */
-static egg_status open_tokenizer(egg_tokenizer **tokenizer, const egg_rwkv7 *model, const char *vocabulary,
-                                 egg_error *error)
-{
-    *tokenizer = NULL;
-    if (*vocabulary) return egg_tokenizer_open_world(tokenizer, vocabulary, error);
-    if (model->shape.vocabulary != EGG_VOCABULARY)
-        return egg_fail(error, EGG_ERR_ARGUMENT,
-                        "--vocab: the model has %u tokens, expected the file of its vocabulary",
-                        model->shape.vocabulary);
-    return egg_tokenizer_open_byte(tokenizer, error);
-}
-
 static egg_status score_language(const egg_model *model, const egg_settings *settings, const egg_kernels *kernels,
                                  egg_pool *pool, const egg_corpus *corpus, egg_score_result *result, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_tokenizer *tokenizer = NULL;
-    EGG_TRY(open_tokenizer(&tokenizer, model->rwkv7, settings->vocab, error));
+    EGG_TRY(egg_language_tokenizer(&tokenizer, model->rwkv7, settings->vocab, error));
     const egg_language language = {.model = model->rwkv7, .tokenizer = tokenizer, .kernels = kernels};
     EGG_TRY(egg_language_check(&language, error));
     EGG_TRY(egg_language_score(&language, pool, corpus, result, error));
@@ -191,7 +178,7 @@ static egg_status generate_language(const egg_model *model, const egg_settings *
     egg_tokenizer *tokenizer = NULL;
     egg_stops stops = {0};
     EGG_TRY(egg_stops_open(&stops, settings->stop, error));
-    EGG_TRY(open_tokenizer(&tokenizer, model->rwkv7, settings->vocab, error));
+    EGG_TRY(egg_language_tokenizer(&tokenizer, model->rwkv7, settings->vocab, error));
     const egg_language language = {.model = model->rwkv7, .tokenizer = tokenizer, .kernels = kernels};
     EGG_TRY(egg_language_check(&language, error));
     EGG_TRY(egg_language_write(&language, pool,

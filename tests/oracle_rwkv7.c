@@ -239,3 +239,32 @@ void oracle_rwkv7_step(oracle_rwkv7 *oracle, uint32_t token, double *logits)
     product(oracle_rwkv7_tensor(oracle, "head.weight"), x, logits);
     free(memory);
 }
+
+void oracle_rwkv7_perturb(oracle_rwkv7 *oracle, const egg_rwkv7 *model, const egg_perturb *law, uint32_t pair, bool odd)
+{
+    for (uint32_t id = 0; id < model->param_count; id++) {
+        const egg_param *param = &model->params[id];
+        if (param->frozen) continue;
+        double *w = oracle_rwkv7_tensor(oracle, param->name)->values, sign = odd ? -1 : 1;
+        bool transposed = egg_rwkv7_tensor_of(model, id).transposed;
+        egg_noise_at at = {.epoch = law->epoch, .param = id, .pair = pair};
+        if (param->kind == EGG_PARAM_VECTOR) {
+            float *noise = malloc(param->in * sizeof *noise);
+            egg_noise_f32(law->key, at, 0, param->in, noise);
+            for (uint32_t i = 0; i < param->in; i++) w[i] += sign * (double)law->sigma * noise[i];
+            free(noise);
+            continue;
+        }
+        float *A = malloc((size_t)law->rank * param->out * sizeof *A), *B = malloc((size_t)law->rank * param->in * sizeof *B);
+        egg_noise_f32(law->key, at, 0, (size_t)law->rank * param->out, A);
+        at.side = EGG_B;
+        egg_noise_f32(law->key, at, 0, (size_t)law->rank * param->in, B);
+        for (uint32_t o = 0; o < param->out; o++)
+            for (uint32_t i = 0; i < param->in; i++)
+                for (uint32_t k = 0; k < law->rank; k++)
+                    w[transposed ? (size_t)i * param->out + o : (size_t)o * param->in + i] +=
+                        sign * (double)law->c * A[k * param->out + o] * B[k * param->in + i];
+        free(A);
+        free(B);
+    }
+}

@@ -17,10 +17,8 @@
 #include "oracle_rwkv7.h"
 #include "random_rwkv7.h"
 #include "scratch.h"
-#include "tasks/complete.h"
 #include "tasks/decode.h"
 #include "tasks/language.h"
-#include "tasks/likelihood.h"
 #include "tasks/sample.h"
 #include "tasks/stops.h"
 #include "train/rwkv7_file.h"
@@ -201,140 +199,6 @@ static void test_no_schedule_changes_a_token(void **state)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------- likelihood */
-
-enum { TEXTS = 6, MEMBERS = 4 };
-
-static void likelihoods(const fixture *f, const egg_bank *bank, uint32_t rows, double loss[MEMBERS * TEXTS])
-{
-    egg_likelihood *likelihood;
-    uint32_t tokens[TEXTS][40];
-    egg_scored_text texts[TEXTS];
-    for (uint32_t j = 0; j < TEXTS; j++) {
-        for (uint32_t t = 0; t < 40; t++) tokens[j][t] = (j * 53 + t * 17 + 2) % shape.vocabulary;
-        texts[j] = (egg_scored_text){.tokens = tokens[j], .count = j == 0 ? 1 : 7 * j, .prompt = j < 3 ? 0 : 3 * j};
-    }
-    assert_int_equal(egg_likelihood_open(&likelihood, f->model, &f->kernels, rows, bank ? bank->law.rank : 0, NULL),
-                     EGG_OK);
-    assert_true(egg_likelihood_run(likelihood, bank, MEMBERS, texts, TEXTS, loss));
-    egg_likelihood_close(likelihood);
-}
-
-static void test_likelihoods(void **state)
-{
-    fixture *f = *state;
-    double one[MEMBERS * TEXTS], found[MEMBERS * TEXTS], plain[MEMBERS * TEXTS];
-    egg_bank bank;
-    egg_perturb law = egg_perturb_f32(5, 2, 1, 0.05f);
-    assert_int_equal(egg_bank_open(&bank, f->model->params, f->model->param_count, MEMBERS / 2, 1, false, NULL),
-                     EGG_OK);
-    for (uint32_t p = 0; p < MEMBERS / 2; p++) egg_bank_draw(&bank, &f->kernels, &law, p, p, false);
-    likelihoods(f, &bank, 1, one);
-    static const uint32_t rows[] = {2, 7, 64, 500};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {   /* however they are batched */
-        likelihoods(f, &bank, rows[i], found);
-        assert_memory_equal(found, one, sizeof one);
-    }
-    likelihoods(f, NULL, 64, plain);
-    for (uint32_t m = 0; m < MEMBERS; m++) {
-        assert_true(one[m * TEXTS] == 0);   /* a text of one token */
-        for (uint32_t j = 1; j < TEXTS; j++) {
-            assert_true(plain[m * TEXTS + j] == plain[j]);
-            assert_true(fabs(one[m * TEXTS + j] - plain[j]) > 1e-4);
-        }
-    }
-    oracle_rwkv7 *oracle = oracle_rwkv7_open(f->shards);
-    for (uint32_t j = 1; j < TEXTS; j++) { /* the unperturbed ones by the oracle: bits of the whole less the prompt's */
-        uint32_t tokens[40], prompt = j < 3 ? 0 : 3 * j;
-        for (uint32_t t = 0; t < 40; t++) tokens[t] = (j * 53 + t * 17 + 2) % shape.vocabulary;
-        double bits = oracle_bits(oracle, tokens, 7 * j) - (prompt ? oracle_bits(oracle, tokens, prompt) : 0);
-        assert_true(fabs(plain[j] - bits * log(2)) < 1e-4 * plain[j]);
-    }
-    oracle_rwkv7_close(oracle);
-    egg_bank_close(&bank);
-}
-
-/* ------------------------------------------------------------------------------------------------------ completions */
-
-enum { QUESTIONS = 5, LONGEST = 24, ALL = MEMBERS * QUESTIONS };
-
-typedef struct completions {
-    uint32_t tokens[ALL][LONGEST], count[ALL], calls[ALL];
-} completions;
-
-static bool is_whole(void *context, const uint32_t *tokens, uint32_t count)
-{
-    (void)context;
-    return tokens[count - 1] % 16 == 3;
-}
-
-static void keep_completion(void *context, uint32_t member, uint32_t question, const uint32_t *tokens, uint32_t count)
-{
-    completions *c = context;
-    uint32_t i = member * QUESTIONS + question;
-    assert_true(member < MEMBERS && question < QUESTIONS && count <= LONGEST);
-    memcpy(c->tokens[i], tokens, count * sizeof *tokens);
-    c->count[i] = count;
-    c->calls[i]++;
-}
-
-static egg_completer_stats complete(const fixture *f, const egg_bank *bank, uint32_t slots, uint32_t rows,
-                                    uint32_t epoch, completions *c)
-{
-    egg_completer *completer;
-    egg_completer_stats stats = {0};
-    uint32_t tokens[QUESTIONS][30];
-    egg_question questions[QUESTIONS];
-    const egg_decoder_shape decoder_shape = {.slots = slots, .rows = rows, .rank = bank ? bank->law.rank : 0};
-    const egg_completing completing = {.sampling = {.seed = 8, .temperature = 1, .top_p = 1}, .max_tokens = LONGEST,
-                                       .is_whole = is_whole, .done = keep_completion, .context = c};
-    memset(c, 0, sizeof *c);
-    for (uint32_t q = 0; q < QUESTIONS; q++) {
-        for (uint32_t t = 0; t < 30; t++) tokens[q][t] = (q / 2 * 31 + t * 7 + 1) % shape.vocabulary;
-        questions[q] = (egg_question){.tokens = tokens[q], .count = 1 + 3 * (q / 2), .stream = 100 + q};
-    }
-    assert_int_equal(egg_completer_open(&completer, f->model, &f->kernels, &decoder_shape, &completing, NULL), EGG_OK);
-    assert_true(egg_completer_run(completer, bank, MEMBERS, questions, QUESTIONS, epoch, &stats));
-    egg_completer_close(completer);
-    return stats;
-}
-
-static void test_completions(void **state)
-{
-    fixture *f = *state;
-    completions *one = calloc(1, sizeof *one), *found = calloc(1, sizeof *found);
-    egg_bank bank;
-    egg_perturb law = egg_perturb_f32(5, 2, 1, 0.05f);
-    assert_int_equal(egg_bank_open(&bank, f->model->params, f->model->param_count, MEMBERS / 2, 1, false, NULL),
-                     EGG_OK);
-    for (uint32_t p = 0; p < MEMBERS / 2; p++) egg_bank_draw(&bank, &f->kernels, &law, p, p, false);
-    egg_completer_stats stats = complete(f, &bank, 1, 1, 7, one);
-    uint64_t drawn = 0;
-    for (uint32_t i = 0; i < ALL; i++) {
-        assert_int_equal(one->calls[i], 1);
-        uint32_t n = one->count[i];
-        bool ended = n < LONGEST && (n == 0 || one->tokens[i][n - 1] % 16 != 3);   /* drew the end of the document */
-        drawn += n + ended;
-        for (uint32_t t = 0; t + 1 < n; t++) assert_true(one->tokens[i][t] % 16 != 3);
-    }
-    assert_int_equal(stats.completion_tokens, drawn);
-    assert_int_equal(stats.prompt_tokens, MEMBERS * (1 + 1 + 4 + 4 + 7));
-    static const uint32_t schedules[][2] = {{3, 3}, {7, 30}, {ALL, 64}};
-    for (size_t i = 0; i < sizeof schedules / sizeof *schedules; i++) {
-        complete(f, &bank, schedules[i][0], schedules[i][1], 7, found);
-        assert_memory_equal(found, one, sizeof *one);
-    }
-    complete(f, &bank, 7, 30, 8, found);   /* another epoch, other numbers */
-    assert_true(memcmp(found, one, sizeof *one) != 0);
-    complete(f, NULL, 7, 30, 7, found);    /* common random numbers: unperturbed members agree, questions do not */
-    for (uint32_t m = 1; m < MEMBERS; m++)
-        assert_memory_equal(found->tokens[m * QUESTIONS], found->tokens[0], QUESTIONS * sizeof found->tokens[0]);
-    assert_true(memcmp(found->tokens[0], found->tokens[1], sizeof found->tokens[0]) != 0);
-    egg_bank_close(&bank);
-    free(one);
-    free(found);
-}
-
 /* ---------------------------------------------------------------------------------------------------------- writing */
 
 typedef struct texts {
@@ -507,8 +371,6 @@ int main(void)
         cmocka_unit_test(test_nothing_to_score),
         cmocka_unit_test(test_a_vocabulary_that_does_not_fit),
         cmocka_unit_test(test_no_schedule_changes_a_token),
-        cmocka_unit_test(test_likelihoods),
-        cmocka_unit_test(test_completions),
         cmocka_unit_test(test_writing_does_not_depend_on_streams_and_threads),
         cmocka_unit_test(test_stops),
         cmocka_unit_test(test_the_receiver_can_stop),

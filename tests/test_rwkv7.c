@@ -280,37 +280,6 @@ static void test_wanted_rows(void **state)
 
 /* ------------------------------------------------------------------------------------------------------ population */
 
-/* Adds to the oracle's weights what member 2 * pair + odd sees, in the arithmetic of the law. */
-static void perturb_oracle(const fixture *f, const egg_perturb *law, uint32_t pair, bool odd)
-{
-    for (uint32_t id = 0; id < f->model->param_count; id++) {
-        const egg_param *param = &f->model->params[id];
-        if (param->frozen) continue;
-        double *w = oracle_rwkv7_tensor(f->oracle, param->name)->values, sign = odd ? -1 : 1;
-        bool transposed = egg_rwkv7_tensor_of(f->model, id).transposed;
-        egg_noise_at at = {.epoch = law->epoch, .param = id, .pair = pair};
-        if (param->kind == EGG_PARAM_VECTOR) {
-            float *noise = malloc(param->in * sizeof *noise);
-            egg_noise_f32(law->key, at, 0, param->in, noise);
-            for (uint32_t i = 0; i < param->in; i++) w[i] += sign * (double)law->sigma * noise[i];
-            free(noise);
-            continue;
-        }
-        float *A = malloc((size_t)law->rank * param->out * sizeof *A),
-              *B = malloc((size_t)law->rank * param->in * sizeof *B);
-        egg_noise_f32(law->key, at, 0, (size_t)law->rank * param->out, A);
-        at.side = EGG_B;
-        egg_noise_f32(law->key, at, 0, (size_t)law->rank * param->in, B);
-        for (uint32_t o = 0; o < param->out; o++)
-            for (uint32_t i = 0; i < param->in; i++)
-                for (uint32_t k = 0; k < law->rank; k++)
-                    w[transposed ? (size_t)i * param->out + o : (size_t)o * param->in + i] +=
-                        sign * (double)law->c * A[k * param->out + o] * B[k * param->in + i];
-        free(A);
-        free(B);
-    }
-}
-
 static void check_members(egg_rwkv7_thaw thaw, uint32_t rank)
 {
     enum { STEPS = 5, MEMBERS = 4, FIRST_PAIR = 3 };
@@ -334,7 +303,7 @@ static void check_members(egg_rwkv7_thaw thaw, uint32_t rank)
     float *logits = forward(&f, &bank, member, MEMBERS, first, tokens, states);
     for (uint32_t m = 0; m < MEMBERS; m++) {
         uint32_t q = MEMBERS - 1 - m;
-        perturb_oracle(&f, &law, FIRST_PAIR + q / 2, q % 2);
+        oracle_rwkv7_perturb(f.oracle, f.model, &law, FIRST_PAIR + q / 2, q % 2);
         double distance = distance_from_oracle(&f, STEPS, tokens, logits + (size_t)first[m] * small.vocabulary);
         assert_true(distance < 1e-4);
         oracle_rwkv7_close(f.oracle);

@@ -43,6 +43,7 @@ static long double score_of(const egg_shaping *shaping, const float *all, uint32
     case EGG_SHAPING_ZSCORE: return (group[i] - average(group, g)) / deviation(all, n);
     case EGG_SHAPING_SIGN: return group[i] > other ? 1 : group[i] < other ? -1 : 0;
     case EGG_SHAPING_BASELINE: return i < base ? 0 : (group[i] - average(group, base)) / deviation(group, g);
+    case EGG_SHAPING_GIVEN: return group[i];
     case EGG_SHAPING_RANK: break;
     }
     for (uint32_t j = 0; j < g; j++) {
@@ -82,7 +83,7 @@ static void test_kinds(void **state)
     } sizes[] = {{4, 0}, {64, 0}, {64, 8}, {600, 0}, {600, 20}, {600, 600}};
     uint32_t random = 1;
     float fitness[MOST];
-    for (int kind = EGG_SHAPING_ZSCORE; kind <= EGG_SHAPING_BASELINE; kind++)
+    for (int kind = EGG_SHAPING_ZSCORE; kind <= EGG_SHAPING_GIVEN; kind++)
         for (int antithetic = 0; antithetic < 2; antithetic++)
             for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
                 for (uint32_t values = 2; values < 100000; values *= 10) {

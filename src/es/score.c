@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const double tiny = 1e-5;   /* added to variances, as the reference implementation does */
 
@@ -135,6 +136,7 @@ static void score_members(const egg_scores *scores, const egg_shaping *shaping, 
         case EGG_SHAPING_RANK: score_group_rank(f, group, order, score + first); break;
         case EGG_SHAPING_SIGN: score_sign(f, group, shaping->antithetic, mean_of(f, group), score + first); break;
         case EGG_SHAPING_BASELINE: score_group_baseline(f, group, shaping->antithetic, score + first); break;
+        case EGG_SHAPING_GIVEN: memcpy(score + first, f, group * sizeof *f); break;
         }
     }
 }

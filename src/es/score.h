@@ -15,7 +15,8 @@ typedef enum egg_shaping_kind {
     EGG_SHAPING_ZSCORE,     /* (f - mean) / sqrt(variance + 1e-5), the variance over all members */
     EGG_SHAPING_RANK,       /* centred ranks in [-1/2, 1/2]; members that tie share the mean of their ranks */
     EGG_SHAPING_SIGN,       /* +1 for the better member of a pair, -1 for the other, 0 for both if they tie */
-    EGG_SHAPING_BASELINE    /* (f - fitness of the group's unperturbed pair) / sqrt(variance within the group + 1e-5) */
+    EGG_SHAPING_BASELINE,   /* (f - fitness of the group's unperturbed pair) / sqrt(variance within the group + 1e-5) */
+    EGG_SHAPING_GIVEN       /* the fitness as it is, shaped before (es/answers.h) */
 } egg_shaping_kind;
 
 typedef struct egg_shaping {

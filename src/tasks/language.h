@@ -16,6 +16,10 @@ typedef struct egg_language {
     const egg_kernels *kernels;
 } egg_language;
 
+/* A tokenizer that fits the model: World where the path of a vocabulary is given, else bytes. */
+egg_status egg_language_tokenizer(egg_tokenizer **tokenizer, const egg_rwkv7 *model, const char *vocabulary,
+                                  egg_error *error);
+
 /* EGG_ERR_ARGUMENT where the tokenizer has tokens that the model does not know. */
 egg_status egg_language_check(const egg_language *language, egg_error *error);
 

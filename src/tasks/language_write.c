@@ -216,6 +216,17 @@ egg_status egg_language_write(const egg_language *language, egg_pool *pool, cons
     return status;
 }
 
+egg_status egg_language_tokenizer(egg_tokenizer **tokenizer, const egg_rwkv7 *model, const char *vocabulary,
+                                  egg_error *error)
+{
+    *tokenizer = NULL;
+    if (*vocabulary) return egg_tokenizer_open_world(tokenizer, vocabulary, error);
+    if (model->shape.vocabulary != EGG_VOCABULARY)
+        return egg_fail(error, EGG_ERR_ARGUMENT, "--vocab: the model has %u tokens, expected the file of its vocabulary",
+                        model->shape.vocabulary);
+    return egg_tokenizer_open_byte(tokenizer, error);
+}
+
 egg_status egg_language_check(const egg_language *language, egg_error *error)
 {
     uint32_t tokens = egg_tokenizer_vocabulary(language->tokenizer), known = language->model->shape.vocabulary;

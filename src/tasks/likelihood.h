@@ -1,32 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How likely the members of a population find given texts. All members read all texts, side by side in batches without
- * padding; what a member finds of a text depends on nothing else, to the bit. An evaluator belongs to one thread.
+ * How likely given texts are to every member of a population: teacher forcing, so that whole sequences go through the
+ * model at once and nothing is decoded. No result depends on threads or on who was in whose batch.
  */
 #ifndef EGG_TASKS_LIKELIHOOD_H
 #define EGG_TASKS_LIKELIHOOD_H
 
-#include "models/rwkv7.h"
+#include "nn/bank.h"
+#include "tasks/language.h"
+#include "tasks/slice.h"
 
-/* Of a text's tokens those from 'prompt' on are scored; the first token never is. */
-typedef struct egg_scored_text {
-    const uint32_t *tokens;      /* (count) */
-    uint32_t count, prompt;
-} egg_scored_text;
+/* A text of which the tokens from 'given' on are scored; the ones before are read. */
+typedef struct egg_lesson {
+    const uint32_t *tokens;      /* (count) at least 2 */
+    uint32_t count, given;       /* 1 <= given < count */
+} egg_lesson;
+
+typedef struct egg_likelihood_shape {
+    uint32_t pairs;              /* of members in one call, at most */
+    uint32_t lessons;            /* of a member in one call, at most */
+    uint32_t rank;
+    uint32_t rows;               /* tokens that a thread reads at once, without effect on the result; 0 = chosen */
+    uint32_t threads;
+} egg_likelihood_shape;
 
 typedef struct egg_likelihood egg_likelihood;
 
-/* 'rows': tokens of a batch; 'rank': of the banks' perturbations, 0: none. */
-egg_status egg_likelihood_open(egg_likelihood **likelihood, const egg_rwkv7 *model, const egg_kernels *kernels,
-                               uint32_t rows, uint32_t rank, egg_error *error);
+egg_status egg_likelihood_open(egg_likelihood **likelihood, const egg_likelihood_shape *shape, const egg_language *language,
+                               egg_error *error);
 void egg_likelihood_close(egg_likelihood *likelihood);   /* NULL is fine */
-uint64_t egg_likelihood_bytes(const egg_rwkv7 *model, uint32_t rows, uint32_t rank);
+uint64_t egg_likelihood_bytes(const egg_likelihood_shape *shape, const egg_language *language);
 
 /*
- * loss[m * count + j] = the sum of -log p over the scored tokens of text j under member m of the bank, 0 <= m <
- * members; with bank == NULL the members are all the unperturbed model. False only where scratch ran out.
+ * S (2 * slice.pairs, count) = the sum over the scored tokens of a lesson of the logarithm of their probability, in nats.
+ * law == NULL: of the unperturbed model, S (count), and any number of lessons.
  */
-bool egg_likelihood_run(egg_likelihood *likelihood, const egg_bank *bank, uint32_t members,
-                        const egg_scored_text *texts, uint32_t count, double *loss);
+egg_status egg_likelihood_run(egg_likelihood *likelihood, egg_pool *pool, const egg_perturb *law, egg_slice slice,
+                              const egg_lesson *lessons, uint32_t count, float *S, egg_error *error);
 
 #endif

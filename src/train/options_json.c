@@ -135,7 +135,7 @@ static egg_status set_key(egg_options *options, const char *key, const json_t *v
     egg_option_type type;
     char number[EGG_NUMBER_BYTES];
     if (strcmp(key, "command") == 0 || strcmp(key, "version") == 0) return EGG_OK;
-    if (strcmp(key, "data") == 0) {
+    if (strcmp(key, "data") == 0 && !option_type(options, key, &type)) {   /* the paths of a run, no option */
         if (is_text_array(value)) return EGG_OK;
         return egg_fail(error, EGG_ERR_ARGUMENT, "--data: expected an array of paths, found %s",
                         json_is_array(value) ? "another array" : json_type_name(value));

@@ -8,15 +8,20 @@
 /* Small things beside the large: tables to count bytes, a file's write buffer, code that has not run yet; a thread's stack. */
 enum { SUNDRIES_BYTES = 1 << 20, STACK_BYTES = 1 << 16 };
 
-static void add_item(egg_plan *plan, const char *name, uint64_t bytes)
+void egg_plan_add(egg_plan *plan, const char *name, uint64_t bytes)
 {
     plan->items[plan->count++] = (egg_plan_item){.name = name, .bytes = bytes};
     plan->total_bytes += bytes;
 }
 
-static egg_status check_fit(const egg_plan *plan, uint64_t held, uint64_t text, egg_error *error)
+uint64_t egg_plan_program_bytes(uint64_t base_bytes, uint32_t threads)
 {
-    uint64_t needed = plan->total_bytes - held - text;
+    return base_bytes + SUNDRIES_BYTES + (uint64_t)threads * STACK_BYTES;
+}
+
+egg_status egg_plan_check(const egg_plan *plan, uint64_t held, uint64_t droppable, egg_error *error)
+{
+    uint64_t needed = plan->total_bytes - held - droppable;
     if (!plan->available_bytes || needed <= plan->available_bytes) return EGG_OK;
     const egg_plan_item *largest = &plan->items[1];
     for (uint32_t i = 1; i < plan->count; i++)
@@ -38,15 +43,15 @@ egg_status egg_plan_run(egg_plan *plan, const egg_settings *settings, const egg_
 
     *plan = (egg_plan){.parameters = parameters, .epochs = egg_settings_schedule(settings).epochs,
                        .available_bytes = egg_system_available_bytes()};
-    add_item(plan, "program", base_bytes + SUNDRIES_BYTES + (uint64_t)threads * STACK_BYTES);
-    add_item(plan, "text, as far as it stays in memory", text);
-    add_item(plan, "parameters", egg_model_bytes(shape, kernels));
-    if (settings->update == EGG_UPDATE_FRACTIONAL) add_item(plan, "fractions of the weights", parameters * sizeof(int16_t));
-    if (task.states) add_item(plan, "recurrent states of the members", task.states);
-    add_item(plan, "fitness of the members", task.fitness + settings->population / (settings->journal == EGG_JOURNAL_ON ? 1 : 2));
-    add_item(plan, "scratch for evaluating", task.scratch);
-    add_item(plan, "scratch for updating",
+    egg_plan_add(plan, "program", egg_plan_program_bytes(base_bytes, threads));
+    egg_plan_add(plan, "text, as far as it stays in memory", text);
+    egg_plan_add(plan, "parameters", egg_model_bytes(shape, kernels));
+    if (settings->update == EGG_UPDATE_FRACTIONAL) egg_plan_add(plan, "fractions of the weights", parameters * sizeof(int16_t));
+    if (task.states) egg_plan_add(plan, "recurrent states of the members", task.states);
+    egg_plan_add(plan, "fitness of the members", task.fitness + settings->population / (settings->journal == EGG_JOURNAL_ON ? 1 : 2));
+    egg_plan_add(plan, "scratch for evaluating", task.scratch);
+    egg_plan_add(plan, "scratch for updating",
              egg_update_bytes(shape->params, shape->param_count, (uint32_t)settings->rank, threads));
-    add_item(plan, "scratch for validating", egg_scorer_bytes(shape, threads));
-    return check_fit(plan, base_bytes, text, error);
+    egg_plan_add(plan, "scratch for validating", egg_scorer_bytes(shape, threads));
+    return egg_plan_check(plan, base_bytes, text, error);
 }

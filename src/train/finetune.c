@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs of fine-tuning: the epoch loop over a course and evolution, validations, the best model, saving, resuming. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/system.h"
+#include "comm/comm.h"
+#include "eggroll.h"
+#include "es/answers.h"
+#include "train/finetune_checkpoint.h"
+#include "train/finetune_settings.h"
+#include "train/machine.h"
+#include "train/metrics.h"
+#include "train/model_file.h"
+#include "train/plan.h"
+#include "train/run.h"
+#include "train/rwkv7_file.h"
+#include "train/seed_patch.h"
+#include "train/settings.h"
+
+struct egg_finetune {
+    egg_options *options;
+    const egg_settings *settings;    /* of 'options' */
+    egg_stops stops;
+
+    egg_kernels kernels;
+    egg_pool *pool;
+    egg_comm *comm;
+    egg_rwkv7 *model;
+    egg_tokenizer *tokenizer;
+    egg_language language;
+    egg_course *course;
+    egg_course_facts facts;
+    egg_evolution_shape shape;
+    egg_evolution *evolution;
+    float *S;                        /* (population, questions) */
+    float *fitness;                  /* (population) */
+
+    egg_finetune_progress progress;
+    double origin;                   /* clock at which progress.seconds was 0 */
+
+    char *folder;                    /* NULL: nothing is kept on disk */
+    char *law, *patch_law;
+    egg_metrics *metrics;
+    egg_weight_record record;
+    double save_due;
+};
+
+/* ------------------------------------------------------------------------------------------------------------ open */
+
+static egg_status open_options(egg_finetune *finetune, const egg_options *given, bool *resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const char *folder;
+    EGG_TRY(egg_run_folder(given, &folder, resumed, error));
+    if (*folder) {
+        finetune->folder = egg_strdup(folder);
+        if (!finetune->folder) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a path");
+    }
+    if (*resumed) {
+        EGG_TRY(egg_settings_resume(&finetune->options, given, folder, egg_finetune_resolve, error));
+    } else {
+        finetune->options = egg_options_copy(given);
+        if (!finetune->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
+        EGG_TRY(egg_finetune_resolve(finetune->options, error));
+    }
+    finetune->settings = egg_options_values(finetune->options);
+    EGG_TRY(egg_stops_open(&finetune->stops, finetune->settings->stop, error));
+out:
+    return status;
+}
+
+/* The model, or, where 'weights' is false, its shape alone; '*file_bytes' becomes the size of its tensors. */
+static egg_status open_model(egg_finetune *finetune, bool weights, uint64_t *file_bytes, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_shards *shards = NULL;
+    egg_rwkv7_shape shape;
+    EGG_TRY(egg_shards_open(&shards, finetune->settings->base, error));
+    *file_bytes = 0;
+    for (size_t i = 0; i < egg_shards_count(shards); i++) *file_bytes += egg_shards_at(shards, i)->bytes;
+    if (weights) {
+        EGG_TRY(egg_rwkv7_file_read(&finetune->model, shards, &finetune->kernels, EGG_RWKV7_TRAINING, error));
+        EGG_TRY(egg_params_hash(finetune->model->params, finetune->model->param_count, &finetune->progress.base, error));
+    } else {
+        EGG_TRY(egg_rwkv7_file_shape(shards, &shape, error));
+        EGG_TRY(egg_rwkv7_open(&finetune->model, &shape, NULL, error));
+    }
+    EGG_TRY(egg_finetune_freeze(finetune->settings, finetune->model, error));
+out:
+    egg_shards_close(shards);
+    return status;
+}
+
+/* Questions come after the model's shape, whose vocabulary they are in, and before all that is large. */
+static egg_status open_course(egg_finetune *finetune, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_settings *s = finetune->settings;
+    uint32_t pairs = (uint32_t)s->population / 2 / finetune->comm->size;
+    egg_course_shape course = egg_finetune_course(s, pairs, &finetune->stops, egg_pool_threads(finetune->pool));
+    EGG_TRY(egg_language_tokenizer(&finetune->tokenizer, finetune->model, s->vocab, error));
+    finetune->language = (egg_language){.model = finetune->model, .tokenizer = finetune->tokenizer,
+                                        .kernels = &finetune->kernels};
+    EGG_TRY(egg_language_check(&finetune->language, error));
+    EGG_TRY(egg_course_open(&finetune->course, &course, &finetune->language, error));
+    EGG_TRY(egg_course_about(finetune->course, &finetune->facts, error));
+    finetune->progress.questions = finetune->facts.hash;
+out:
+    return status;
+}
+
+static egg_status open_machine(egg_finetune *finetune, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    EGG_TRY(egg_machine_kernels(&finetune->kernels, error));
+    EGG_TRY(egg_comm_open_self(&finetune->comm, error));
+    EGG_TRY(egg_pool_open(&finetune->pool, (uint32_t)finetune->settings->threads, error));
+    finetune->shape = egg_finetune_evolution(finetune->settings, egg_pool_threads(finetune->pool));
+out:
+    return status;
+}
+
+static egg_status open_all(egg_finetune *finetune, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_settings *s = finetune->settings;
+    uint64_t file_bytes;
+    EGG_TRY(open_machine(finetune, error));
+    EGG_TRY(open_model(finetune, true, &file_bytes, error));
+    EGG_TRY(open_course(finetune, error));
+    EGG_TRY(egg_course_begin(finetune->course, error));
+    EGG_TRY(egg_evolution_open(&finetune->evolution, &finetune->shape, finetune->model->params,
+                               finetune->model->param_count, error));
+    finetune->S = egg_alloc_array((size_t)s->population * s->questions, sizeof *finetune->S);
+    finetune->fitness = egg_alloc_array((size_t)s->population, sizeof *finetune->fitness);
+    if (!finetune->S || !finetune->fitness)
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for the rewards of %" PRIu64 " members", s->population);
+out:
+    return status;
+}
+
+static egg_finetune_checkpoint checkpoint_of(egg_finetune *finetune)
+{
+    return (egg_finetune_checkpoint){.model = finetune->model, .progress = finetune->progress, .law = finetune->law};
+}
+
+static egg_status load_checkpoint(egg_finetune *finetune, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    egg_finetune_checkpoint checkpoint = checkpoint_of(finetune);
+    EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_CHECKPOINT, path, error));
+    EGG_TRY(egg_finetune_checkpoint_load(&checkpoint, path, error));
+    finetune->progress = checkpoint.progress;
+    for (uint32_t i = 0; i < finetune->model->param_count; i++)
+        if (!finetune->model->params[i].frozen) egg_param_pack(&finetune->model->params[i], &finetune->kernels);
+out:
+    return status;
+}
+
+static egg_status open_folder(egg_finetune *finetune, bool resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    uint64_t epoch = finetune->progress.epoch;
+    if (!resumed) EGG_TRY(egg_directory_create(finetune->folder, error));
+    egg_directory_remove_temporaries(finetune->folder);
+    EGG_TRY(egg_metrics_open(&finetune->metrics, finetune->folder, epoch, error));
+    EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_WEIGHTS, path, error));
+    EGG_TRY(egg_weight_record_open(&finetune->record, path, (uint32_t)finetune->settings->population / 2, epoch, error));
+    if (!resumed) EGG_TRY(egg_finetune_save(finetune, error));
+    EGG_TRY(egg_run_write_config(finetune->folder, finetune->options, NULL, 0, error));
+out:
+    return status;
+}
+
+egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    bool resumed = false;
+    *out = NULL;
+    egg_finetune *finetune = egg_alloc(sizeof *finetune);
+    if (!finetune) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a run");
+    double opened = egg_clock_seconds();
+    finetune->record.file = -1;
+    finetune->progress.valid = finetune->progress.base_valid = finetune->progress.best_valid = NAN;
+    EGG_TRY(open_options(finetune, options, &resumed, error));
+    if (finetune->folder && !resumed) EGG_TRY(egg_run_refuse_existing(finetune->folder, error));
+    EGG_TRY(open_all(finetune, error));
+    EGG_TRY(egg_run_law(finetune->options, &finetune->law, error));
+    finetune->patch_law = egg_seed_patch_law(finetune->options);
+    if (!finetune->patch_law) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for the record of options");
+        goto out;
+    }
+    if (resumed) EGG_TRY(load_checkpoint(finetune, error));
+    finetune->origin = opened - finetune->progress.seconds;
+    finetune->save_due = finetune->progress.seconds + finetune->settings->save_seconds;
+    if (finetune->folder) EGG_TRY(open_folder(finetune, resumed, error));
+    *out = finetune;
+    finetune = NULL;
+out:
+    egg_finetune_close(finetune);
+    return status;
+}
+
+void egg_finetune_close(egg_finetune *finetune)
+{
+    if (!finetune) return;
+    egg_metrics_close(finetune->metrics);
+    egg_weight_record_close(&finetune->record);
+    egg_course_close(finetune->course);
+    egg_evolution_close(finetune->evolution);
+    egg_tokenizer_close(finetune->tokenizer);
+    egg_rwkv7_close(finetune->model);
+    egg_pool_close(finetune->pool);
+    egg_comm_close(finetune->comm);
+    egg_stops_close(&finetune->stops);
+    egg_options_free(finetune->options);
+    egg_free(finetune->S);
+    egg_free(finetune->fitness);
+    egg_free(finetune->folder);
+    egg_free(finetune->law);
+    egg_free(finetune->patch_law);
+    egg_free(finetune);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- epoch */
+
+static double elapsed(const egg_finetune *finetune)
+{
+    return egg_clock_seconds() - finetune->origin;
+}
+
+static double share(double used, double bound)
+{
+    return bound > 0 ? fmin(1, used / bound) : 0;
+}
+
+/* The bound that is nearest decides. */
+static double progress_of(const egg_finetune *finetune)
+{
+    const egg_settings *s = finetune->settings;
+    return fmax(share((double)finetune->progress.epoch, (double)s->epochs), share(finetune->progress.seconds, 60 * s->minutes));
+}
+
+static bool lower_is_better(const egg_finetune *finetune)
+{
+    return finetune->settings->task == EGG_COURSE_SFT;
+}
+
+static bool is_better(const egg_finetune *finetune, double a, double b)
+{
+    return lower_is_better(finetune) ? a < b : a > b;
+}
+
+bool egg_finetune_finished(const egg_finetune *finetune)
+{
+    double target = finetune->settings->target, valid = finetune->progress.valid;
+    bool reached = target != 0 && isfinite(valid) && !is_better(finetune, target, valid);
+    return reached || progress_of(finetune) >= 1;
+}
+
+/* Every rank's share of the population, and then everybody's rewards. */
+static egg_status evaluate_population(egg_finetune *finetune, egg_course_stats *stats, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_settings *s = finetune->settings;
+    egg_perturb law = egg_evolution_law(&finetune->shape, finetune->progress.epoch);
+    uint32_t pairs = (uint32_t)s->population / 2 / finetune->comm->size;
+    egg_slice slice = {.first_pair = finetune->comm->rank * pairs, .pairs = pairs};
+    size_t each = 2 * (size_t)pairs * s->questions;
+    EGG_TRY(egg_course_evaluate(finetune->course, finetune->pool, &law, finetune->progress.epoch, slice,
+                                finetune->S + finetune->comm->rank * each, stats, error));
+    EGG_TRY(egg_comm_allgather(finetune->comm, finetune->S, each * sizeof *finetune->S, error));
+out:
+    return status;
+}
+
+static void tell_of_answers(const egg_finetune *finetune, const egg_course_stats *course, egg_finetune_stats *stats)
+{
+    const egg_answers_stats *answers = &course->answers;
+    double threads = egg_pool_threads(finetune->pool);
+    stats->answers = answers->answers;
+    stats->cut_answers = answers->cut;
+    stats->answer_tokens = (double)answers->answer_tokens / (double)answers->answers;
+    stats->prompt_rate = answers->prompt_seconds > 0 ? (double)answers->prompt_tokens * threads / answers->prompt_seconds : 0;
+    stats->answer_rate = answers->answer_seconds > 0 ? (double)answers->answer_tokens * threads / answers->answer_seconds : 0;
+    stats->reward_seconds = course->reward_seconds;
+}
+
+static egg_status evolve(egg_finetune *finetune, egg_finetune_stats *stats, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_settings *s = finetune->settings;
+    uint32_t population = (uint32_t)s->population, questions = (uint32_t)s->questions;
+    egg_course_stats course;
+    egg_answer_scores scores;
+    double begun = egg_clock_seconds();
+    EGG_TRY(evaluate_population(finetune, &course, error));
+    double evaluated = egg_clock_seconds();
+    egg_answers_fitness(&scores, finetune->S, population, questions, egg_finetune_is_centred(s), finetune->fitness);
+    egg_evolution_stats evolved = egg_evolution_tell(finetune->evolution, &finetune->kernels, finetune->pool,
+                                                     finetune->progress.epoch, finetune->fitness);
+    egg_weight_record_add(&finetune->record, evolved.scores.weight);
+    double updated = egg_clock_seconds();
+
+    bool silent = evolved.scores.ties == population / 2;
+    finetune->progress.silent_epochs = silent ? finetune->progress.silent_epochs + 1 : 0;
+    tell_of_answers(finetune, &course, stats);
+    stats->reward_mean = scores.mean;
+    stats->reward_deviation = scores.deviation;
+    stats->reward_best = scores.best;
+    stats->reward_worst = scores.worst;
+    stats->equal_questions = (double)scores.equal / questions;
+    stats->tied_pairs = (double)evolved.scores.ties / (population / 2);
+    stats->silent_epochs = finetune->progress.silent_epochs;
+    stats->sigma = evolved.sigma;
+    stats->rate = evolved.rate;
+    stats->gradient_norm = evolved.gradient_norm;
+    stats->evaluate_seconds = evaluated - begun - course.reward_seconds;
+    stats->update_seconds = updated - evaluated;
+out:
+    return status;
+}
+
+static egg_status write_model(const egg_finetune *finetune, const char *name, egg_error *error)
+{
+    char path[EGG_PATH_BYTES];
+    egg_status status = egg_run_path(finetune->folder, name, path, error);
+    return status == EGG_OK ? egg_rwkv7_file_write(finetune->model, path, EGG_TENSOR_F32, error) : status;
+}
+
+/* Also keeps the model where it is the best so far; the one that the run began with needs no copy. */
+static egg_status validate(egg_finetune *finetune, double *seconds, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_finetune_progress *progress = &finetune->progress;
+    double begun = egg_clock_seconds();
+    EGG_TRY(egg_course_validate(finetune->course, finetune->pool, &progress->valid, error));
+    *seconds = egg_clock_seconds() - begun;
+    if (!isnan(progress->best_valid) && !is_better(finetune, progress->valid, progress->best_valid)) goto out;
+    progress->best_valid = progress->valid;
+    progress->best_epoch = progress->epoch;
+    if (finetune->folder && progress->epoch) EGG_TRY(write_model(finetune, EGG_RUN_BEST, error));
+out:
+    return status;
+}
+
+/* What the run begins from, before its first epoch. */
+static egg_status validate_base(egg_finetune *finetune, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    double seconds;
+    if (finetune->progress.epoch || !isnan(finetune->progress.base_valid)) return EGG_OK;
+    EGG_TRY(validate(finetune, &seconds, error));
+    finetune->progress.base_valid = finetune->progress.valid;
+    const egg_metric figures[] = {{"valid", "valid", finetune->progress.valid}, {"validate_seconds", NULL, seconds}};
+    egg_metrics_add(finetune->metrics, 0, figures, EGG_COUNT(figures), true);
+out:
+    return status;
+}
+
+static void add_metrics(egg_finetune *finetune, const egg_finetune_stats *stats)
+{
+    const double no = NAN;
+    const egg_metric figures[] = {
+        {"seconds", NULL, stats->seconds},
+        {"reward_mean", "reward/mean", stats->reward_mean},
+        {"reward_best", "reward/best", stats->reward_best},
+        {"reward_worst", NULL, stats->reward_worst},
+        {"reward_deviation", "reward/deviation", stats->reward_deviation},
+        {"equal_questions", "reward/equal_questions", stats->equal_questions},
+        {"tied_pairs", "evolution/tied_pairs", stats->tied_pairs},
+        {"sigma", "evolution/sigma", stats->sigma},
+        {"rate", "evolution/rate", stats->rate},
+        {"gradient_norm", "evolution/gradient_norm", stats->gradient_norm},
+        {"answers", NULL, (double)stats->answers},
+        {"cut_answers", "answers/cut", (double)stats->cut_answers},
+        {"answer_tokens", "answers/tokens", stats->answer_tokens},
+        {"prompt_rate", "rate/prompt_tokens", stats->prompt_rate},
+        {"answer_rate", "rate/answer_tokens", stats->answer_rate},
+        {"evaluate_seconds", "seconds/evaluate", stats->evaluate_seconds},
+        {"reward_seconds", "seconds/reward", stats->reward_seconds},
+        {"update_seconds", "seconds/update", stats->update_seconds},
+        {"valid", "valid", stats->validated ? stats->valid : no},
+        {"validate_seconds", NULL, stats->validated ? stats->validate_seconds : no},
+    };
+    egg_metrics_add(finetune->metrics, stats->epoch, figures, EGG_COUNT(figures), stats->validated);
+}
+
+static bool save_due(const egg_finetune *finetune)
+{
+    uint64_t every = finetune->settings->save_epochs;
+    return finetune->folder &&
+           (finetune->progress.seconds >= finetune->save_due || (every && finetune->progress.epoch % every == 0));
+}
+
+egg_status egg_finetune_epoch(egg_finetune *finetune, egg_finetune_stats *out, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_finetune_stats stats = {0};
+    egg_finetune_progress *progress = &finetune->progress;
+    EGG_TRY(validate_base(finetune, error));
+    EGG_TRY(evolve(finetune, &stats, error));
+    stats.epoch = ++progress->epoch;
+    progress->seconds = elapsed(finetune);
+    stats.validated = progress->epoch % finetune->settings->eval_epochs == 0 || progress_of(finetune) >= 1;
+    if (stats.validated) EGG_TRY(validate(finetune, &stats.validate_seconds, error));
+    progress->seconds = elapsed(finetune);
+    stats.seconds = progress->seconds;
+    stats.progress = egg_finetune_finished(finetune) ? 1 : progress_of(finetune);
+    stats.valid = progress->valid;
+    stats.base_valid = progress->base_valid;
+    stats.best_valid = progress->best_valid;
+    stats.best_epoch = progress->best_epoch;
+    add_metrics(finetune, &stats);
+    if (save_due(finetune)) {
+        status = egg_finetune_save(finetune, error);
+        stats.saved = status == EGG_OK;
+    }
+    if (out) *out = stats;
+out:
+    return status;
+}
+
+egg_status egg_finetune_validate(egg_finetune *finetune, double *valid, egg_error *error)
+{
+    return egg_course_validate(finetune->course, finetune->pool, valid, error);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ save */
+
+static egg_status save_patch(egg_finetune *finetune, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES], record[EGG_PATH_BYTES];
+    egg_seed_patch patch = {.law = finetune->patch_law, .kernels = finetune->kernels.level, .base = finetune->progress.base};
+    EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_PATCH, path, error));
+    EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_WEIGHTS, record, error));
+    EGG_TRY(egg_weight_record_flush(&finetune->record, record, error));
+    EGG_TRY(egg_params_hash(finetune->model->params, finetune->model->param_count, &patch.tuned, error));
+    EGG_TRY(egg_seed_patch_write(&patch, record, finetune->record.pairs, finetune->progress.epoch, path, error));
+out:
+    return status;
+}
+
+egg_status egg_finetune_save(egg_finetune *finetune, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    if (!finetune->folder) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
+    finetune->save_due = finetune->progress.seconds + finetune->settings->save_seconds;
+    egg_finetune_checkpoint checkpoint = checkpoint_of(finetune);
+    egg_status metrics = egg_metrics_flush(finetune->metrics, error);   /* first: lines behind a checkpoint can be dropped */
+    EGG_TRY(save_patch(finetune, error));                               /* and weights behind it, too */
+    EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_CHECKPOINT, path, error));
+    EGG_TRY(egg_finetune_checkpoint_save(&checkpoint, path, error));
+    EGG_TRY(write_model(finetune, EGG_RUN_MODEL, error));
+    EGG_TRY(metrics);
+out:
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- facts */
+
+egg_finetune_facts egg_finetune_about(const egg_finetune *finetune)
+{
+    egg_finetune_facts facts = {.parameters = egg_rwkv7_parameters(finetune->model),
+                                .train_questions = finetune->facts.train_questions,
+                                .valid_questions = finetune->facts.valid_questions,
+                                .lower_is_better = lower_is_better(finetune)};
+    for (uint32_t i = 0; i < finetune->model->param_count; i++)
+        if (!finetune->model->params[i].frozen) facts.evolved += egg_param_elements(&finetune->model->params[i]);
+    return facts;
+}
+
+const char *egg_finetune_option(egg_finetune *finetune, const char *name)
+{
+    return egg_options_get(finetune->options, name);
+}
+
+/* Adds up what open_all would hold. Reading the model needs its file in memory, but only until the rest is opened. */
+static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *plan, egg_error *error)
+{
+    const egg_settings *s = finetune->settings;
+    const egg_rwkv7 *model = finetune->model;
+    uint32_t threads = egg_pool_threads(finetune->pool);
+    uint64_t parameters = 0, held = egg_system_resident_bytes();
+    for (uint32_t i = 0; i < model->param_count; i++) parameters += egg_param_bytes(&model->params[i], &finetune->kernels);
+    uint64_t evolution = egg_evolution_bytes(&finetune->shape, model->params, model->param_count);
+    uint64_t rewards = s->population * (s->questions + 1) * sizeof(float);
+    uint64_t later = evolution + rewards + finetune->facts.task_bytes;
+    *plan = (egg_plan){.parameters = egg_rwkv7_parameters(model), .epochs = s->epochs,
+                       .available_bytes = egg_system_available_bytes()};
+    egg_plan_add(plan, "program, vocabulary and questions", egg_plan_program_bytes(held, threads));
+    egg_plan_add(plan, "parameters", parameters);
+    egg_plan_add(plan, "optimizer, scratch for updating", evolution);
+    egg_plan_add(plan, s->task == EGG_COURSE_SFT ? "states, logits, scratch for reading" : "states, answers, scratch for answering",
+                 finetune->facts.task_bytes);
+    egg_plan_add(plan, "rewards of the members", rewards);
+    if (file_bytes > later) egg_plan_add(plan, "the model's file, while it is read", file_bytes - later);
+    return egg_plan_check(plan, held, 0, error);
+}
+
+egg_status egg_finetune_plan(egg_plan *plan, const egg_options *options, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    bool resumed;
+    uint64_t file_bytes;
+    *plan = (egg_plan){0};
+    egg_finetune *finetune = egg_alloc(sizeof *finetune);
+    if (!finetune) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a plan");
+    finetune->record.file = -1;
+    EGG_TRY(open_options(finetune, options, &resumed, error));
+    EGG_TRY(open_machine(finetune, error));
+    EGG_TRY(open_model(finetune, false, &file_bytes, error));
+    EGG_TRY(open_course(finetune, error));
+    EGG_TRY(add_up(finetune, file_bytes, plan, error));
+out:
+    egg_finetune_close(finetune);
+    return status;
+}
