@@ -18,7 +18,7 @@ struct run {
     struct progress progress;
     egg_finetune_stats stats;      /* of the last epoch; all zero before the first */
     double answers;                /* so far */
-    uint64_t warn_at;              /* silent epochs in a row that the next warning waits for */
+    uint64_t silent, warn_at;      /* epochs that were silent; how many the next warning waits for */
 };
 
 /* ---------------------------------------------------------------------------------------------------------- header */
@@ -87,15 +87,15 @@ static void show_epoch(struct run *run)
 static void warn_of_silence(struct run *run)
 {
     const egg_finetune_stats *stats = &run->stats;
-    if (stats->silent_epochs == 0) run->warn_at = 1;
-    if (run->quiet || stats->silent_epochs < run->warn_at) return;
-    run->warn_at = 2 * stats->silent_epochs;
+    run->silent += stats->silent_epochs > 0;
+    if (run->quiet || stats->silent_epochs == 0 || run->silent < run->warn_at) return;
+    run->warn_at = 4 * run->silent;
     progress_clear(&run->progress);
     fflush(stdout);
     fprintf(stderr,
-            "eggroll: epoch %llu: all members got the same reward, %g on average, so there is nothing to learn from (%llu such "
-            "epochs in a row); raise --questions, --temperature or --sigma, or grade in finer steps\n",
-            (unsigned long long)stats->epoch, stats->reward_mean, (unsigned long long)stats->silent_epochs);
+            "eggroll: epoch %llu: every member got the same rewards, %g on average, so there is nothing to learn from "
+            "(%llu such epochs so far); raise --questions, --temperature or --sigma, or grade in finer steps\n",
+            (unsigned long long)stats->epoch, stats->reward_mean, (unsigned long long)run->silent);
 }
 
 /* Until the budget is used or someone wants an end; false: an epoch failed. */
