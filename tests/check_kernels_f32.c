@@ -350,8 +350,8 @@ static void unusual_case(const egg_kernels *level, egg_storage storage)
     const uint32_t out = 16 * (1 + random_below(6)), in = 16 * (1 + random_below(4)), at = random_below(out);
     float *W = take_f32((size_t)out * in, 0), *X = take_f32(in, 0), *Y = take(out * sizeof *Y, 0);
     W[(size_t)at * in + random_below(in)] = random_below(2) ? NAN : -INFINITY;
-    slots.linear(&(egg_linear_args){.X = X, .x_stride = in, .W = take_packed(&slots, W, out, in), .Y = Y, .y_stride = out,
-                                    .rows = 1, .steps = 1, .out = out, .in = in});
+    slots.linear(&(egg_linear_args){.X = X, .x_stride = in, .W = take_packed(&slots, W, out, in), .Y = Y,
+                                    .y_stride = out, .rows = 1, .steps = 1, .out = out, .in = in});
     bool good = true;
     for (uint32_t o = 0; o < out; o++) good = good && !isfinite(Y[o]) == (o == at);
     count_case(good, "out, in, at", out, in, at, 0);

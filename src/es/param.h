@@ -61,8 +61,8 @@ void egg_param_close(egg_param *param);
 
 /*
  * A float32 parameter whose packed weights are held as 'storage' says. An update needs data: it changes the float32
- * weights and packs them again. Without ('packed_only') egg_param_store fills the parameter. Vectors, and embeddings with
- * data, are float32 in any case. 'out' and 'in' are multiples of EGG_ROW_QUANTUM, but for the one row of a vector.
+ * weights and packs them again. Without ('packed_only') egg_param_store fills the parameter. Vectors, and embeddings
+ * with data, are float32 in any case. 'out' and 'in' are multiples of EGG_ROW_QUANTUM, but for the one row of a vector.
  */
 egg_status egg_param_open_stored(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
                                  egg_storage storage, bool packed_only, uint32_t out, uint32_t in, const char *name,

@@ -325,7 +325,7 @@ static tile_panels expand_panels(const linear_block *block, uint32_t o, uint32_t
     return (tile_panels){EGG_STORAGE_F32, block->expanded, DEPTH * PANEL * sizeof(float)};
 }
 
-/* All rows of the block and all inputs of some panels, in tiles of at most 'most' rows; 'storage' is what tiles load. */
+/* All rows of the block and all inputs of some panels, in tiles of at most 'most' rows that load 'storage'. */
 EGG_INLINE void linear_panels(const linear_block *block, uint32_t o, uint32_t panels, uint32_t most,
                               egg_storage storage)
 {

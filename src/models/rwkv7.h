@@ -46,8 +46,8 @@ egg_status egg_rwkv7_open(egg_rwkv7 **model, const egg_rwkv7_shape *shape, const
                           egg_error *error);
 
 /*
- * Gives a parameter of a model without weights its memory, to be filled with egg_param_store. Matrices, and the embedding
- * too if 'packed_only', are held as 'storage' says; results are those of float32 with the weights so rounded.
+ * Gives a parameter of a model without weights its memory, to be filled with egg_param_store. Matrices, and if
+ * 'packed_only' the embedding too, are held as 'storage' says.
  */
 egg_status egg_rwkv7_open_param(egg_rwkv7 *model, uint32_t id, const egg_kernels *kernels, egg_storage storage,
                                 bool packed_only, egg_error *error);
