@@ -193,6 +193,10 @@ typedef struct egg_model egg_model;
  * A model of ours or a published RWKV-7, which the names of its tensors tell.
  */
 EGG_API egg_status egg_model_open(egg_model **model, const char *path, egg_error *error);
+
+/* With options of "eval" or "generate", whose 'weights' say how the weights of an RWKV-7 are held in memory. */
+EGG_API egg_status egg_model_open_with(egg_model **model, const char *path, const egg_options *options,
+                                       egg_error *error);
 EGG_API void egg_model_close(egg_model *model);
 
 typedef struct egg_score {

@@ -53,7 +53,7 @@ static int eval(const struct invocation *invocation)
     egg_score score;
     if (egg_policy_is(invocation->operands[0])) return eval_policy(invocation);
     if (invocation->operand_count < 2) return report_usage(invocation->command, "DATA is missing");
-    egg_status status = egg_model_open(&model, invocation->operands[0], &error);
+    egg_status status = egg_model_open_with(&model, invocation->operands[0], invocation->options, &error);
     if (status == EGG_OK)
         status = egg_model_score(model, invocation->options, invocation->operands + 1, invocation->operand_count - 1,
                                  &score, &error);
@@ -74,7 +74,8 @@ const struct command command_eval = {
         "better. Each document begins with the state at zero; its first byte is read but not scored. DATA are what "
         "pretrain takes.\n\n"
         "MODEL may also be a published RWKV-7: a .safetensors file, or the index of several. Its World vocabulary is given "
-        "with --vocab; the first token of each document is read but not scored.\n\n"
+        "with --vocab; the first token of each document is read but not scored. --weights bf16 "
+        "and int8 take a half and a quarter of the memory of f32; all compute in float32.\n\n"
         "With --json the result has the keys bits_per_byte, bytes (scored), documents, seconds and bytes_per_second.\n\n"
         "A policy (the run of `eggroll rl`) plays N episodes of its environment instead, on seeds that no training used; "
         "the keys are return_mean, return_std, return_best, return_worst, episodes, env_steps and seconds.",

@@ -26,7 +26,7 @@ const char *egg_version(void)
 }
 
 /* A handle over an RWKV-7; '*out' stays NULL where the file holds none. */
-static egg_status open_rwkv7(egg_model **out, const char *path, egg_error *error)
+static egg_status open_rwkv7(egg_model **out, const char *path, egg_rwkv7_weights weights, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_shards *shards = NULL;
@@ -40,7 +40,7 @@ static egg_status open_rwkv7(egg_model **out, const char *path, egg_error *error
         status = egg_fail(error, EGG_ERR_NOMEM, "%s: no memory for a model", path);
         goto out;
     }
-    EGG_TRY(egg_rwkv7_file_read(&model->rwkv7, shards, &kernels, EGG_RWKV7_INFERENCE, error));
+    EGG_TRY(egg_rwkv7_file_read_as(&model->rwkv7, shards, &kernels, EGG_RWKV7_INFERENCE, weights, error));
     *out = model;
     model = NULL;
 out:
@@ -62,19 +62,31 @@ out:
     return status;
 }
 
-egg_status egg_model_open(egg_model **model, const char *path, egg_error *error)
+static egg_status open_model(egg_model **model, const char *path, egg_rwkv7_weights weights, egg_error *error)
 {
     char model_path[EGG_PATH_BYTES];
     *model = NULL;
     if (egg_shards_is_index(path)) {
-        egg_status status = open_rwkv7(model, path, error);
+        egg_status status = open_rwkv7(model, path, weights, error);
         if (status == EGG_OK && !*model)
             status = egg_fail(error, EGG_ERR_UNSUPPORTED, "%s: a model in several files, expected an RWKV-7", path);
         return status;
     }
     egg_status status = egg_describe_model_path(path, model_path, sizeof model_path, error);
-    if (status == EGG_OK) status = open_rwkv7(model, model_path, error);
-    return status == EGG_OK && !*model ? open_egg(model, model_path, error) : status;
+    if (status == EGG_OK) status = open_rwkv7(model, model_path, weights, error);
+    if (status != EGG_OK || *model) return status;
+    if (weights != EGG_WEIGHTS_AUTO) return egg_fail(error, EGG_ERR_ARGUMENT, "--weights: only for models of RWKV-7");
+    return open_egg(model, model_path, error);
+}
+
+egg_status egg_model_open(egg_model **model, const char *path, egg_error *error)
+{
+    return open_model(model, path, EGG_WEIGHTS_AUTO, error);
+}
+
+egg_status egg_model_open_with(egg_model **model, const char *path, const egg_options *options, egg_error *error)
+{
+    return open_model(model, path, (egg_rwkv7_weights)egg_options_values(options)->weights, error);
 }
 
 void egg_model_close(egg_model *model)

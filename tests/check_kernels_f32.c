@@ -9,6 +9,7 @@
 
 #include "base/compiler.h"
 #include "check_kernels.h"
+#include "kernels/weights.h"
 
 static float *take_f32(size_t n, size_t misalign)
 {
@@ -161,7 +162,24 @@ void check_shrink_f32(const egg_kernels *ref, const egg_kernels *level)
     }
 }
 
-static bool linear_f32_regroups(const egg_kernels *level, const egg_linear_args *whole, const row_batch *b)
+/* The slots of one way to hold weights. */
+typedef struct storage_slots {
+    egg_packed_bytes_fn *packed_bytes;
+    egg_pack_fn *pack;
+    egg_linear_fn *linear;
+} storage_slots;
+
+static storage_slots slots_of(const egg_kernels *kernels, egg_storage storage)
+{
+    switch (storage) {
+    case EGG_STORAGE_BF16: return (storage_slots){kernels->packed_bytes_bf16, kernels->pack_bf16, kernels->linear_bf16};
+    case EGG_STORAGE_Q8: return (storage_slots){kernels->packed_bytes_q8, kernels->pack_q8, kernels->linear_q8};
+    case EGG_STORAGE_F32: break;
+    }
+    return (storage_slots){kernels->packed_bytes_f32, kernels->pack_f32, kernels->linear_f32};
+}
+
+static bool linear_f32_regroups(const storage_slots *level, const egg_linear_args *whole, const row_batch *b)
 {
     const uint32_t *order = take_order(b->rows);
     group g;
@@ -175,7 +193,7 @@ static bool linear_f32_regroups(const egg_kernels *level, const egg_linear_args 
         args.member = g.member;
         args.Y = take((size_t)g.count * whole->out * sizeof(float), 4 * random_below(16));
         args.y_stride = whole->out;
-        level->linear_f32(&args);
+        level->linear(&args);
         if (!same_group(whole->Y, whole->y_stride, args.Y, whole->out, g)) return false;
     }
     return true;
@@ -198,17 +216,45 @@ static float *linear_f32_magnitudes(const egg_linear_args *args, const float *W,
     return magnitudes;
 }
 
-static void linear_f32_case(const egg_kernels *ref, const egg_kernels *level, uint32_t most_rows, uint32_t out,
-                            uint32_t in)
+/* Packs W, in one call or in parts, whose ends are whole panels. */
+static void *take_packed(const storage_slots *slots, const float *W, uint32_t out, uint32_t in)
 {
+    char *packed = take(slots->packed_bytes(out, in), 0);
+    if (random_below(2)) {
+        slots->pack(W, out, in, packed);
+        return packed;
+    }
+    for (uint32_t o = 0, n; o < out; o += n) {
+        n = EGG_ROW_QUANTUM * (1 + random_below((out - o) / EGG_ROW_QUANTUM));
+        slots->pack(W + (size_t)o * in, n, in, packed + slots->packed_bytes(o, in));
+    }
+    return packed;
+}
+
+/* bf16 gives the bits that float32 gives with the same values. */
+static bool bf16_is_float32(const egg_kernels *level, const egg_linear_args *bf16, const float *W)
+{
+    const storage_slots f32 = slots_of(level, EGG_STORAGE_F32);
+    const size_t n = (size_t)bf16->out * bf16->in, values = (bf16->rows - 1) * bf16->y_stride + bf16->out;
+    float *rounded = take_f32(n, 0), *Y = take(values * sizeof *Y, 0);
+    for (size_t i = 0; i < n; i++) rounded[i] = egg_bf16_value(egg_bf16_of(W[i]));
+    memcpy(Y, bf16->Y, values * sizeof *Y);   /* the gaps between rows */
+    egg_linear_args args = *bf16;
+    args.W = take_packed(&f32, rounded, bf16->out, bf16->in);
+    args.Y = Y;
+    level->linear_f32(&args);
+    return memcmp(Y, bf16->Y, values * sizeof *Y) == 0;
+}
+
+static void linear_f32_case(const egg_kernels *ref, const egg_kernels *level, egg_storage storage, uint32_t most_rows,
+                            uint32_t out, uint32_t in)
+{
+    const storage_slots of_ref = slots_of(ref, storage), of_level = slots_of(level, storage);
     const row_batch batch = take_batch(most_rows);
     const uint32_t rank = ONE_OF(1, 1, 2, 3, 4, 7);
     const size_t x_stride = any_stride(in), y_stride = any_stride(out);
     const size_t bias_stride = random_below(2) ? 0 : any_stride(out);
     const float *W = take_f32((size_t)out * in, 0);
-    void *packed_ref = take(ref->packed_bytes_f32(out, in), 0), *packed = take(level->packed_bytes_f32(out, in), 0);
-    ref->pack_f32(W, out, in, packed_ref);
-    level->pack_f32(W, out, in, packed);
     egg_linear_args args = {
         .X = take_f32((batch.rows - 1) * x_stride + in, 4 * random_below(16)), .x_stride = x_stride,
         .A = random_below(4) ? take_f32((size_t)batch.pairs * rank * out, 0) : NULL,
@@ -218,27 +264,115 @@ static void linear_f32_case(const egg_kernels *ref, const egg_kernels *level, ui
     };
     if (args.A) args.t = take_f32((size_t)batch.rows * rank, 4 * random_below(16));
     twin y = take_twin(((batch.rows - 1) * y_stride + out) * sizeof(float), 4 * random_below(16));
-    args.W = packed_ref;
+    args.W = take_packed(&of_ref, W, out, in);
     args.Y = y.expected;
-    ref->linear_f32(&args);
-    args.W = packed;
+    of_ref.linear(&args);
+    args.W = take_packed(&of_level, W, out, in);
     args.Y = y.actual;
-    level->linear_f32(&args);
-    count_case(close(y, linear_f32_magnitudes(&args, W, &batch, y), in + rank + 1) &&
-               linear_f32_regroups(level, &args, &batch), "rows, out, in, rank", batch.rows, out, in, rank);
+    of_level.linear(&args);
+    bool good = close(y, linear_f32_magnitudes(&args, W, &batch, y), in + rank + 1) &&
+                linear_f32_regroups(&of_level, &args, &batch);
+    if (storage == EGG_STORAGE_BF16) good = good && bf16_is_float32(level, &args, W);
+    count_case(good, "rows, out, in, rank", batch.rows, out, in, rank);
     release_all();
+}
+
+static void linear_f32_cases(const egg_kernels *ref, const egg_kernels *level, egg_storage storage)
+{
+    for (uint32_t most = 1; most <= 20; most++)
+        for (uint32_t out = 16; out <= 208; out += 16)
+            linear_f32_case(ref, level, storage, most, out, 16 + 16 * random_below(8));
+    for (uint32_t i = 0; i < 200; i++) linear_f32_case(ref, level, storage, 30, any_length(), any_length());
+    linear_f32_case(ref, level, storage, 10, 80, 1040);      /* several depths of inputs */
+    linear_f32_case(ref, level, storage, 1000, 80, 32);      /* several blocks of rows */
+    linear_f32_case(ref, level, storage, 300, 144, 528);
+    linear_f32_case(ref, level, storage, 2, 1024, 64);
 }
 
 void check_linear_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t most = 1; most <= 20; most++)
-        for (uint32_t out = 16; out <= 208; out += 16)
-            linear_f32_case(ref, level, most, out, 16 + 16 * random_below(8));
-    for (uint32_t i = 0; i < 200; i++) linear_f32_case(ref, level, 30, any_length(), any_length());
-    linear_f32_case(ref, level, 10, 80, 1040);      /* several depths of inputs */
-    linear_f32_case(ref, level, 1000, 80, 32);      /* several blocks of rows */
-    linear_f32_case(ref, level, 300, 144, 528);
-    linear_f32_case(ref, level, 2, 1024, 64);
+    linear_f32_cases(ref, level, EGG_STORAGE_F32);
+}
+
+/* Weights of any size, not only the usual ones. */
+static float *take_weights(uint32_t out, uint32_t in)
+{
+    float *W = take_f32((size_t)out * in, 0);
+    for (uint32_t o = 0; o < out; o++) {
+        const float scale = ldexpf(1, -(int)ONE_OF(0, 0, 3, 100, 125, 140, 149));
+        for (uint32_t i = 0; i < in; i++) W[(size_t)o * in + i] *= scale;
+        if (random_below(8) == 0) memset(W + (size_t)o * in, 0, in * sizeof *W);
+    }
+    return W;
+}
+
+/* W as a product holds it: what it makes of the rows of the identity. (in, out) */
+static float *take_held(const storage_slots *slots, const float *W, uint32_t out, uint32_t in)
+{
+    float *X = take((size_t)in * in * sizeof *X, 0), *Y = take((size_t)in * out * sizeof *Y, 0);
+    memset(X, 0, (size_t)in * in * sizeof *X);
+    for (uint32_t i = 0; i < in; i++) X[(size_t)i * in + i] = 1;
+    slots->linear(&(egg_linear_args){.X = X, .x_stride = in, .W = take_packed(slots, W, out, in), .Y = Y,
+                                     .y_stride = out, .rows = in, .steps = 1, .out = out, .in = in});
+    return Y;
+}
+
+/* How far a held weight may be from w, in a row whose largest magnitude is 'most'. */
+static double storage_error(egg_storage storage, double w, double most)
+{
+    if (storage == EGG_STORAGE_BF16) return fabs(w) / 256 + 0x1p-134;
+    return most / 254 + most * 0x1p-22 + 127 * 0x1p-149;   /* the scale itself is rounded, too */
+}
+
+/* All levels hold the same values, which are as near to W as the storage promises. */
+static void held_case(const egg_kernels *ref, const egg_kernels *level, egg_storage storage)
+{
+    const storage_slots of_ref = slots_of(ref, storage), of_level = slots_of(level, storage);
+    const uint32_t out = 16 * (1 + random_below(6)), in = 16 * (1 + random_below(9));
+    const float *W = take_weights(out, in), *expected = take_held(&of_ref, W, out, in);
+    const float *held = take_held(&of_level, W, out, in);
+    bool good = memcmp(held, expected, (size_t)in * out * sizeof *held) == 0;
+    for (uint32_t o = 0; o < out; o++, W += in) {
+        float most = 0;
+        for (uint32_t i = 0; i < in; i++)
+            if (fabsf(W[i]) > most) most = fabsf(W[i]);
+        for (uint32_t i = 0; i < in; i++)
+            good = good && fabs((double)held[(size_t)i * out + o] - W[i]) <= storage_error(storage, W[i], most);
+    }
+    count_case(good, "out, in", out, in, 0, 0);
+    release_all();
+}
+
+/* A weight that is no number or infinite makes its output no number, and no other output. */
+static void unusual_case(const egg_kernels *level, egg_storage storage)
+{
+    const storage_slots slots = slots_of(level, storage);
+    const uint32_t out = 16 * (1 + random_below(6)), in = 16 * (1 + random_below(4)), at = random_below(out);
+    float *W = take_f32((size_t)out * in, 0), *X = take_f32(in, 0), *Y = take(out * sizeof *Y, 0);
+    W[(size_t)at * in + random_below(in)] = random_below(2) ? NAN : -INFINITY;
+    slots.linear(&(egg_linear_args){.X = X, .x_stride = in, .W = take_packed(&slots, W, out, in), .Y = Y,
+                                    .y_stride = out, .rows = 1, .steps = 1, .out = out, .in = in});
+    bool good = true;
+    for (uint32_t o = 0; o < out; o++) good = good && !isfinite(Y[o]) == (o == at);
+    count_case(good, "out, in, at", out, in, at, 0);
+    release_all();
+}
+
+static void stored_cases(const egg_kernels *ref, const egg_kernels *level, egg_storage storage)
+{
+    linear_f32_cases(ref, level, storage);
+    for (uint32_t i = 0; i < 100; i++) held_case(ref, level, storage);
+    for (uint32_t i = 0; i < 20; i++) unusual_case(level, storage);
+}
+
+void check_linear_bf16(const egg_kernels *ref, const egg_kernels *level)
+{
+    stored_cases(ref, level, EGG_STORAGE_BF16);
+}
+
+void check_linear_q8(const egg_kernels *ref, const egg_kernels *level)
+{
+    stored_cases(ref, level, EGG_STORAGE_Q8);
 }
 
 static bool dense_f32_regroups(const egg_kernels *level, const egg_dense_args *whole, const float *before,

@@ -416,6 +416,12 @@ if [ -f "$tiny" ] && [ -f "$data/tinyshakespeare.txt" ] && [ -f "$data/rwkv_voca
     cp out king
     ends 0 generate "$tiny" --prompt 'The king' --bytes 40 --seed 4 --threads 2
     cmp -s out king || fail "$last: not the same text again"
+    ends 0 generate "$tiny" --prompt 'The king' --bytes 40 --seed 4 --weights bf16
+    cmp -s out king || fail "$last: not the same text, of weights that are bfloat16"
+    ends 0 eval "$tiny" held-out.txt --json --weights int8
+    same "the score of the tiny RWKV-7 in int8" "$(value bits_per_byte <out | cut -c 1-4)" 5.37
+    ends 2 eval first held-out.txt --weights int8
+    complains "--weights: only for models of RWKV-7"
     ends 0 generate "$tiny" --prompt 'The king' --bytes 40 --streams 3 --stop 'e|\n'
     says "--- 3 ---"
     ends 2 generate "$tiny" --stop 'a||b'

@@ -17,6 +17,7 @@
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "kernels/weights.h"
 #include "models/rwkv7.h"
 #include "oracle_rwkv7.h"
 #include "random_rwkv7.h"
@@ -31,6 +32,9 @@ static const egg_rwkv7_shape small = {.vocabulary = 48, .width = 96, .layers = 3
 /* Widths, heads and ranks of the published model of 0.1B parameters; fewer layers and tokens, for the time it takes. */
 static const egg_rwkv7_shape published = {.vocabulary = 512, .width = 768, .layers = 3, .head_size = 64, .hidden = 3072,
                                           .w_rank = 64, .a_rank = 64, .v_rank = 32, .g_rank = 128};
+
+static const char text[] = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.";
+enum { TEXT_STEPS = sizeof text - 1 };
 
 typedef struct fixture {
     egg_kernels kernels;
@@ -154,14 +158,12 @@ static void test_parity_on_a_trained_model(void **state)
 {
     (void)state;
     if (!have_tiny()) skip();
-    static const char text[] = "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.";
-    enum { STEPS = sizeof text - 1 };
-    uint32_t tokens[STEPS];
+    uint32_t tokens[TEXT_STEPS];
     fixture f;
     open_fixture(&f, TINY);
-    for (uint32_t i = 0; i < STEPS; i++) tokens[i] = (uint8_t)text[i];
-    float *one = new_state(&f), *logits = forward_one(&f, STEPS, tokens, one);
-    double distance = distance_from_oracle(&f, STEPS, tokens, logits);
+    for (uint32_t i = 0; i < TEXT_STEPS; i++) tokens[i] = (uint8_t)text[i];
+    float *one = new_state(&f), *logits = forward_one(&f, TEXT_STEPS, tokens, one);
+    double distance = distance_from_oracle(&f, TEXT_STEPS, tokens, logits);
     print_message("relative distance %.1e\n", distance);
     assert_true(distance < 1e-4);
     free(logits);
@@ -345,6 +347,226 @@ static void test_what_is_frozen(void **state)
     close_fixture(&f);
 }
 
+/* --------------------------------------------------------------------------------------------------------- storage */
+
+static float *forward_text(const fixture *f)
+{
+    uint32_t tokens[TEXT_STEPS];
+    for (uint32_t i = 0; i < TEXT_STEPS; i++) tokens[i] = (uint8_t)text[i] % f->model->shape.vocabulary;
+    float *one = new_state(f), *logits = forward_one(f, TEXT_STEPS, tokens, one);
+    egg_free(one);
+    return logits;
+}
+
+/* The fixture's model read again. */
+static void read_as(fixture *f, egg_rwkv7_use use, egg_rwkv7_weights weights)
+{
+    egg_error error = {0};
+    egg_rwkv7_close(f->model);
+    if (egg_rwkv7_file_read_as(&f->model, f->shards, &f->kernels, use, weights, &error) != EGG_OK)
+        fail_msg("%s", error.text);
+}
+
+static double largest_distance(const float *a, const float *b, size_t n)
+{
+    double worst = 0, largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        worst = fmax(worst, fabs((double)a[i] - b[i]));
+        largest = fmax(largest, fabs((double)a[i]));
+    }
+    return worst / largest;
+}
+
+/* Rounds the matrices, and the embedding too if asked to, of a model that has data. */
+static void round_to_bf16(const fixture *f, bool embedding)
+{
+    for (uint32_t id = 0; id < f->model->param_count; id++) {
+        const egg_param *param = &f->model->params[id];
+        if (param->kind == EGG_PARAM_VECTOR || (param->kind == EGG_PARAM_EMBEDDING && !embedding)) continue;
+        float *w = param->data;
+        for (size_t i = 0; i < egg_param_elements(param); i++) w[i] = egg_bf16_value(egg_bf16_of(w[i]));
+    }
+    egg_rwkv7_pack(f->model, &f->kernels);
+}
+
+/* Returns how far rounding moved the logits. */
+static double check_bf16(fixture *f)
+{
+    const size_t n = (size_t)TEXT_STEPS * f->model->shape.vocabulary;
+    float *plain = forward_text(f);
+    round_to_bf16(f, true);
+    float *rounded = forward_text(f);
+    read_as(f, EGG_RWKV7_INFERENCE, EGG_WEIGHTS_BF16);
+    float *found = forward_text(f);
+    assert_memory_equal(found, rounded, n * sizeof *found);
+    const double distance = largest_distance(plain, found, n);
+    free(plain);
+    free(rounded);
+    free(found);
+    return distance;
+}
+
+static void test_bf16_is_float32_of_rounded_weights(void **state)
+{
+    (void)state;
+    fixture f;
+    open_random(&f, small, EGG_TENSOR_F32);
+    const double distance = check_bf16(&f);
+    print_message("bf16 from float32: %.1e of the largest logit\n", distance);
+    assert_true(distance > 1e-6 && distance < 0.02);
+    close_fixture(&f);
+    if (!have_tiny()) return;
+    open_fixture(&f, TINY);
+    assert_true(check_bf16(&f) == 0);   /* it was trained in bfloat16 */
+    close_fixture(&f);
+}
+
+/* Rounds the oracle's matrices and embedding to int8, a float32 scale for each output, by the definition. */
+static void quantize_oracle(const fixture *f)
+{
+    for (uint32_t id = 0; id < f->model->param_count; id++) {
+        const egg_param *param = &f->model->params[id];
+        if (param->kind == EGG_PARAM_VECTOR) continue;
+        const bool transposed = egg_rwkv7_tensor_of(f->model, id).transposed;
+        const size_t row = transposed ? 1 : param->in, step = transposed ? param->out : 1;
+        double *w = oracle_rwkv7_tensor(f->oracle, param->name)->values;
+        for (uint32_t o = 0; o < param->out; o++) {
+            double most = 0;
+            for (uint32_t i = 0; i < param->in; i++) most = fmax(most, fabs(w[o * row + i * step]));
+            const float scale = (float)most / 127;
+            for (uint32_t i = 0; i < param->in; i++) {
+                double *value = &w[o * row + i * step];
+                if (scale > 0) *value = (double)nearbyintf((float)*value / scale) * scale;
+            }
+        }
+    }
+}
+
+/* int8 computes what it says, closely; and what it says is not far from the model. */
+static void check_int8(fixture *f, double bound)
+{
+    uint32_t tokens[TEXT_STEPS];
+    const size_t n = (size_t)TEXT_STEPS * f->model->shape.vocabulary;
+    for (uint32_t i = 0; i < TEXT_STEPS; i++) tokens[i] = (uint8_t)text[i] % f->model->shape.vocabulary;
+    float *plain = forward_text(f);
+    quantize_oracle(f);
+    read_as(f, EGG_RWKV7_INFERENCE, EGG_WEIGHTS_INT8);
+    float *found = forward_text(f);
+    const double from_oracle = distance_from_oracle(f, TEXT_STEPS, tokens, found);
+    const double from_plain = largest_distance(plain, found, n);
+    print_message("int8 from its oracle: %.1e, from float32: %.1e of the largest logit\n", from_oracle, from_plain);
+    assert_true(from_oracle < 1e-4);
+    assert_true(from_plain > 1e-4 && from_plain < bound);
+    free(plain);
+    free(found);
+}
+
+static void test_int8(void **state)
+{
+    (void)state;
+    fixture f;
+    open_random(&f, small, EGG_TENSOR_F32);
+    check_int8(&f, 0.05);
+    close_fixture(&f);
+    if (!have_tiny()) return;
+    open_fixture(&f, TINY);
+    check_int8(&f, 0.005);
+    close_fixture(&f);
+}
+
+/* Rows that share a batch share nothing else, however weights are held. */
+static void test_storages_are_batched(void **state)
+{
+    (void)state;
+    enum { SEQUENCES = 20, STEPS = 2 };
+    fixture f;
+    open_random(&f, small, EGG_TENSOR_F32);
+    for (egg_rwkv7_weights weights = EGG_WEIGHTS_BF16; weights <= EGG_WEIGHTS_INT8; weights++) {
+        uint32_t tokens[SEQUENCES * STEPS], first[SEQUENCES + 1];
+        float *states[SEQUENCES];
+        read_as(&f, EGG_RWKV7_INFERENCE, weights);
+        some_tokens(tokens, SEQUENCES * STEPS, small.vocabulary);
+        for (uint32_t s = 0; s < SEQUENCES; s++) states[s] = new_state(&f);
+        for (uint32_t s = 0; s <= SEQUENCES; s++) first[s] = s * STEPS;
+        float *batch = forward(&f, NULL, NULL, SEQUENCES, first, tokens, states);
+        for (uint32_t s = 0; s < SEQUENCES; s++) {
+            float *one = new_state(&f);
+            for (uint32_t t = first[s]; t < first[s + 1]; t++) {
+                float *step = forward_one(&f, 1, tokens + t, one);
+                assert_memory_equal(step, batch + (size_t)t * small.vocabulary, small.vocabulary * sizeof *step);
+                free(step);
+            }
+            egg_free(one);
+            egg_free(states[s]);
+        }
+        free(batch);
+    }
+    close_fixture(&f);
+}
+
+/* Training keeps float32 weights; what its matrices multiply with is packed from them in any storage. */
+static void test_storages_of_training(void **state)
+{
+    (void)state;
+    fixture f;
+    open_random(&f, small, EGG_TENSOR_F32);
+    const size_t bytes = TEXT_STEPS * small.vocabulary * sizeof(float);
+    round_to_bf16(&f, false);
+    float *rounded = forward_text(&f);
+    read_as(&f, EGG_RWKV7_TRAINING, EGG_WEIGHTS_BF16);
+    float *found = forward_text(&f);
+    assert_memory_equal(found, rounded, bytes);
+    free(found);
+    for (uint32_t id = 0; id < f.model->param_count; id++) {   /* as an update would */
+        const egg_param *param = &f.model->params[id];
+        if (!param->frozen) ((float *)param->data)[0] += 0.25f;
+    }
+    egg_rwkv7_pack(f.model, &f.kernels);
+    found = forward_text(&f);
+    assert_memory_not_equal(found, rounded, bytes);
+    assert_int_equal(egg_rwkv7_file_write(f.model, scratch_path("stepped"), EGG_TENSOR_F32, NULL), EGG_OK);
+    close_fixture(&f);
+    open_fixture(&f, scratch_path("stepped"));
+    round_to_bf16(&f, false);
+    free(rounded);
+    rounded = forward_text(&f);
+    assert_memory_equal(found, rounded, bytes);
+    free(found);
+    free(rounded);
+    close_fixture(&f);
+}
+
+static void test_bytes_of_storages(void **state)
+{
+    (void)state;
+    fixture f;
+    open_random(&f, small, EGG_TENSOR_BF16);
+    uint64_t vectors = 0, matrices = 0, channels = 0;
+    for (uint32_t id = 0; id < f.model->param_count; id++) {
+        const egg_param *param = &f.model->params[id];
+        if (param->kind == EGG_PARAM_VECTOR) vectors += param->in;
+        else matrices += egg_param_elements(param), channels += param->out;
+    }
+    const struct {
+        egg_rwkv7_weights weights;
+        uint64_t bytes;
+    } expected[] = {
+        {EGG_WEIGHTS_F32, 4 * vectors + 4 * matrices},
+        {EGG_WEIGHTS_BF16, 4 * vectors + 2 * matrices},
+        {EGG_WEIGHTS_AUTO, 4 * vectors + 2 * matrices},   /* as the file is */
+        {EGG_WEIGHTS_INT8, 4 * vectors + matrices + 4 * channels},
+    };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        read_as(&f, EGG_RWKV7_INFERENCE, expected[i].weights);
+        assert_int_equal(egg_rwkv7_bytes(f.model, &f.kernels), expected[i].bytes);
+    }
+    close_fixture(&f);
+    open_random(&f, small, EGG_TENSOR_F32);
+    read_as(&f, EGG_RWKV7_INFERENCE, EGG_WEIGHTS_AUTO);
+    assert_int_equal(egg_rwkv7_bytes(f.model, &f.kernels), expected[0].bytes);
+    close_fixture(&f);
+}
+
 /* ----------------------------------------------------------------------------------------------------------- files */
 
 static void assert_refused(random_rwkv7 model, const char *reason)
@@ -520,6 +742,11 @@ int main(void)
         cmocka_unit_test(test_wanted_rows),
         cmocka_unit_test(test_members_are_perturbed_models),
         cmocka_unit_test(test_what_is_frozen),
+        cmocka_unit_test(test_bf16_is_float32_of_rounded_weights),
+        cmocka_unit_test(test_int8),
+        cmocka_unit_test(test_storages_are_batched),
+        cmocka_unit_test(test_storages_of_training),
+        cmocka_unit_test(test_bytes_of_storages),
         cmocka_unit_test(test_wrong_files),
         cmocka_unit_test(test_impossible_shapes),
         cmocka_unit_test(test_inference_keeps_less),

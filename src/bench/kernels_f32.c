@@ -122,6 +122,74 @@ out:
     return status;
 }
 
+/* ---------------------------------------------------------------------------------------------------------- storage */
+
+static void run_linear_bf16(const egg_kernels *kernels, const void *args)
+{
+    kernels->linear_bf16(args);
+}
+
+static void run_linear_q8(const egg_kernels *kernels, const void *args)
+{
+    kernels->linear_q8(args);
+}
+
+enum { STORAGES = 3 };
+
+/* The product on one level with its weights held in each way. */
+static egg_status bench_storage(const egg_bench_setting *setting, const egg_kernels *kernels, uint32_t rows,
+                                uint32_t out, uint32_t in, egg_error *error)
+{
+    const struct {
+        const char *name, *ratio;
+        egg_packed_bytes_fn *bytes;
+        egg_pack_fn *pack;
+        egg_call_fn *run;
+    } storages[STORAGES] = {
+        {"linear_f32", NULL, kernels->packed_bytes_f32, kernels->pack_f32, run_linear},
+        {"linear_bf16", "linear_bf16_vs_f32", kernels->packed_bytes_bf16, kernels->pack_bf16, run_linear_bf16},
+        {"linear_q8", "linear_q8_vs_f32", kernels->packed_bytes_q8, kernels->pack_q8, run_linear_q8},
+    };
+    egg_status status = EGG_OK;
+    egg_contender contenders[STORAGES];
+    egg_call calls[STORAGES];
+    egg_linear_args args[STORAGES];
+    char names[STORAGES][48], size[48];
+    void *packed[STORAGES] = {0};
+    float *X = egg_alloc_array((size_t)rows * in, sizeof *X), *W = egg_alloc_array((size_t)out * in, sizeof *W);
+    float *Y = egg_alloc_array((size_t)rows * out, sizeof *Y);
+    bool fits = X && W && Y;
+    for (uint32_t i = 0; i < STORAGES; i++) fits = (packed[i] = egg_alloc(storages[i].bytes(out, in))) && fits;
+    if (!fits) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a product of %u rows", rows);
+        goto out;
+    }
+    fill(X, (size_t)rows * in, 0);
+    fill(W, (size_t)out * in, 1);
+    for (uint32_t i = 0; i < STORAGES; i++) {
+        storages[i].pack(W, out, in, packed[i]);
+        args[i] = (egg_linear_args){.X = X, .x_stride = in, .W = packed[i], .Y = Y, .y_stride = out, .rows = rows,
+                                    .steps = 1, .out = out, .in = in};
+        calls[i] = (egg_call){.kernels = kernels, .args = &args[i], .run = storages[i].run};
+        snprintf(names[i], sizeof names[i], "%s %s", storages[i].name, kernels->level);
+        contenders[i] = (egg_contender){.name = names[i], .work = 1e-9 * rows * out * in, .unit = "GMAC/s"};
+        egg_call_calibrate(&contenders[i], &calls[i]);
+    }
+    EGG_TRY(egg_contest(contenders, STORAGES, setting->repetitions, error));
+    snprintf(size, sizeof size, "%ux%ux%u", rows, out, in);
+    for (uint32_t i = 0; i < STORAGES; i++)
+        egg_report_rate(&setting->report, size, &contenders[i], setting->repetitions);
+    for (uint32_t i = 1; i < STORAGES; i++)
+        egg_report_ratio(&setting->report, size, storages[i].ratio, &contenders[i], &contenders[0],
+                         setting->repetitions);
+out:
+    for (uint32_t i = 0; i < STORAGES; i++) egg_free(packed[i]);
+    egg_free(X);
+    egg_free(W);
+    egg_free(Y);
+    return status;
+}
+
 /* ------------------------------------------------------------------------------------------------------ other slots */
 
 static void run_noise(const egg_kernels *kernels, const void *args)
@@ -265,9 +333,14 @@ egg_status egg_bench_kernels_f32(const egg_bench_setting *setting, const egg_lev
 {
     static const uint32_t shapes[][3] = {{256, 256, 256}, {512, 512, 512}, {1024, 1024, 1024}, {4096, 256, 256},
                                          {4096, 64, 64}, {4096, 16, 256}, {1, 256, 256}, {8, 256, 256}};
+    static const uint32_t stored[][3] = {{1, 768, 768}, {1, 4096, 4096}, {2, 768, 768}, {8, 768, 768}, {16, 768, 768},
+                                         {64, 768, 768}, {256, 768, 768}};
     egg_status status = EGG_OK;
     for (size_t i = 0; i < EGG_COUNT(shapes); i++)
         EGG_TRY(bench_product(setting, levels, shapes[i][0], shapes[i][1], shapes[i][2], error));
+    for (size_t i = 0; i < EGG_COUNT(stored); i++)
+        for (uint32_t l = levels->count > 1; l < levels->count; l++)
+            EGG_TRY(bench_storage(setting, &levels->table[l], stored[i][0], stored[i][1], stored[i][2], error));
     EGG_TRY(bench_slots(setting, levels, error));
 out:
     return status;

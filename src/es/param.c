@@ -8,22 +8,64 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "kernels/weights.h"
 
 size_t egg_dtype_bytes(egg_dtype dtype)
 {
     return dtype == EGG_I8 ? 1 : sizeof(float);
 }
 
-static size_t packed_bytes(const egg_kernels *kernels, egg_dtype dtype, uint32_t out, uint32_t in)
+/* ---------------------------------------------------------------------------------------------------------- memory */
+
+/* How a product takes the weights of a parameter. */
+typedef struct egg_product {
+    egg_packed_bytes_fn *packed_bytes;
+    egg_pack_fn *pack;
+    egg_linear_fn *linear;
+} egg_product;
+
+static egg_product product_of(const egg_param *param, const egg_kernels *k)
 {
-    return dtype == EGG_I8 ? kernels->packed_bytes_i8(out, in) : kernels->packed_bytes_f32(out, in);
+    if (param->dtype == EGG_I8) return (egg_product){k->packed_bytes_i8, k->pack_i8, k->linear_i8};
+    switch (param->storage) {
+    case EGG_STORAGE_BF16: return (egg_product){k->packed_bytes_bf16, k->pack_bf16, k->linear_bf16};
+    case EGG_STORAGE_Q8: return (egg_product){k->packed_bytes_q8, k->pack_q8, k->linear_q8};
+    case EGG_STORAGE_F32: break;
+    }
+    return (egg_product){k->packed_bytes_f32, k->pack_f32, k->linear_f32};
+}
+
+egg_linear_fn *egg_param_linear(const egg_param *param, const egg_kernels *kernels)
+{
+    return product_of(param, kernels).linear;
+}
+
+/* A row of an embedding in q8 is its scale and then its values. */
+static size_t table_row_bytes(const egg_param *param)
+{
+    return param->storage == EGG_STORAGE_Q8 ? sizeof(float) + param->in : param->in * sizeof(uint16_t);
+}
+
+static bool is_table(const egg_param *param)
+{
+    return param->kind == EGG_PARAM_EMBEDDING && param->packed_only && param->storage != EGG_STORAGE_F32;
+}
+
+static size_t data_bytes(const egg_param *param)
+{
+    if (param->packed_only && (param->kind == EGG_PARAM_MATRIX || is_table(param))) return 0;
+    return egg_param_elements(param) * egg_dtype_bytes(param->dtype);
+}
+
+static size_t packed_bytes(const egg_param *param, const egg_kernels *kernels)
+{
+    if (is_table(param)) return param->out * table_row_bytes(param);
+    return param->kind == EGG_PARAM_MATRIX ? product_of(param, kernels).packed_bytes(param->out, param->in) : 0;
 }
 
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels)
 {
-    uint64_t bytes = egg_param_elements(param) * egg_dtype_bytes(param->dtype);
-    if (param->kind != EGG_PARAM_MATRIX) return bytes;
-    return bytes + packed_bytes(kernels, param->dtype, param->out, param->in);
+    return data_bytes(param) + packed_bytes(param, kernels);
 }
 
 /* so_far = the hash of so_far and of the hash of the data, if there is any. */
@@ -52,21 +94,36 @@ static uint32_t padded(uint32_t n)
     return (n + EGG_ROW_QUANTUM - 1) / EGG_ROW_QUANTUM * EGG_ROW_QUANTUM;
 }
 
+static egg_status allocate(egg_param *param, const egg_kernels *kernels, egg_error *error)
+{
+    const size_t data = data_bytes(param), packed = packed_bytes(param, kernels);
+    if (data) param->data = egg_alloc(data);
+    if (packed) param->packed = egg_alloc(packed);
+    if ((!data || param->data) && (!packed || param->packed)) return EGG_OK;
+    return egg_fail(error, EGG_ERR_NOMEM, "no memory for parameter '%s' of shape [%u, %u]", param->name, param->out,
+                    param->in);
+}
+
 egg_status egg_param_open(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
                           egg_dtype dtype, uint32_t out, uint32_t in, const char *name, egg_error *error)
 {
     *param = (egg_param){.id = id, .kind = kind, .dtype = dtype, .out = out, .in = in, .used_out = out, .used_in = in};
     if (dtype == EGG_F32) {
-        param->in = in = padded(in);
-        if (kind != EGG_PARAM_VECTOR) param->out = out = padded(out);
+        param->in = padded(in);
+        if (kind != EGG_PARAM_VECTOR) param->out = padded(out);
     }
     snprintf(param->name, sizeof param->name, "%s", name);
-    if (!kernels) return EGG_OK;
-    param->data = egg_alloc_array(egg_param_elements(param), egg_dtype_bytes(dtype));
-    if (kind == EGG_PARAM_MATRIX) param->packed = egg_alloc(packed_bytes(kernels, dtype, out, in));
-    if (!param->data || (kind == EGG_PARAM_MATRIX && !param->packed))
-        return egg_fail(error, EGG_ERR_NOMEM, "no memory for parameter '%s' of shape [%u, %u]", name, out, in);
-    return EGG_OK;
+    return kernels ? allocate(param, kernels, error) : EGG_OK;
+}
+
+egg_status egg_param_open_stored(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
+                                 egg_storage storage, bool packed_only, uint32_t out, uint32_t in, const char *name,
+                                 egg_error *error)
+{
+    egg_status status = egg_param_open(param, NULL, id, kind, EGG_F32, out, in, name, error);
+    param->storage = storage;
+    param->packed_only = packed_only;
+    return status == EGG_OK && kernels ? allocate(param, kernels, error) : status;
 }
 
 void egg_param_close(egg_param *param)
@@ -115,11 +172,54 @@ void egg_params_unpack(egg_param *params, uint32_t count)
     }
 }
 
+/* --------------------------------------------------------------------------------------------------------- weights */
+
 void egg_param_pack(const egg_param *param, const egg_kernels *kernels)
 {
-    if (param->kind != EGG_PARAM_MATRIX || !param->packed) return;
-    egg_pack_fn *pack = param->dtype == EGG_I8 ? kernels->pack_i8 : kernels->pack_f32;
-    pack(param->data, param->out, param->in, param->packed);
+    if (param->kind == EGG_PARAM_MATRIX && param->packed)
+        product_of(param, kernels).pack(param->data, param->out, param->in, param->packed);
+}
+
+static void store_table_row(const egg_param *param, uint32_t v, const float *w)
+{
+    char *row = (char *)param->packed + v * table_row_bytes(param);
+    if (param->storage == EGG_STORAGE_BF16) {
+        for (uint32_t i = 0; i < param->in; i++) ((uint16_t *)row)[i] = egg_bf16_of(w[i]);
+        return;
+    }
+    const float scale = egg_q8_scale(w, param->in);
+    int8_t *q = (int8_t *)row + sizeof scale;
+    memcpy(row, &scale, sizeof scale);
+    for (uint32_t i = 0; i < param->in; i++) q[i] = egg_q8_of(w[i], scale);
+}
+
+void egg_param_store(const egg_param *param, const egg_kernels *kernels, uint32_t first, uint32_t rows, const float *W)
+{
+    const size_t in = param->in;
+    if (param->data) memcpy((float *)param->data + first * in, W, rows * in * sizeof *W);
+    if (param->kind == EGG_PARAM_MATRIX) {
+        const egg_product product = product_of(param, kernels);
+        product.pack(W, rows, param->in, (char *)param->packed + product.packed_bytes(first, param->in));
+    } else if (is_table(param)) {
+        for (uint32_t r = 0; r < rows; r++) store_table_row(param, first + r, W + r * in);
+    }
+}
+
+void egg_param_look_up(const egg_param *param, uint32_t v, float *y)
+{
+    if (!is_table(param)) {
+        memcpy(y, (const float *)param->data + (size_t)v * param->in, param->in * sizeof *y);
+        return;
+    }
+    const char *row = (const char *)param->packed + v * table_row_bytes(param);
+    if (param->storage == EGG_STORAGE_BF16) {
+        for (uint32_t i = 0; i < param->in; i++) y[i] = egg_bf16_value(((const uint16_t *)row)[i]);
+        return;
+    }
+    const int8_t *q = (const int8_t *)row + sizeof(float);
+    float scale;
+    memcpy(&scale, row, sizeof scale);
+    for (uint32_t i = 0; i < param->in; i++) y[i] = scale * q[i];
 }
 
 uint32_t egg_product_shift(uint32_t in)

@@ -27,13 +27,16 @@ typedef struct egg_param {
     egg_param_kind kind;
     bool frozen;           /* neither perturbed nor updated */
     egg_dtype dtype;
+    egg_storage storage;   /* float32: how 'packed' holds the weights */
+    bool packed_only;      /* nothing changes the weights: no 'data' where there is 'packed' */
     uint32_t out, in;      /* a vector of n elements: out = 1, in = n */
     uint32_t used_out, used_in;   /* float32: what of (out, in) is meant; the rest pads to EGG_ROW_QUANTUM and stays 0 */
     void *data;            /* (out, in) int8 or float32; by the model, the update */
     int16_t *fraction;     /* (out, in) the same weights in 1/256 of an int8 step, or NULL; by the update */
     float *moment[2];      /* (out, in) what the optimizer keeps of a float parameter, or NULL; by the update */
     float *gradient;       /* (out, in) where the optimizer clips, or NULL; by the update */
-    void *packed;          /* matrices: 'data' in the order of the kernel table's product; by egg_param_pack */
+    void *packed;          /* matrices: the weights in the order of the kernel table's product; embeddings that are
+                              packed_only and not float32: their rows. By egg_param_pack or egg_param_store */
 } egg_param;
 
 static inline size_t egg_param_elements(const egg_param *param)
@@ -58,6 +61,21 @@ egg_status egg_param_open(egg_param *param, const egg_kernels *kernels, uint32_t
 void egg_param_close(egg_param *param);
 
 /*
+ * A float32 parameter whose packed weights are held as 'storage' says. An update needs data: it changes the float32
+ * weights and packs them again. Without ('packed_only') egg_param_store fills the parameter. Vectors, and embeddings
+ * with data, are float32 in any case. 'out' and 'in' are multiples of EGG_ROW_QUANTUM, but for the one row of a vector.
+ */
+egg_status egg_param_open_stored(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
+                                 egg_storage storage, bool packed_only, uint32_t out, uint32_t in, const char *name,
+                                 egg_error *error);
+
+/* Rows first ... first + rows - 1 from W (rows, in); both are multiples of EGG_ROW_QUANTUM, or all of a vector. */
+void egg_param_store(const egg_param *param, const egg_kernels *kernels, uint32_t first, uint32_t rows, const float *W);
+
+/* y = row v of a float32 embedding. */
+void egg_param_look_up(const egg_param *param, uint32_t v, float *y);
+
+/*
  * Freezes the parameters that 'patterns' names: words with commas between them, each a kind ("matrix", "embedding",
  * "vector") or a name in which * stands for anything. EGG_ERR_ARGUMENT where a word fits none, or nothing is left.
  */
@@ -69,7 +87,10 @@ egg_status egg_params_freeze(egg_param *params, uint32_t count, const char *patt
  */
 egg_hash egg_params_state(const egg_param *params, uint32_t count);
 
-/* Bytes of 'data' and 'packed'. */
+/* The product of the parameter's arithmetic and storage. */
+egg_linear_fn *egg_param_linear(const egg_param *param, const egg_kernels *kernels);
+
+/* Bytes of 'data' and 'packed'; of a shape to plan with, those it would have. */
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels);
 
 /* Gives up the packed copies, which then are not kept up either: for who updates, but never multiplies. */

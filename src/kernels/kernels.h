@@ -55,7 +55,19 @@ typedef void egg_noise_fn(const egg_noise_args *args);
 
 /* ----------------------------------------------------------------------------------- the perturbed matrix product */
 
-/* Weights in the order that the level's product reads them. 'packed' is 64-byte aligned and holds packed_bytes(). */
+/* How float32 weights are held in memory; kernels/weights.h has the conversions. */
+typedef enum egg_storage {
+    EGG_STORAGE_F32,
+    EGG_STORAGE_BF16,
+    EGG_STORAGE_Q8         /* int8 with a float32 scale for each output */
+} egg_storage;
+
+/*
+ * Weights in the order that the level's product reads them. 'packed' is 64-byte aligned and holds packed_bytes().
+ *
+ * float32, bf16 and q8 all take W in float32. Their rows from a multiple of EGG_ROW_QUANTUM on lie together, behind
+ * packed_bytes() of those before, so that a matrix can be packed in parts.
+ */
 typedef size_t egg_packed_bytes_fn(uint32_t out, uint32_t in);
 typedef void egg_pack_fn(const void *W, uint32_t out, uint32_t in, void *packed);
 
@@ -86,6 +98,9 @@ typedef void egg_shrink_fn(const egg_shrink_args *args);
  *
  *   X (rows, in; x_stride)   W packed   A (pairs, r, out) or NULL: no second term   t (rows, r)   Y (rows, out; y_stride)
  *   bias, float32 only: (members, out; bias_stride, 0 where all members share one), or NULL: none
+ *
+ * bf16, q8: as float32, with W as it is held: the sum over i runs over its values, in q8 over q, and is then multiplied
+ * by the scale of o. So bf16 gives the same bits as float32 does with the same values.
  *
  * int8: |sum_k t*A| < 2^31 (egg_law_check sees to it); 4 <= shift <= 15; 4 <= noise_shift <= 15. Y must not overlap X.
  */
@@ -309,10 +324,10 @@ typedef struct egg_kernels {
     const char *level;              /* name of the strongest level in use */
 
     egg_noise_fn *noise_i8, *noise_f32;
-    egg_packed_bytes_fn *packed_bytes_i8, *packed_bytes_f32;
-    egg_pack_fn *pack_i8, *pack_f32;
+    egg_packed_bytes_fn *packed_bytes_i8, *packed_bytes_f32, *packed_bytes_bf16, *packed_bytes_q8;
+    egg_pack_fn *pack_i8, *pack_f32, *pack_bf16, *pack_q8;
     egg_shrink_fn *shrink_i8, *shrink_f32;
-    egg_linear_fn *linear_i8, *linear_f32;
+    egg_linear_fn *linear_i8, *linear_f32, *linear_bf16, *linear_q8;
     egg_dense_fn *dense_f32;
     egg_embed_fn *embed_i8, *embed_f32;
     egg_perturb_vector_fn *perturb_vector_i8, *perturb_vector_f32;

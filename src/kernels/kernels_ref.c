@@ -6,6 +6,7 @@
 #include "base/compiler.h"
 #include "kernels/kernels.h"
 #include "kernels/loss_tables.h"
+#include "kernels/weights.h"
 
 static int8_t clip_i8(int32_t x)
 {
@@ -115,20 +116,83 @@ static void shrink_f32(const egg_shrink_args *args)
     }
 }
 
+/* What a row's member adds to output o. */
+static float linear_f32_finish(const egg_linear_args *args, uint32_t b, uint32_t o, float sum)
+{
+    const uint32_t m = egg_row_member(args->member, b, args->steps);
+    const float *t = args->t, *A = args->A;
+    for (uint32_t k = 0; A && k < args->rank; k++)
+        sum += t[(size_t)b * args->rank + k] * A[((size_t)(m / 2) * args->rank + k) * args->out + o];
+    return args->bias ? sum + args->bias[m * args->bias_stride + o] : sum;
+}
+
 static void linear_f32(const egg_linear_args *args)
 {
-    const float *W = args->W, *A = NULL, *t = args->t;
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const float *x = (const float *)args->X + b * args->x_stride, *w = args->W;
+        float *y = (float *)args->Y + b * args->y_stride;
+        for (uint32_t o = 0; o < args->out; o++, w += args->in) {
+            float sum = 0;
+            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * w[i];
+            y[o] = linear_f32_finish(args, b, o, sum);
+        }
+    }
+}
+
+static size_t packed_bytes_bf16(uint32_t out, uint32_t in)
+{
+    return (size_t)out * in * sizeof(uint16_t);
+}
+
+static void pack_bf16(const void *W, uint32_t out, uint32_t in, void *packed)
+{
+    for (size_t i = 0; i < (size_t)out * in; i++) ((uint16_t *)packed)[i] = egg_bf16_of(((const float *)W)[i]);
+}
+
+static void linear_bf16(const egg_linear_args *args)
+{
     for (uint32_t b = 0; b < args->rows; b++) {
         const float *x = (const float *)args->X + b * args->x_stride;
+        const uint16_t *w = args->W;
         float *y = (float *)args->Y + b * args->y_stride;
-        uint32_t m = egg_row_member(args->member, b, args->steps);
-        if (args->A) A = (const float *)args->A + (size_t)(m / 2) * args->rank * args->out;
-        for (uint32_t o = 0; o < args->out; o++) {
+        for (uint32_t o = 0; o < args->out; o++, w += args->in) {
             float sum = 0;
-            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * W[(size_t)o * args->in + i];
-            for (uint32_t k = 0; A && k < args->rank; k++)
-                sum += t[(size_t)b * args->rank + k] * A[(size_t)k * args->out + o];
-            y[o] = args->bias ? sum + args->bias[m * args->bias_stride + o] : sum;
+            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * egg_bf16_value(w[i]);
+            y[o] = linear_f32_finish(args, b, o, sum);
+        }
+    }
+}
+
+/* A row is its scale and then its values. */
+static size_t packed_bytes_q8(uint32_t out, uint32_t in)
+{
+    return (size_t)out * (sizeof(float) + in);
+}
+
+static void pack_q8(const void *W, uint32_t out, uint32_t in, void *packed)
+{
+    const float *w = W;
+    char *row = packed;
+    for (uint32_t o = 0; o < out; o++, w += in, row += packed_bytes_q8(1, in)) {
+        const float scale = egg_q8_scale(w, in);
+        int8_t *q = (int8_t *)row + sizeof scale;
+        memcpy(row, &scale, sizeof scale);
+        for (uint32_t i = 0; i < in; i++) q[i] = egg_q8_of(w[i], scale);
+    }
+}
+
+static void linear_q8(const egg_linear_args *args)
+{
+    for (uint32_t b = 0; b < args->rows; b++) {
+        const float *x = (const float *)args->X + b * args->x_stride;
+        const char *row = args->W;
+        float *y = (float *)args->Y + b * args->y_stride;
+        for (uint32_t o = 0; o < args->out; o++, row += packed_bytes_q8(1, args->in)) {
+            const int8_t *q = (const int8_t *)row + sizeof(float);
+            float sum = 0, scale;
+            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * q[i];
+            memcpy(&scale, row, sizeof scale);
+            y[o] = linear_f32_finish(args, b, o, scale * sum);
         }
     }
 }
@@ -419,12 +483,18 @@ void egg_kernels_ref(egg_kernels *kernels)
         .noise_f32 = noise_f32,
         .packed_bytes_i8 = packed_bytes_i8,
         .packed_bytes_f32 = packed_bytes_f32,
+        .packed_bytes_bf16 = packed_bytes_bf16,
+        .packed_bytes_q8 = packed_bytes_q8,
         .pack_i8 = pack_i8,
         .pack_f32 = pack_f32,
+        .pack_bf16 = pack_bf16,
+        .pack_q8 = pack_q8,
         .shrink_i8 = shrink_i8,
         .shrink_f32 = shrink_f32,
         .linear_i8 = linear_i8,
         .linear_f32 = linear_f32,
+        .linear_bf16 = linear_bf16,
+        .linear_q8 = linear_q8,
         .dense_f32 = dense_f32,
         .embed_i8 = embed_i8,
         .embed_f32 = embed_f32,

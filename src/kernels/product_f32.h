@@ -8,13 +8,37 @@
 
 #include "kernels/row_members.h"
 #include "kernels/tile_f32.h"
+#include "kernels/weights.h"
 
 /* ------------------------------------------------------------------------------------------------------- weights */
 
-/* Packed weights are panels of 16 outputs, [out/16][in][16]. */
+/*
+ * Packed weights are panels of 16 outputs, [out/16][in][16]. In q8 each panel begins with the 16 scales; 'in' is a
+ * multiple of 16, so that all panels begin where a cache line does or in the middle of one.
+ */
+EGG_INLINE size_t scales_bytes(egg_storage storage)
+{
+    return storage == EGG_STORAGE_Q8 ? PANEL * sizeof(float) : 0;
+}
+
+EGG_INLINE size_t panel_bytes(egg_storage storage, uint32_t in)
+{
+    return scales_bytes(storage) + PANEL * value_bytes(storage) * in;
+}
+
 static size_t ISA(packed_bytes_f32)(uint32_t out, uint32_t in)
 {
-    return (size_t)out * in * sizeof(float);
+    return out / PANEL * panel_bytes(EGG_STORAGE_F32, in);
+}
+
+static size_t ISA(packed_bytes_bf16)(uint32_t out, uint32_t in)
+{
+    return out / PANEL * panel_bytes(EGG_STORAGE_BF16, in);
+}
+
+static size_t ISA(packed_bytes_q8)(uint32_t out, uint32_t in)
+{
+    return out / PANEL * panel_bytes(EGG_STORAGE_Q8, in);
 }
 
 static void ISA(pack_f32)(const void *weights, uint32_t out, uint32_t in, void *packed)
@@ -25,6 +49,31 @@ static void ISA(pack_f32)(const void *weights, uint32_t out, uint32_t in, void *
         for (uint32_t first = 0; first < in; first += 16, to += 16 * PANEL)
             for (uint32_t j = 0; j < PANEL; j++)
                 for (uint32_t i = 0; i < 16; i++) to[i * PANEL + j] = W[(size_t)j * in + first + i];
+}
+
+static void ISA(pack_bf16)(const void *weights, uint32_t out, uint32_t in, void *packed)
+{
+    const float *W = weights;
+    uint16_t *to = packed;
+    for (uint32_t o = 0; o < out; o += PANEL, W += (size_t)PANEL * in)
+        for (uint32_t first = 0; first < in; first += 16, to += 16 * PANEL)
+            for (uint32_t j = 0; j < PANEL; j++)
+                for (uint32_t i = 0; i < 16; i++) to[i * PANEL + j] = egg_bf16_of(W[(size_t)j * in + first + i]);
+}
+
+static void ISA(pack_q8)(const void *weights, uint32_t out, uint32_t in, void *packed)
+{
+    const float *W = weights;
+    for (uint32_t o = 0; o < out; o += PANEL, W += (size_t)PANEL * in) {
+        char *panel = (char *)packed + o / PANEL * panel_bytes(EGG_STORAGE_Q8, in);
+        float *scale = (float *)panel;
+        int8_t *to = (int8_t *)panel + scales_bytes(EGG_STORAGE_Q8);
+        for (uint32_t j = 0; j < PANEL; j++) scale[j] = egg_q8_scale(W + (size_t)j * in, in);
+        for (uint32_t first = 0; first < in; first += 16, to += 16 * PANEL)
+            for (uint32_t j = 0; j < PANEL; j++)
+                for (uint32_t i = 0; i < 16; i++)
+                    to[i * PANEL + j] = egg_q8_of(W[(size_t)j * in + first + i], scale[j]);
+    }
 }
 
 /* -------------------------------------------------------------------------------------------------- dot products */
@@ -169,11 +218,16 @@ static void ISA(dense_f32)(const egg_dense_args *args)
 /*
  * Rows go in blocks and inputs in depths, so that a depth of a tile's panels stays in the L1 cache while the rows of a
  * block pass, and a depth of the block's X in the L2 cache.
+ *
+ * Weights in fewer bytes become floats as they are loaded. Where many tiles of rows pass, a depth of the panels is
+ * expanded once for all of them. Both ways multiply the same values in the same order.
  */
-enum { BLOCK_ROWS = 192, TILE_WIDTH = TILE_PANELS * PANEL };
+enum { BLOCK_ROWS = 192, TILE_WIDTH = TILE_PANELS * PANEL, EXPAND_ROWS = 2 * TILE_ROWS };
 
 typedef struct linear_block {
     const egg_linear_args *args;
+    egg_storage storage;   /* of args->W */
+    float *expanded;       /* (TILE_PANELS, DEPTH, 16) */
     uint32_t first, rows;
     const float *A[BLOCK_ROWS], *bias[BLOCK_ROWS];
 } linear_block;
@@ -192,6 +246,12 @@ static void linear_block_prepare(linear_block *block, const egg_linear_args *arg
     }
 }
 
+/* The panel of outputs o ... o + 15. */
+EGG_INLINE const char *panel_at(const linear_block *block, uint32_t o)
+{
+    return (const char *)block->args->W + o / PANEL * panel_bytes(block->storage, block->args->in);
+}
+
 EGG_INLINE void row_finish(tile_row *row, uint32_t vectors, const linear_block *block, uint32_t r, uint32_t o)
 {
     const egg_linear_args *args = block->args;
@@ -206,13 +266,29 @@ EGG_INLINE void row_finish(tile_row *row, uint32_t vectors, const linear_block *
     if (args->bias) row_add(row, vectors, block->bias[r] + o);
 }
 
+/* Multiplies sums in Y by the scales of their outputs, and finishes them. */
+static void scale_panels(const linear_block *block, uint32_t o, uint32_t panels)
+{
+    const egg_linear_args *args = block->args;
+    for (uint32_t p = 0; p < panels; p++, o += PANEL) {
+        tile_row scales, row;
+        row_load(&scales, PANEL_VECTORS, (const float *)panel_at(block, o));
+        for (uint32_t r = 0; r < block->rows; r++) {
+            float *y = (float *)args->Y + (block->first + r) * args->y_stride + o;
+            row_load(&row, PANEL_VECTORS, y);
+            row_multiply(&row, PANEL_VECTORS, &scales);
+            row_finish(&row, PANEL_VECTORS, block, r, o);
+            row_store(&row, PANEL_VECTORS, y);
+        }
+    }
+}
+
 /* Rows r ... of the block, outputs o ..., inputs k ... k + depth - 1; beyond the first, Y has the sums so far. */
 EGG_INLINE void linear_tile(const linear_block *block, uint32_t r, uint32_t rows, uint32_t o, uint32_t panels,
-                            uint32_t k, uint32_t depth)
+                            tile_panels from, uint32_t k, uint32_t depth)
 {
     const egg_linear_args *args = block->args;
     const uint32_t vectors = panels * PANEL_VECTORS;
-    const float *W = (const float *)args->W + (size_t)o * args->in + (size_t)k * PANEL;
     const float *X = (const float *)args->X + (block->first + r) * args->x_stride + k;
     float *Y = (float *)args->Y + (block->first + r) * args->y_stride + o;
     tile t;
@@ -224,23 +300,46 @@ EGG_INLINE void linear_tile(const linear_block *block, uint32_t r, uint32_t rows
 #define FINISH(j) row_finish(&t.row##j, vectors, block, r + (j), o)
 #define STORE(j) row_store(&t.row##j, vectors, Y + (j) * args->y_stride)
     EACH(rows, BEGIN);
-    tile_multiply(&t, rows, panels, X, args->x_stride, 1, W, (size_t)args->in * PANEL, depth);
-    if (k + depth == args->in) EACH(rows, FINISH);
+    tile_multiply(&t, rows, panels, X, args->x_stride, 1, from, depth);
+    if (k + depth == args->in && block->storage != EGG_STORAGE_Q8) EACH(rows, FINISH);
     EACH(rows, STORE);
 #undef BEGIN
 #undef FINISH
 #undef STORE
 }
 
-/* All rows of the block and all inputs of some panels, in tiles of at most 'most' rows. */
-EGG_INLINE void linear_panels(const linear_block *block, uint32_t o, uint32_t panels, uint32_t most)
+/* Inputs k ... k + depth - 1 of some panels as floats. */
+static tile_panels expand_panels(const linear_block *block, uint32_t o, uint32_t panels, uint32_t k, uint32_t depth)
+{
+    const egg_storage storage = block->storage;
+    const size_t bytes = value_bytes(storage), stride = panel_bytes(storage, block->args->in);
+    const char *W = panel_at(block, o) + scales_bytes(storage) + k * PANEL * bytes;
+    for (uint32_t p = 0; p < panels; p++, W += stride) {
+        float *to = block->expanded + p * DEPTH * PANEL;
+        if (storage == EGG_STORAGE_BF16)
+            for (uint32_t i = 0; i < depth * PANEL; i += F32_LANES)
+                store_f32(to + i, load_bf16((const uint16_t *)W + i));
+        else
+            for (uint32_t i = 0; i < depth * PANEL; i += F32_LANES) store_f32(to + i, load_q8((const int8_t *)W + i));
+    }
+    return (tile_panels){EGG_STORAGE_F32, block->expanded, DEPTH * PANEL * sizeof(float)};
+}
+
+/* All rows of the block and all inputs of some panels, in tiles of at most 'most' rows that load 'storage'. */
+EGG_INLINE void linear_panels(const linear_block *block, uint32_t o, uint32_t panels, uint32_t most,
+                              egg_storage storage)
 {
     const uint32_t in = block->args->in;
     for (uint32_t k = 0; k < in; k += DEPTH) {
         const uint32_t depth = in - k < DEPTH ? in - k : DEPTH;
+        tile_panels from = {storage, panel_at(block, o) + scales_bytes(storage) + k * PANEL * value_bytes(storage),
+                            panel_bytes(storage, in)};
+        if (storage != block->storage) from = expand_panels(block, o, panels, k, depth);
+        from.storage = storage;   /* a constant */
         for (uint32_t r = 0, rows; r < block->rows; r += rows) {
             rows = tile_height(block->rows - r, most);
-#define CASE(height) if ((height) <= most && rows == (height)) linear_tile(block, r, height, o, panels, k, depth)
+#define CASE(height)                                                                                                   \
+    if ((height) <= most && rows == (height)) linear_tile(block, r, height, o, panels, from, k, depth)
             CASE(1);
             CASE(2);
             CASE(3);
@@ -252,32 +351,67 @@ EGG_INLINE void linear_panels(const linear_block *block, uint32_t o, uint32_t pa
 #undef CASE
         }
     }
+    if (block->storage == EGG_STORAGE_Q8) scale_panels(block, o, panels);
 }
 
 /* A single row or two take more panels at a time: a chain's next step waits for its last, and few chains would idle. */
-static void linear_block_run(const linear_block *block)
+EGG_INLINE void linear_block_run(const linear_block *block, egg_storage storage)
 {
     enum { ONE_ROW_WIDTH = ONE_ROW_PANELS * PANEL, TWO_ROW_WIDTH = TWO_ROW_PANELS * PANEL };
     const uint32_t out = block->args->out;
     uint32_t o = 0;
     if (block->rows == 1)
-        for (; o + ONE_ROW_WIDTH <= out; o += ONE_ROW_WIDTH) linear_panels(block, o, ONE_ROW_PANELS, 1);
+        for (; o + ONE_ROW_WIDTH <= out; o += ONE_ROW_WIDTH) linear_panels(block, o, ONE_ROW_PANELS, 1, storage);
     if (TWO_ROW_PANELS > TILE_PANELS && block->rows <= 2)
-        for (; o + TWO_ROW_WIDTH <= out; o += TWO_ROW_WIDTH) linear_panels(block, o, TWO_ROW_PANELS, 2);
-    for (; o + TILE_WIDTH <= out; o += TILE_WIDTH) linear_panels(block, o, TILE_PANELS, TILE_ROWS);
+        for (; o + TWO_ROW_WIDTH <= out; o += TWO_ROW_WIDTH) linear_panels(block, o, TWO_ROW_PANELS, 2, storage);
+    for (; o + TILE_WIDTH <= out; o += TILE_WIDTH) linear_panels(block, o, TILE_PANELS, TILE_ROWS, storage);
     if (TILE_PANELS == 1) return;
-    if (out - o == 3 * PANEL) linear_panels(block, o, 3, TILE_MAX_ROWS);
-    if (out - o == 2 * PANEL) linear_panels(block, o, 2, TILE_MAX_ROWS);
-    if (out - o == 1 * PANEL) linear_panels(block, o, 1, TILE_MAX_ROWS);
+    if (out - o == 3 * PANEL) linear_panels(block, o, 3, TILE_MAX_ROWS, storage);
+    if (out - o == 2 * PANEL) linear_panels(block, o, 2, TILE_MAX_ROWS, storage);
+    if (out - o == 1 * PANEL) linear_panels(block, o, 1, TILE_MAX_ROWS, storage);
+}
+
+static void linear_block_f32(const linear_block *block)
+{
+    linear_block_run(block, EGG_STORAGE_F32);
+}
+
+static void linear_block_bf16(const linear_block *block)
+{
+    linear_block_run(block, EGG_STORAGE_BF16);
+}
+
+static void linear_block_q8(const linear_block *block)
+{
+    linear_block_run(block, EGG_STORAGE_Q8);
+}
+
+EGG_INLINE void linear_blocks(linear_block *block, const egg_linear_args *args, void (*few)(const linear_block *))
+{
+    for (uint32_t first = 0; first < args->rows; first += BLOCK_ROWS) {
+        linear_block_prepare(block, args, first, args->rows - first < BLOCK_ROWS ? args->rows - first : BLOCK_ROWS);
+        (block->rows <= EXPAND_ROWS ? few : linear_block_f32)(block);
+    }
 }
 
 static void ISA(linear_f32)(const egg_linear_args *args)
 {
-    linear_block block;
-    for (uint32_t first = 0; first < args->rows; first += BLOCK_ROWS) {
-        linear_block_prepare(&block, args, first, args->rows - first < BLOCK_ROWS ? args->rows - first : BLOCK_ROWS);
-        linear_block_run(&block);
-    }
+    linear_block block = {.storage = EGG_STORAGE_F32};
+    linear_blocks(&block, args, linear_block_f32);
+}
+
+static void ISA(linear_bf16)(const egg_linear_args *args)
+{
+    EGG_ALIGNED(64) float expanded[TILE_WIDTH * DEPTH];
+    linear_block block = {.storage = EGG_STORAGE_BF16, .expanded = expanded};
+    linear_blocks(&block, args, linear_block_bf16);
+}
+
+static void ISA(linear_q8)(const egg_linear_args *args)
+{
+    EGG_ALIGNED(64) float expanded[TILE_WIDTH * DEPTH];
+    linear_block block = {.storage = EGG_STORAGE_Q8, .expanded = expanded};
+    linear_blocks(&block, args, linear_block_q8);
 }
 
 /* --------------------------------------------------------------------------------------------------------- outer */
@@ -293,7 +427,8 @@ EGG_INLINE void outer_tile(const egg_outer_f32_args *args, const float *A, uint3
 #define LOAD(j) row_load(&t.row##j, vectors, Z + (j) * (size_t)args->n)
 #define STORE(j) row_store(&t.row##j, vectors, Z + (j) * (size_t)args->n)
     EACH(rows, LOAD);
-    tile_multiply(&t, rows, panels, A, 1, args->m, packed, OUTER_DEPTH * PANEL, depth);
+    const tile_panels from = {EGG_STORAGE_F32, packed, OUTER_DEPTH * PANEL * sizeof *packed};
+    tile_multiply(&t, rows, panels, A, 1, args->m, from, depth);
     EACH(rows, STORE);
 #undef LOAD
 #undef STORE

@@ -12,6 +12,7 @@
 #define EGG_KERNELS_TILE_F32_H
 
 #include "base/compiler.h"
+#include "kernels/kernels.h"
 
 enum { PANEL = 16, PANEL_VECTORS = PANEL / F32_LANES, TILE_MAX_ROWS = 8 };
 
@@ -74,27 +75,70 @@ EGG_INLINE void row_multiply_add(tile_row *row, uint32_t vectors, const tile_row
 #undef MULTIPLY_ADD
 }
 
-/* One k of several panels, which lie 'stride' apart. */
-EGG_INLINE void panels_load(tile_row *columns, uint32_t panels, const float *W, size_t stride)
+/* row *= columns */
+EGG_INLINE void row_multiply(tile_row *row, uint32_t vectors, const tile_row *columns)
 {
-#define LOAD(j) columns->c##j = load_f32(W + (j) / PANEL_VECTORS * stride + (j) % PANEL_VECTORS * F32_LANES)
-    EACH(panels * PANEL_VECTORS, LOAD);
-#undef LOAD
+#define MULTIPLY(j) row->c##j *= columns->c##j
+    EACH(vectors, MULTIPLY);
+#undef MULTIPLY
 }
 
+/* Bytes of a value of a panel. */
+EGG_INLINE size_t value_bytes(egg_storage storage)
+{
+    return storage == EGG_STORAGE_Q8 ? sizeof(int8_t) : storage == EGG_STORAGE_BF16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+/* A vector of values as floats. */
+EGG_INLINE vec_f32 load_values(egg_storage storage, const char *p)
+{
+    switch (storage) {
+    case EGG_STORAGE_BF16: return load_bf16((const uint16_t *)p);
+    case EGG_STORAGE_Q8: return load_q8((const int8_t *)p);
+    case EGG_STORAGE_F32: break;
+    }
+    return load_f32((const float *)p);
+}
+
+/* Column j of one k of panels that lie 'stride' bytes apart. */
+EGG_INLINE vec_f32 column_load(uint32_t j, egg_storage storage, const char *W, size_t stride)
+{
+    return load_values(storage, W + j / PANEL_VECTORS * stride + j % PANEL_VECTORS * F32_LANES * value_bytes(storage));
+}
+
+/* Panels [k][16] of weights, 'stride' bytes apart. */
+typedef struct tile_panels {
+    egg_storage storage;
+    const void *W;
+    size_t stride;
+} tile_panels;
+
 /*
- * t[r][c] += sum over k < count of X(r, k) * W(k, c). X(r, k) is at r * row_stride + k * k_stride; W is a number of
- * panels [k][16], 'panel_stride' apart. 'rows' and 'panels' must be constants.
+ * t[r][c] += sum over k < count of X(r, k) * W(k, c). X(r, k) is at r * row_stride + k * k_stride. 'rows', 'panels' and
+ * the storage must be constants.
  */
 EGG_INLINE void tile_multiply(tile *t, uint32_t rows, uint32_t panels, const float *X, size_t row_stride,
-                              size_t k_stride, const float *W, size_t panel_stride, uint32_t count)
+                              size_t k_stride, tile_panels from, uint32_t count)
 {
-    for (uint32_t k = 0; k < count; k++, X += k_stride, W += PANEL) {
-        tile_row columns;
-        panels_load(&columns, panels, W, panel_stride);
-#define MULTIPLY(r) row_multiply_add(&t->row##r, panels *PANEL_VECTORS, &columns, X[(r) * row_stride])
-        EACH(rows, MULTIPLY);
+    const uint32_t vectors = panels * PANEL_VECTORS;
+    const char *W = from.W;
+    for (uint32_t k = 0; k < count; k++, X += k_stride, W += PANEL * value_bytes(from.storage)) {
+#define LOAD(j) column_load(j, from.storage, W, from.stride)
+#define LOAD_ONE(j) columns.c##j = LOAD(j)
+#define MULTIPLY(r) row_multiply_add(&t->row##r, vectors, &columns, X[(r) * row_stride])
+#define LOAD_MULTIPLY(j) multiply_add_f32(&t->row0.c##j, LOAD(j), x)
+        if (rows == 1) {   /* a column is used once, and need not wait in a register */
+            const vec_f32 x = splat_f32(*X);
+            EACH(vectors, LOAD_MULTIPLY);
+        } else {
+            tile_row columns;
+            EACH(vectors, LOAD_ONE);
+            EACH(rows, MULTIPLY);
+        }
+#undef LOAD
+#undef LOAD_ONE
 #undef MULTIPLY
+#undef LOAD_MULTIPLY
     }
 }
 

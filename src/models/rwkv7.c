@@ -190,6 +190,16 @@ out:
     return status;
 }
 
+egg_status egg_rwkv7_open_param(egg_rwkv7 *model, uint32_t id, const egg_kernels *kernels, egg_storage storage,
+                                bool packed_only, egg_error *error)
+{
+    egg_param *param = &model->params[id];
+    char name[EGG_PARAM_NAME_BYTES];
+    snprintf(name, sizeof name, "%s", param->name);
+    return egg_param_open_stored(param, kernels, id, param->kind, storage, packed_only, param->out, param->in, name,
+                                 error);
+}
+
 void egg_rwkv7_close(egg_rwkv7 *model)
 {
     if (!model) return;
@@ -218,6 +228,13 @@ uint64_t egg_rwkv7_parameters(const egg_rwkv7 *model)
     uint64_t parameters = 0;
     for (uint32_t i = 0; i < model->param_count; i++) parameters += egg_param_elements(&model->params[i]);
     return parameters;
+}
+
+uint64_t egg_rwkv7_bytes(const egg_rwkv7 *model, const egg_kernels *kernels)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < model->param_count; i++) bytes += egg_param_bytes(&model->params[i], kernels);
+    return bytes;
 }
 
 /* Of a layer: the rows before of both mixes, and the heads. */

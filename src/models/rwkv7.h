@@ -44,6 +44,13 @@ egg_status egg_rwkv7_check_shape(const egg_rwkv7_shape *shape, egg_error *error)
 /* A model of zeros, to be filled and then packed; with kernels == NULL without weights, to plan with. */
 egg_status egg_rwkv7_open(egg_rwkv7 **model, const egg_rwkv7_shape *shape, const egg_kernels *kernels,
                           egg_error *error);
+
+/*
+ * Gives a parameter of a model without weights its memory, to be filled with egg_param_store. Matrices, and if
+ * 'packed_only' the embedding too, are held as 'storage' says.
+ */
+egg_status egg_rwkv7_open_param(egg_rwkv7 *model, uint32_t id, const egg_kernels *kernels, egg_storage storage,
+                                bool packed_only, egg_error *error);
 void egg_rwkv7_close(egg_rwkv7 *model);    /* NULL is fine */
 
 /* How a checkpoint stores a parameter. */
@@ -62,6 +69,7 @@ void egg_rwkv7_pack(egg_rwkv7 *model, const egg_kernels *kernels);
 void egg_rwkv7_set_thaw(egg_rwkv7 *model, egg_rwkv7_thaw thaw);
 
 uint64_t egg_rwkv7_parameters(const egg_rwkv7 *model);
+uint64_t egg_rwkv7_bytes(const egg_rwkv7 *model, const egg_kernels *kernels);   /* of the weights in memory */
 size_t egg_rwkv7_state_floats(const egg_rwkv7 *model);   /* of one sequence; all zeros at its start */
 
 typedef struct egg_rwkv7_batch {

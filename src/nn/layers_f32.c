@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <string.h>
-
 #include "nn/layers.h"
 
 #define EGG_I8 0
@@ -36,7 +34,7 @@ void egg_lookup_f32(egg_pass *pass, const egg_param *W, const uint32_t *tokens, 
     if (pass->failed) return;
     for (uint32_t b = 0; b < egg_mat_rows(pass, Y); b++) {
         float *y = (float *)Y.data + b * Y.stride;
-        memcpy(y, (const float *)W->data + (size_t)tokens[b] * W->in, W->in * sizeof *y);
+        egg_param_look_up(W, tokens[b], y);
         if (factors.A) perturb_row(pass->law, W, factors, egg_row_member(pass->row_member, b, Y.steps), tokens[b], y);
     }
 }

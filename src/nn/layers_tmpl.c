@@ -50,12 +50,13 @@ static void NAME(product)(egg_pass *pass, const egg_param *W, egg_factors factor
         KERNEL(pass, shrink)(&(egg_shrink_args){.X = X.data, .x_stride = X.stride, .B = factors.B, .t = t,
                                                 .member = pass->row_member, .rows = rows, .steps = X.steps, .in = W->in,
                                                 .rank = rank, .scale = pass->law->scale, .c = pass->law->c});
-    KERNEL(pass, linear)(&(egg_linear_args){.X = X.data, .x_stride = X.stride, .W = W->packed,
-                                            .A = rank ? factors.A : NULL, .t = t, .bias = bias.data,
-                                            .bias_stride = bias.stride, .Y = Y.data, .y_stride = Y.stride,
-                                            .member = pass->row_member, .rows = rows, .steps = X.steps, .out = W->out,
-                                            .in = W->in, .rank = rank, .shift = egg_product_shift(W->in),
-                                            .noise_shift = rank ? pass->law->noise_shift : 0});
+    egg_linear_fn *linear = egg_param_linear(W, pass->kernels);
+    linear(&(egg_linear_args){.X = X.data, .x_stride = X.stride, .W = W->packed,
+                            .A = rank ? factors.A : NULL, .t = t, .bias = bias.data,
+                            .bias_stride = bias.stride, .Y = Y.data, .y_stride = Y.stride,
+                            .member = pass->row_member, .rows = rows, .steps = X.steps, .out = W->out,
+                            .in = W->in, .rank = rank, .shift = egg_product_shift(W->in),
+                            .noise_shift = rank ? pass->law->noise_shift : 0});
 #if !EGG_I8
     if (factors.A && !factors.B)
         pass->kernels->dense_f32(&(egg_dense_args){.X = X.data, .x_stride = X.stride, .E = factors.A, .Y = Y.data,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "kernels/weights.h"
 
 enum { SHAPE_BYTES = 160 };
 
@@ -92,42 +93,65 @@ static egg_status find_tensor(const egg_shards *shards, const char *name, const 
                     has, wants);
 }
 
-static egg_status read_transposed(const egg_tensor *tensor, egg_param *param, egg_error *error)
+/* Rows first ... first + rows - 1 of (out, in), from a tensor that is (in, out). */
+static void read_transposed(const egg_tensor *tensor, const egg_param *param, uint32_t first, uint32_t rows, float *W)
 {
-    float *row = egg_alloc_array(param->out, sizeof *row), *data = param->data;
-    if (!row) return egg_fail(error, EGG_ERR_NOMEM, "no memory to read tensor '%s'", param->name);
-    for (uint32_t i = 0; i < param->in; i++) {
-        egg_tensor_read_f32(tensor, (uint64_t)i * param->out, param->out, row);
-        for (uint32_t o = 0; o < param->out; o++) data[(size_t)o * param->in + i] = row[o];
+    float some[EGG_ROW_QUANTUM];
+    for (uint32_t r = 0; r < rows; r += EGG_ROW_QUANTUM)
+        for (uint32_t i = 0; i < param->in; i++) {
+            egg_tensor_read_f32(tensor, (uint64_t)i * param->out + first + r, EGG_ROW_QUANTUM, some);
+            for (uint32_t j = 0; j < EGG_ROW_QUANTUM; j++) W[(size_t)(r + j) * param->in + i] = some[j];
+        }
+}
+
+/* A part at a time, since all of it as float32 may be more than what is kept. */
+static egg_status read_rows(const egg_tensor *tensor, const egg_param *param, bool transposed,
+                            const egg_kernels *kernels, egg_error *error)
+{
+    enum { PART_FLOATS = 1 << 18 };
+    uint32_t most = PART_FLOATS / param->in / EGG_ROW_QUANTUM * EGG_ROW_QUANTUM;
+    if (most < EGG_ROW_QUANTUM) most = EGG_ROW_QUANTUM;
+    if (most > param->out) most = param->out;
+    float *W = egg_alloc_array((size_t)most * param->in, sizeof *W);
+    if (!W) return egg_fail(error, EGG_ERR_NOMEM, "no memory to read tensor '%s'", param->name);
+    for (uint32_t first = 0; first < param->out; first += most) {
+        const uint32_t rows = param->out - first < most ? param->out - first : most;
+        if (transposed) read_transposed(tensor, param, first, rows, W);
+        else egg_tensor_read_f32(tensor, (uint64_t)first * param->in, (size_t)rows * param->in, W);
+        egg_param_store(param, kernels, first, rows, W);
     }
-    egg_free(row);
+    egg_free(W);
     return EGG_OK;
 }
 
+static egg_storage storage_of(const egg_tensor *tensor, egg_rwkv7_use use, egg_rwkv7_weights weights)
+{
+    switch (weights) {
+    case EGG_WEIGHTS_AUTO: break;
+    case EGG_WEIGHTS_F32: return EGG_STORAGE_F32;
+    case EGG_WEIGHTS_BF16: return EGG_STORAGE_BF16;
+    case EGG_WEIGHTS_INT8: return EGG_STORAGE_Q8;
+    }
+    return use == EGG_RWKV7_INFERENCE && tensor->type == EGG_TENSOR_BF16 ? EGG_STORAGE_BF16 : EGG_STORAGE_F32;
+}
+
 static egg_status read_param(egg_rwkv7 *model, uint32_t id, const egg_shards *shards, const egg_kernels *kernels,
-                             egg_rwkv7_use use, egg_error *error)
+                             egg_rwkv7_use use, egg_rwkv7_weights weights, egg_error *error)
 {
     egg_status status = EGG_OK;
-    egg_param *param = &model->params[id];
+    const egg_param *param = &model->params[id];
     egg_rwkv7_tensor expected = egg_rwkv7_tensor_of(model, id);
     const egg_tensor *tensor;
-    char name[EGG_PARAM_NAME_BYTES];
-    snprintf(name, sizeof name, "%s", param->name);
-    EGG_TRY(find_tensor(shards, name, &expected, &tensor, error));
-    EGG_TRY(egg_param_open(param, kernels, id, param->kind, EGG_F32, param->out, param->in, name, error));
-    if (expected.transposed) EGG_TRY(read_transposed(tensor, param, error));
-    else egg_tensor_read_f32(tensor, 0, egg_param_elements(param), param->data);
-    egg_param_pack(param, kernels);
-    if (use == EGG_RWKV7_INFERENCE && param->kind == EGG_PARAM_MATRIX) {
-        egg_free(param->data);
-        param->data = NULL;
-    }
+    EGG_TRY(find_tensor(shards, param->name, &expected, &tensor, error));
+    EGG_TRY(egg_rwkv7_open_param(model, id, kernels, storage_of(tensor, use, weights), use == EGG_RWKV7_INFERENCE,
+                                 error));
+    EGG_TRY(read_rows(tensor, param, expected.transposed, kernels, error));
 out:
     return status;
 }
 
-egg_status egg_rwkv7_file_read(egg_rwkv7 **out, const egg_shards *shards, const egg_kernels *kernels, egg_rwkv7_use use,
-                               egg_error *error)
+egg_status egg_rwkv7_file_read_as(egg_rwkv7 **out, const egg_shards *shards, const egg_kernels *kernels,
+                                  egg_rwkv7_use use, egg_rwkv7_weights weights, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_rwkv7 *model = NULL;
@@ -136,7 +160,7 @@ egg_status egg_rwkv7_file_read(egg_rwkv7 **out, const egg_shards *shards, const 
     EGG_TRY(egg_rwkv7_file_shape(shards, &shape, error));
     EGG_TRY(egg_rwkv7_open(&model, &shape, NULL, error));
     for (uint32_t id = 0; id < model->param_count; id++)
-        EGG_TRY(read_param(model, id, shards, kernels, use, error));
+        EGG_TRY(read_param(model, id, shards, kernels, use, weights, error));
     egg_rwkv7_set_thaw(model, (egg_rwkv7_thaw){0});
     *out = model;
     model = NULL;
@@ -145,15 +169,13 @@ out:
     return status;
 }
 
-/* -------------------------------------------------------------------------------------------------------- writing */
-
-static uint16_t to_bfloat(float value)
+egg_status egg_rwkv7_file_read(egg_rwkv7 **model, const egg_shards *shards, const egg_kernels *kernels,
+                               egg_rwkv7_use use, egg_error *error)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 64);   /* no number stays none */
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    return egg_rwkv7_file_read_as(model, shards, kernels, use, EGG_WEIGHTS_AUTO, error);
 }
+
+/* -------------------------------------------------------------------------------------------------------- writing */
 
 /* The parameter as the file has it: memory of its own, or the data itself. NULL without memory. */
 static const void *file_data(const egg_param *param, bool transposed, egg_tensor_type type, void **memory)
@@ -168,7 +190,7 @@ static const void *file_data(const egg_param *param, bool transposed, egg_tensor
             size_t at = (size_t)r * cols + c;
             float value = data[transposed ? (size_t)c * rows + r : at];
             if (type == EGG_TENSOR_F32) ((float *)*memory)[at] = value;
-            else ((uint16_t *)*memory)[at] = to_bfloat(value);
+            else ((uint16_t *)*memory)[at] = egg_bf16_of(value);
         }
     return *memory;
 }

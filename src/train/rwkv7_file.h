@@ -13,16 +13,29 @@ bool egg_rwkv7_file_is_one(const egg_shards *shards);
 egg_status egg_rwkv7_file_shape(const egg_shards *shards, egg_rwkv7_shape *shape, egg_error *error);
 
 typedef enum egg_rwkv7_use {
-    EGG_RWKV7_INFERENCE,    /* matrices are kept in the kernels' order only: half the memory */
+    EGG_RWKV7_INFERENCE,    /* weights are kept in the kernels' order only: half the memory */
     EGG_RWKV7_TRAINING
 } egg_rwkv7_use;
 
+/* How matrices and embedding are held; in the order of options.def. */
+typedef enum egg_rwkv7_weights {
+    EGG_WEIGHTS_AUTO,       /* for inference what is BF16 in the file stays so, the rest is float32: no bit is lost */
+    EGG_WEIGHTS_F32,
+    EGG_WEIGHTS_BF16,
+    EGG_WEIGHTS_INT8        /* with a scale for each output channel */
+} egg_rwkv7_weights;
+
 /*
- * Builds the model, a tensor at a time, and packs it. Every tensor is checked: name, type, shape. All is frozen but the
- * matrices of the layers.
+ * Builds the model, some rows of a tensor at a time, and packs it. Every tensor is checked: name, type, shape. All is
+ * frozen but the matrices of the layers.
+ *
+ * For training there are float32 weights in any case, which the update changes; 'weights' then says how the copies are
+ * held that matrices multiply with. The first form is that of EGG_WEIGHTS_AUTO.
  */
 egg_status egg_rwkv7_file_read(egg_rwkv7 **model, const egg_shards *shards, const egg_kernels *kernels,
                                egg_rwkv7_use use, egg_error *error);
+egg_status egg_rwkv7_file_read_as(egg_rwkv7 **model, const egg_shards *shards, const egg_kernels *kernels,
+                                  egg_rwkv7_use use, egg_rwkv7_weights weights, egg_error *error);
 
 /*
  * Writes a model that was opened for training under the names and in the layout that others read, as F32 or BF16

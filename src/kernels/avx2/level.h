@@ -98,6 +98,19 @@ typedef uint32_t vec_u32 __attribute__((vector_size(VEC)));
 
 EGG_INLINE vec_f32 splat_f32(float x) { return _mm256_set1_ps(x); }
 EGG_INLINE vec_f32 load_f32(const float *p) { return _mm256_loadu_ps(p); }
+
+/* bfloat16 is the upper half of a float. */
+EGG_INLINE vec_f32 load_bf16(const uint16_t *p)
+{
+    const __m256i halves = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(halves, 16));
+}
+
+EGG_INLINE vec_f32 load_q8(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+
 EGG_INLINE void store_f32(float *p, vec_f32 v) { _mm256_storeu_ps(p, v); }
 /* The second where either is NaN or both are zeros. */
 EGG_INLINE vec_f32 max_f32(vec_f32 x, vec_f32 y) { return _mm256_max_ps(x, y); }

@@ -19,6 +19,17 @@ typedef uint32_t vec_u32 __attribute__((vector_size(VEC)));
 
 EGG_INLINE vec_f32 splat_f32(float x) { return vdupq_n_f32(x); }
 EGG_INLINE vec_f32 load_f32(const float *p) { return vld1q_f32(p); }
+
+/* bfloat16 is the upper half of a float. */
+EGG_INLINE vec_f32 load_bf16(const uint16_t *p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
+
+EGG_INLINE vec_f32 load_q8(const int8_t *p)
+{
+    uint32_t four;
+    __builtin_memcpy(&four, p, sizeof four);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(four)))));
+}
+
 EGG_INLINE void store_f32(float *p, vec_f32 v) { vst1q_f32(p, v); }
 
 /* The second where either is NaN or both are zeros. */
