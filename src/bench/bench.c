@@ -14,6 +14,7 @@ static const struct {
     {"kernels", egg_bench_kernels}, {"population", egg_bench_population}, {"update", egg_bench_update},
     {"noise", egg_bench_noise},     {"scaling", egg_bench_scaling},
     {"envs", egg_bench_envs},       {"finetune", egg_bench_finetune},
+    {"decode", egg_bench_decode},
 };
 
 /* What a run would refuse is refused here too; the paper's segments of 100 tokens are the default. */
@@ -40,7 +41,8 @@ egg_status egg_bench_run(const char *suite, const egg_options *options, const eg
     while (i < EGG_COUNT(suites) && strcmp(suites[i].name, suite) != 0) i++;
     if (i == EGG_COUNT(suites))
         return egg_fail(error, EGG_ERR_ARGUMENT,
-                        "'%s' is no suite; expected kernels, population, update, noise, scaling, envs or finetune", suite);
+                        "'%s' is no suite; expected kernels, population, update, noise, scaling, envs, finetune or decode",
+                        suite);
     EGG_TRY(resolve(&resolved, options, error));
     setting.settings = egg_options_values(resolved);
     setting.repetitions = (uint32_t)setting.settings->repetitions;
