@@ -45,6 +45,7 @@ static void print_header(const struct run *run)
     print_option(run, ", rate ", "rate", "");
     print_option(run, ", ", "scoring", " scoring\n");
     folder_print(&run->folder, run->folder.resumed ? "resumed run  " : "run          ", "");
+    folder_print_journal(egg_finetune_journal(run->finetune));
     fflush(stdout);
 }
 
@@ -218,7 +219,7 @@ const struct command command_finetune = {
         "input ends; with --reward-lib FILE a shared library, which eggroll.h describes.\n\n"
         "A model whose vocabulary is not bytes needs it as --vocab FILE. A run keeps itself in the folder RUN, by default "
         "runs/DATE-TIME: model.safetensors is the last model, best.safetensors the one that did best on held-out questions, "
-        "both in the published form; patch.safetensors rebuilds the last from MODEL with `eggroll patch`. A run goes on with "
+        "both in the published form; journal.egg rebuilds the last from MODEL with `eggroll patch`. A run goes on with "
         "--resume and ends with the very bits that it would have had without the interruption, as far as its reward is "
         "reproducible.",
     .examples = {{"eggroll finetune rwkv7.safetensors --task sft --data play.txt --minutes 20", "specialize it to a text"},

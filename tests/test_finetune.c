@@ -178,7 +178,6 @@ static void check_bits(bool sft)
         set(options, changes[i][0], changes[i][1]);
         run(options, UINT64_MAX);
         check_same_file(plain, name, "model.safetensors");
-        check_same_file(plain, name, "patch.safetensors");
     }
     for (uint64_t stop = 1; stop <= 5; stop += 2) {   /* interrupted, and gone on with */
         snprintf(name, sizeof name, "stop%d%d", sft, (int)stop);
@@ -189,7 +188,6 @@ static void check_bits(bool sft)
         assert_int_equal(stats.epoch, 6);
         check_same_file(plain, name, "model.safetensors");
         if (sft) check_same_file(plain, name, "best.safetensors");   /* a random model solves no puzzle better than before */
-        check_same_file(plain, name, "patch.safetensors");
     }
 }
 
@@ -208,13 +206,14 @@ static void test_bits_of_answers(void **state)
 static void check_rebuilt(const char *run_name)
 {
     egg_error error = {0};
-    char base[300], patch[300], out[300];
+    egg_replayed replayed;
+    char base[300], journal[300], out[300], model[300];
     size_t bytes, other;
     snprintf(base, sizeof base, "%s", scratch_path("base.safetensors"));
-    snprintf(patch, sizeof patch, "%s/%s/patch.safetensors", scratch_folder(), run_name);
+    snprintf(journal, sizeof journal, "%s/%s/journal.egg", scratch_folder(), run_name);
     snprintf(out, sizeof out, "%s", scratch_path("rebuilt.safetensors"));
-    if (egg_patch_apply(base, patch, out, &error) != EGG_OK) fail_msg("%s", error.text);
-    char model[300];
+    if (egg_patch_apply(base, journal, out, &replayed, &error) != EGG_OK) fail_msg("%s", error.text);
+    assert_true(replayed.epoch == 6 && replayed.hashes > 0);
     snprintf(model, sizeof model, "%s/model.safetensors", run_name);
     uint8_t *left = scratch_read(model, &bytes), *right = scratch_read("rebuilt.safetensors", &other);
     assert_int_equal(bytes, other);
@@ -227,21 +226,56 @@ static void test_patches(void **state)
 {
     (void)state;
     egg_error error = {0};
-    char patch[300];
+    egg_replayed replayed;
+    char journal[300];
     size_t bytes;
     check_rebuilt("plain1");
     check_rebuilt("plain0");
-    snprintf(patch, sizeof patch, "%s", scratch_path("plain1/patch.safetensors"));
-    free(scratch_read("plain1/patch.safetensors", &bytes));
-    assert_true(bytes < 4096);
+    free(scratch_read("plain1/journal.egg", &bytes));
+    assert_true(bytes < 8192);
+    snprintf(journal, sizeof journal, "%s", scratch_path("plain1/journal.egg"));
     random_rwkv7_write(&(random_rwkv7){.path = scratch_path("other.safetensors"), .shape = shape, .type = EGG_TENSOR_BF16});
-    assert_int_equal(egg_patch_apply(scratch_path("other.safetensors"), patch, scratch_path("no.safetensors"), &error),
-                     EGG_ERR_FORMAT);
-    assert_non_null(strstr(error.text, "expected"));
+    assert_int_equal(egg_patch_apply(scratch_path("other.safetensors"), journal, scratch_path("no.safetensors"), &replayed,
+                                     &error), EGG_ERR_FORMAT);
+    assert_non_null(strstr(error.text, "the run began with a model of hash"));
     assert_int_equal(egg_patch_apply(scratch_path("base.safetensors"), scratch_path("plain1/model.safetensors"),
-                                     scratch_path("no.safetensors"), &error), EGG_ERR_FORMAT);
-    assert_non_null(strstr(error.text, "not a seed patch"));
+                                     scratch_path("no.safetensors"), &replayed, &error), EGG_ERR_FORMAT);
     assert_false(egg_path_exists(scratch_path("no.safetensors")));
+}
+
+static void test_a_run_can_be_verified(void **state)
+{
+    (void)state;
+    egg_error error = {0};
+    egg_replayed replayed;
+    egg_options *options = egg_options_new("verify");
+    if (egg_verify(scratch_path("plain1"), options, &replayed, &error) != EGG_OK) fail_msg("%s", error.text);
+    assert_true(replayed.epoch == 6 && replayed.hashes > 0);
+    egg_options_free(options);
+}
+
+/* Killed after its last save: the epochs since then come from the journal, and nothing is answered again. */
+static void test_a_killed_run_goes_on_from_its_journal(void **state)
+{
+    (void)state;
+    egg_error error = {0};
+    egg_finetune *finetune = NULL;
+    egg_options *options = variant(scratch_path("killed"), false);
+    assert_int_equal(egg_finetune_open(&finetune, options, &error), EGG_OK);
+    for (int i = 0; i < 4; i++) assert_int_equal(egg_finetune_epoch(finetune, NULL, &error), EGG_OK);
+    egg_finetune_close(finetune);
+    egg_options_free(options);
+    options = egg_options_new("finetune");
+    set(options, "resume", scratch_path("killed"));
+    assert_int_equal(egg_finetune_open(&finetune, options, &error), EGG_OK);
+    assert_int_equal(egg_finetune_journal(finetune).replayed_epochs, 4);
+    egg_finetune_stats stats = {0};
+    while (!egg_finetune_finished(finetune)) assert_int_equal(egg_finetune_epoch(finetune, &stats, &error), EGG_OK);
+    assert_int_equal(stats.epoch, 6);
+    assert_int_equal(egg_finetune_save(finetune, &error), EGG_OK);
+    egg_finetune_close(finetune);
+    egg_options_free(options);
+    check_same_file("plain0", "killed", "model.safetensors");
 }
 
 /* --------------------------------------------------------------------------------------------------------- bad input */
@@ -387,6 +421,8 @@ int main(void)
         cmocka_unit_test(test_bits_of_sft),
         cmocka_unit_test(test_bits_of_answers),
         cmocka_unit_test(test_patches),
+        cmocka_unit_test(test_a_run_can_be_verified),
+        cmocka_unit_test(test_a_killed_run_goes_on_from_its_journal),
         cmocka_unit_test(test_what_cannot_be_is_refused),
         cmocka_unit_test(test_data_that_is_wrong),
         cmocka_unit_test(test_rewards_that_fail),
