@@ -25,11 +25,14 @@ const struct command command_patch = {
     .synopsis = {"MODEL JOURNAL --out FILE"},
     .operands = {"MODEL", "JOURNAL"},
     .least = 2,
-    .description =
-        "Rebuilds the model that a run of `eggroll finetune` ended with, from the MODEL that it began with and the run's "
-        "journal.egg, a patch of some kilobytes: a seed and one number a pair of members and epoch, from which every update "
-        "is computed again, with the kernels that the run used. The MODEL is checked by its hash, and so is the result.\n\n"
-        "`eggroll replay RUN` does the same where the folder of the run and the MODEL are still in place, for any epoch.",
+    .description = "Rebuilds the model that a run of `eggroll finetune` ended with, from the MODEL that it began with "
+                   "and the run's "
+                   "journal.egg, a patch of some kilobytes: a seed and one number a pair of members and epoch, from "
+                   "which every update "
+                   "is computed again, with the kernels that the run used. The MODEL is checked by its hash, and so is "
+                   "the result.\n\n"
+                   "`eggroll replay RUN` does the same where the folder of the run and the MODEL are still in place, "
+                   "for any epoch.",
     .examples = {{"eggroll patch base.safetensors journal.egg --out tuned.safetensors", "a model for a few kilobytes"}},
     .run = patch,
 };

@@ -524,7 +524,7 @@ static void test_storages_of_training(void **state)
     egg_rwkv7_pack(f.model, &f.kernels);
     found = forward_text(&f);
     assert_memory_not_equal(found, rounded, bytes);
-    assert_int_equal(egg_rwkv7_file_write(f.model, scratch_path("stepped"), EGG_TENSOR_F32, NULL), EGG_OK);
+    assert_int_equal(egg_rwkv7_file_write(f.model, scratch_path("stepped"), EGG_TENSOR_F32, NULL, 0, NULL), EGG_OK);
     close_fixture(&f);
     open_fixture(&f, scratch_path("stepped"));
     round_to_bf16(&f, false);

@@ -87,7 +87,8 @@ static egg_status open_model(egg_finetune *finetune, bool weights, uint64_t *fil
     for (size_t i = 0; i < egg_shards_count(shards); i++) *file_bytes += egg_shards_at(shards, i)->bytes;
     if (weights) {
         EGG_TRY(egg_rwkv7_file_read(&finetune->model, shards, &finetune->kernels, EGG_RWKV7_TRAINING, error));
-        EGG_TRY(egg_params_hash(finetune->model->params, finetune->model->param_count, &finetune->progress.base, error));
+        EGG_TRY(
+            egg_params_hash(finetune->model->params, finetune->model->param_count, &finetune->progress.base, error));
     } else {
         EGG_TRY(egg_rwkv7_file_shape(shards, &shape, error));
         EGG_TRY(egg_rwkv7_open(&finetune->model, &shape, NULL, error));
@@ -179,11 +180,19 @@ static egg_status apply_recorded(void *context, const egg_journal_epoch *epoch, 
 static egg_status open_journal(egg_finetune *finetune, bool resumed, egg_error *error)
 {
     char facts[EGG_FINETUNE_FACTS_BYTES];
-    egg_journal_tail tail = {.epoch = finetune->progress.epoch, .usable = true, .context = finetune, .apply = apply_recorded};
+    egg_journal_tail tail = {.epoch = finetune->progress.epoch,
+                             .usable = true,
+                             .context = finetune,
+                             .apply = apply_recorded};
     egg_finetune_journal_facts(facts, finetune->progress.base);
-    egg_journal_run run = {.folder = finetune->folder, .options = finetune->options, .kernels = finetune->kernels.level,
-                           .facts = facts, .params = finetune->model->params, .param_count = finetune->model->param_count,
-                           .dtype = EGG_F32, .extra_bytes = EGG_FINETUNE_EXTRA_BYTES};
+    egg_journal_run run = {.folder = finetune->folder,
+                           .options = finetune->options,
+                           .kernels = finetune->kernels.level,
+                           .facts = facts,
+                           .params = finetune->model->params,
+                           .param_count = finetune->model->param_count,
+                           .dtype = EGG_F32,
+                           .extra_bytes = EGG_FINETUNE_EXTRA_BYTES};
     egg_evolution_weights(finetune->evolution, &run.pairs);
     if (!resumed) return egg_journal_begin(&finetune->journal, &run, error);
     egg_status status = egg_journal_resume(&finetune->journal, &run, &tail, error);
@@ -217,7 +226,8 @@ egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg
     EGG_TRY(egg_run_law(finetune->options, &finetune->law, error));
     if (resumed) EGG_TRY(load_checkpoint(finetune, error));
     if (finetune->folder && !resumed) EGG_TRY(egg_directory_create(finetune->folder, error));
-    if (finetune->folder && finetune->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(finetune, resumed, error));
+    if (finetune->folder && finetune->settings->journal == EGG_JOURNAL_ON)
+        EGG_TRY(open_journal(finetune, resumed, error));
     finetune->origin = opened - finetune->progress.seconds;
     finetune->save_due = finetune->progress.seconds + finetune->settings->save_seconds;
     if (finetune->folder) EGG_TRY(open_folder(finetune, resumed, error));
@@ -264,7 +274,8 @@ static double share(double used, double bound)
 static double progress_of(const egg_finetune *finetune)
 {
     const egg_settings *s = finetune->settings;
-    return fmax(share((double)finetune->progress.epoch, (double)s->epochs), share(finetune->progress.seconds, 60 * s->minutes));
+    return fmax(share((double)finetune->progress.epoch, (double)s->epochs),
+                share(finetune->progress.seconds, 60 * s->minutes));
 }
 
 static bool lower_is_better(const egg_finetune *finetune)
@@ -307,8 +318,10 @@ static void tell_of_answers(const egg_finetune *finetune, const egg_course_stats
     stats->answers = answers->answers;
     stats->cut_answers = answers->cut;
     stats->answer_tokens = (double)answers->answer_tokens / (double)answers->answers;
-    stats->prompt_rate = answers->prompt_seconds > 0 ? (double)answers->prompt_tokens * threads / answers->prompt_seconds : 0;
-    stats->answer_rate = answers->answer_seconds > 0 ? (double)answers->answer_tokens * threads / answers->answer_seconds : 0;
+    stats->prompt_rate =
+        answers->prompt_seconds > 0 ? (double)answers->prompt_tokens * threads / answers->prompt_seconds : 0;
+    stats->answer_rate =
+        answers->answer_seconds > 0 ? (double)answers->answer_tokens * threads / answers->answer_seconds : 0;
     stats->reward_seconds = course->reward_seconds;
 }
 
@@ -327,7 +340,8 @@ static egg_status evolve(egg_finetune *finetune, egg_finetune_stats *stats, egg_
                                                      finetune->progress.epoch, finetune->fitness);
     if (!isfinite(evolved.gradient_norm)) {
         finetune->broken = true;
-        status = egg_fail(error, EGG_ERR_ARGUMENT, "epoch %" PRIu64 ": the update is no longer finite; the model has grown "
+        status = egg_fail(error, EGG_ERR_ARGUMENT,
+                          "epoch %" PRIu64 ": the update is no longer finite; the model has grown "
                           "beyond all bounds: lower --rate, or give --clip-norm or --weight-decay",
                           finetune->progress.epoch + 1);
         goto out;
@@ -482,10 +496,12 @@ egg_status egg_finetune_save(egg_finetune *finetune, egg_error *error)
     char path[EGG_PATH_BYTES];
     if (!finetune->folder) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
     if (finetune->broken)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "'%s' keeps its last good save: the weights are not finite", finetune->folder);
+        return egg_fail(error, EGG_ERR_ARGUMENT, "'%s' keeps its last good save: the weights are not finite",
+                        finetune->folder);
     finetune->save_due = finetune->progress.seconds + finetune->settings->save_seconds;
     egg_finetune_checkpoint checkpoint = checkpoint_of(finetune);
-    egg_status metrics = egg_metrics_flush(finetune->metrics, error);   /* first: lines behind a checkpoint can be dropped */
+    egg_status metrics =
+        egg_metrics_flush(finetune->metrics, error); /* first: lines behind a checkpoint can be dropped */
     egg_status journal = egg_journal_save(finetune->journal, finetune->progress.epoch, error);
     EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_finetune_checkpoint_save(&checkpoint, path, error));
@@ -526,7 +542,8 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
     const egg_rwkv7 *model = finetune->model;
     uint32_t threads = egg_pool_threads(finetune->pool);
     uint64_t parameters = 0, held = egg_system_resident_bytes();
-    for (uint32_t i = 0; i < model->param_count; i++) parameters += egg_param_bytes(&model->params[i], &finetune->kernels);
+    for (uint32_t i = 0; i < model->param_count; i++)
+        parameters += egg_param_bytes(&model->params[i], &finetune->kernels);
     uint64_t evolution = egg_evolution_bytes(&finetune->shape, model->params, model->param_count);
     uint64_t rewards = s->population * (s->questions + 1) * sizeof(float);
     uint64_t later = evolution + rewards + finetune->facts.task_bytes;
@@ -535,7 +552,9 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
     egg_plan_add(plan, "program, vocabulary and questions", egg_plan_program_bytes(held, threads));
     egg_plan_add(plan, "parameters", parameters);
     egg_plan_add(plan, "optimizer, scratch for updating", evolution);
-    egg_plan_add(plan, s->task == EGG_COURSE_SFT ? "states, logits, scratch for reading" : "states, answers, scratch for answering",
+    egg_plan_add(plan,
+                 s->task == EGG_COURSE_SFT ? "states, logits, scratch for reading"
+                                           : "states, answers, scratch for answering",
                  finetune->facts.task_bytes);
     egg_plan_add(plan, "rewards of the members", rewards);
     if (file_bytes > later) egg_plan_add(plan, "the model's file, while it is read", file_bytes - later);

@@ -24,7 +24,8 @@ static void close_state(void *state)
     egg_free(replayed);
 }
 
-static egg_status read_model(egg_rwkv7 **model, const char *path, const egg_kernels *kernels, egg_hash *hash, egg_error *error)
+static egg_status read_model(egg_rwkv7 **model, const char *path, const egg_kernels *kernels, egg_hash *hash,
+                             egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_shards *shards = NULL;
@@ -62,8 +63,8 @@ static egg_status apply(void *state, const egg_replay_source *source, const egg_
 {
     replayed_model *replayed = state;
     egg_finetune_checkpoint checkpoint = {.model = replayed->model, .progress = replayed->progress};
-    egg_status status = egg_finetune_journal_apply(&checkpoint, replayed->evolution, source->kernels, source->pool, epoch,
-                                                   source->name, error);
+    egg_status status = egg_finetune_journal_apply(&checkpoint, replayed->evolution, source->kernels, source->pool,
+                                                   epoch, source->name, error);
     replayed->progress = checkpoint.progress;
     return status;
 }
