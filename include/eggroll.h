@@ -538,11 +538,14 @@ EGG_API const char *egg_finetune_option(egg_finetune *finetune, const char *name
 /* What such a run would hold in memory; as egg_trainer_plan. */
 EGG_API egg_status egg_finetune_plan(egg_plan *plan, const egg_options *options, egg_error *error);
 
+EGG_API egg_journal_info egg_finetune_journal(const egg_finetune *finetune);
+
 /*
- * Rebuilds the tuned model of a run from the model it began with and the run's patch.safetensors, and writes it to 'out'.
- * A patch holds the seed and the weights of the pairs, epoch by epoch. Both models are checked by their hashes.
+ * Rebuilds the tuned model of a run from the model it began with and the run's journal, a patch of some kilobytes: the seed
+ * and one weight a pair and epoch. Both are checked by hashes. Writes it to 'out', in the published form.
  */
-EGG_API egg_status egg_patch_apply(const char *base, const char *patch, const char *out, egg_error *error);
+EGG_API egg_status egg_patch_apply(const char *base, const char *journal, const char *out, egg_replayed *replayed,
+                                   egg_error *error);
 
 /* ------------------------------------------------------------------------------------------------------ benchmarks */
 

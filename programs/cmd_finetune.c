@@ -45,6 +45,7 @@ static void print_header(const struct run *run)
     print_option(run, ", rate ", "rate", "");
     print_option(run, ", ", "scoring", " scoring\n");
     folder_print(&run->folder, run->folder.resumed ? "resumed run  " : "run          ", "");
+    folder_print_journal(egg_finetune_journal(run->finetune));
     fflush(stdout);
 }
 
@@ -68,17 +69,18 @@ static void show_epoch(struct run *run)
 {
     const egg_finetune_stats *stats = &run->stats;
     const char *valid = run->facts.lower_is_better ? "bits/byte" : "held out";
-    char line[240], title[240], mean[TEXT_BYTES], best[TEXT_BYTES], score[TEXT_BYTES], prompts[TEXT_BYTES], rate[TEXT_BYTES];
+    char line[240], title[240], mean[TEXT_BYTES], best[TEXT_BYTES], score[TEXT_BYTES], prompts[TEXT_BYTES],
+        rate[TEXT_BYTES];
     char elapsed[TEXT_BYTES], left[TEXT_BYTES];
     if (!progress_due(&run->progress, stats->epoch, stats->validated)) return;
-    snprintf(title, sizeof title, "\n%7s %6s %19s %9s %6s %6s %17s\n%7s %6s %9s %9s %9s %6s %6s %8s %8s %8s %8s\n", "", "",
-             "reward of members", "", "equal", "", "tokens a second", "epoch", "done", "mean", "best", valid, "quest.", "length",
-             "prompts", "answers", "elapsed", "left");
-    snprintf(line, sizeof line, "%7llu %5.1f%% %9s %9s %9s %5.0f%% %6.1f %8s %8s %8s %8s", (unsigned long long)stats->epoch,
-             100 * stats->progress, score_text(mean, stats->reward_mean), score_text(best, stats->reward_best),
-             score_text(score, stats->valid), 100 * stats->equal_questions, stats->answer_tokens,
-             text_scaled(prompts, stats->prompt_rate, ""), text_scaled(rate, stats->answer_rate, ""),
-             text_duration(elapsed, stats->seconds),
+    snprintf(title, sizeof title, "\n%7s %6s %19s %9s %6s %6s %17s\n%7s %6s %9s %9s %9s %6s %6s %8s %8s %8s %8s\n", "",
+             "", "reward of members", "", "equal", "", "tokens a second", "epoch", "done", "mean", "best", valid,
+             "quest.", "length", "prompts", "answers", "elapsed", "left");
+    snprintf(line, sizeof line, "%7llu %5.1f%% %9s %9s %9s %5.0f%% %6.1f %8s %8s %8s %8s",
+             (unsigned long long)stats->epoch, 100 * stats->progress, score_text(mean, stats->reward_mean),
+             score_text(best, stats->reward_best), score_text(score, stats->valid), 100 * stats->equal_questions,
+             stats->answer_tokens, text_scaled(prompts, stats->prompt_rate, ""),
+             text_scaled(rate, stats->answer_rate, ""), text_duration(elapsed, stats->seconds),
              text_duration(left, stats->progress > 0 ? stats->seconds * (1 - stats->progress) / stats->progress : NAN));
     progress_show(&run->progress, title, line, stats->validated);
 }
@@ -131,10 +133,11 @@ static void print_end(const struct run *run, bool ran, bool saved)
     const char *unit = run->facts.lower_is_better ? "bits a byte" : "mean reward";
     char base[TEXT_BYTES], valid[TEXT_BYTES], best[TEXT_BYTES], answers[TEXT_BYTES];
     if (stats->epoch)
-        printf("\nheld out     %s %s, %s before; best %s after epoch %llu\nevaluated    %s answers in %.1f seconds and %llu epochs\n",
-               score_text(valid, stats->valid), unit, score_text(base, stats->base_valid), score_text(best, stats->best_valid),
-               (unsigned long long)stats->best_epoch, text_scaled(answers, run->answers, ""), stats->seconds,
-               (unsigned long long)stats->epoch);
+        printf("\nheld out     %s %s, %s before; best %s after epoch %llu\nevaluated    %s answers in %.1f seconds and "
+               "%llu epochs\n",
+               score_text(valid, stats->valid), unit, score_text(base, stats->base_valid),
+               score_text(best, stats->best_valid), (unsigned long long)stats->best_epoch,
+               text_scaled(answers, run->answers, ""), stats->seconds, (unsigned long long)stats->epoch);
     if (!saved) {
         folder_print(&run->folder, "not saved    ", " holds an earlier state of the run, if any");
     } else if (!ran || interrupt_signal()) {
@@ -165,7 +168,8 @@ static int set_model(const struct invocation *invocation)
 {
     egg_error error;
     bool resumes = *egg_options_get(invocation->options, "resume");
-    if (invocation->operand_count && egg_options_set(invocation->options, "base", invocation->operands[0], &error) != EGG_OK)
+    if (invocation->operand_count &&
+        egg_options_set(invocation->options, "base", invocation->operands[0], &error) != EGG_OK)
         return report(invocation->command, &error);
     if (!resumes && !*egg_options_get(invocation->options, "base"))
         return report_usage(invocation->command, "MODEL is missing: the RWKV-7 to begin with, or --resume RUN");
@@ -208,20 +212,28 @@ const struct command command_finetune = {
     .synopsis = {"MODEL --task TASK [--data FILE] [--out RUN] [option...]", "--resume RUN [option...]"},
     .operands = {"MODEL"},
     .description =
-        "Moves the weights of MODEL, a published RWKV-7 (.safetensors), toward higher rewards. Every epoch a population of "
-        "perturbed copies answers the same questions, and the model moves toward the perturbations whose answers earned more. "
+        "Moves the weights of MODEL, a published RWKV-7 (.safetensors), toward higher rewards. Every epoch a "
+        "population of "
+        "perturbed copies answers the same questions, and the model moves toward the perturbations whose answers "
+        "earned more. "
         "Nothing is differentiated, so that a reward can be any program.\n\n"
-        "Tasks. sft makes given texts likelier: --data is JSON lines {\"prompt\", \"completion\"}, or a text that is cut into "
+        "Tasks. sft makes given texts likelier: --data is JSON lines {\"prompt\", \"completion\"}, or a text that is "
+        "cut into "
         "pieces. countdown makes its own questions: reach a number from others. gsm8k reads JSON lines {\"question\", "
-        "\"answer\"} and compares final numbers. jsonl reads {\"prompt\", ...} and asks a reward of yours: with --reward 'CMD' a "
-        "program that reads one JSON line {\"id\", \"prompt\", \"completion\", \"row\"} and replies {\"id\", \"reward\"}, until its "
+        "\"answer\"} and compares final numbers. jsonl reads {\"prompt\", ...} and asks a reward of yours: with "
+        "--reward 'CMD' a "
+        "program that reads one JSON line {\"id\", \"prompt\", \"completion\", \"row\"} and replies {\"id\", "
+        "\"reward\"}, until its "
         "input ends; with --reward-lib FILE a shared library, which eggroll.h describes.\n\n"
-        "A model whose vocabulary is not bytes needs it as --vocab FILE. A run keeps itself in the folder RUN, by default "
-        "runs/DATE-TIME: model.safetensors is the last model, best.safetensors the one that did best on held-out questions, "
-        "both in the published form; patch.safetensors rebuilds the last from MODEL with `eggroll patch`. A run goes on with "
+        "A model whose vocabulary is not bytes needs it as --vocab FILE. A run keeps itself in the folder RUN, by "
+        "default "
+        "runs/DATE-TIME: model.safetensors is the last model, best.safetensors the one that did best on held-out "
+        "questions, "
+        "both in the published form; journal.egg rebuilds the last from MODEL with `eggroll patch`. A run goes on with "
         "--resume and ends with the very bits that it would have had without the interruption, as far as its reward is "
         "reproducible.",
-    .examples = {{"eggroll finetune rwkv7.safetensors --task sft --data play.txt --minutes 20", "specialize it to a text"},
+    .examples = {{"eggroll finetune rwkv7.safetensors --task sft --data play.txt --minutes 20",
+                  "specialize it to a text"},
                  {"eggroll finetune rwkv7.safetensors --task jsonl --data prompts.jsonl --reward 'python3 reward.py'",
                   "a reward of your own"},
                  {"eggroll finetune rwkv7.safetensors --task gsm8k --data train.jsonl --vocab vocab.txt --plan",

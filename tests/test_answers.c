@@ -258,7 +258,11 @@ static void test_answers_end_before_a_stop(void **state)
         char prompt[201] = "";
         written w = {.bytes = 0};
         for (uint32_t i = 0; i < prompts[q].count; i++) prompt[i] = (char)prompts[q].tokens[i];
-        const egg_writing writing = {.prompt = prompt, .streams = 1, .bytes = MOST_TOKENS, .stops = stops, .stop_count = 2,
+        const egg_writing writing = {.prompt = prompt,
+                                     .streams = 1,
+                                     .bytes = MOST_TOKENS,
+                                     .stops = stops,
+                                     .stop_count = 2,
                                      .sampling = {.top_p = 1}};
         assert_int_equal(egg_language_write(&f->language, NULL, &writing, write_text, &w, NULL), EGG_OK);
         ask(f, &(asking){.threads = 1, .unperturbed = true, .stops = stops, .stop_count = 2}, prompts, out);
@@ -301,7 +305,8 @@ static double oracle_likes(oracle_rwkv7 *oracle, const egg_lesson *lesson)
 static void likelihood(const fixture *f, uint32_t rows, uint32_t threads, bool perturbed, const egg_lesson *lessons,
                        float *S)
 {
-    const egg_likelihood_shape task = {.pairs = PAIRS, .lessons = LESSONS, .rank = RANK, .rows = rows, .threads = threads};
+    const egg_likelihood_shape task = {
+        .pairs = PAIRS, .lessons = LESSONS, .rank = RANK, .rows = rows, .threads = threads};
     egg_perturb law = egg_perturb_f32(21, 4, RANK, 0.02f);
     egg_likelihood *likelihood;
     egg_pool *pool;

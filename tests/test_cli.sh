@@ -43,7 +43,7 @@ same() { [ -n "$2" ] && [ "$2" = "$3" ] || fail "$1: '$2' and '$3'"; }
 # --------------------------------------------------------------------------------------------------------------- help
 
 commands=$("$program" help | sed -n 's/^  \([a-z]*\)  .*/\1/p')
-for command in pretrain rl eval generate play export replay verify info plan envs version; do
+for command in pretrain rl finetune patch eval generate play export replay verify info plan envs version; do
     echo "$commands" | grep -qx "$command" || fail "help does not list $command"
 done
 for command in $commands; do
@@ -106,6 +106,18 @@ complains "DATA is missing"
 ends 2 generate
 ends 2 generate a b
 complains "'b' is one argument too many"
+ends 2 finetune
+complains "MODEL is missing"
+ends 2 finetune none.safetensors
+complains "--task is missing: expected sft, countdown, gsm8k or jsonl"
+ends 2 finetune none.safetensors --task jsonl --data none.jsonl
+complains "--reward: --task jsonl needs a program"
+ends 1 finetune none.safetensors --task countdown --plan
+complains "none.safetensors"
+ends 2 patch none.safetensors none.patch
+complains "--out is missing"
+ends 1 patch none.safetensors none.patch --out tuned.safetensors
+complains "none.patch"
 ends 2 info
 ends 2 plan
 

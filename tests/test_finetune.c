@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs of fine-tuning: they learn by likelihood and by reward, no number of threads changes a bit, they resume exactly, a
- * patch rebuilds them, and what cannot be is refused by name.
+ * Runs of fine-tuning: they learn by likelihood and by reward, no number of threads changes a bit, they resume exactly,
+ * a patch rebuilds them, and what cannot be is refused by name.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -35,7 +35,8 @@ static const egg_rwkv7_shape shape = {.vocabulary = 256, .width = 32, .layers = 
 static int setup(void **state)
 {
     if (scratch_open(state) != 0) return -1;
-    random_rwkv7_write(&(random_rwkv7){.path = scratch_path("base.safetensors"), .shape = shape, .type = EGG_TENSOR_F32});
+    random_rwkv7_write(
+        &(random_rwkv7){.path = scratch_path("base.safetensors"), .shape = shape, .type = EGG_TENSOR_F32});
     scratch_write("sft.jsonl", SFT_LINE SFT_LINE SFT_LINE, 3 * strlen(SFT_LINE));
     scratch_write("prompts.jsonl", PROMPT_LINE PROMPT_LINE, 2 * strlen(PROMPT_LINE));
     return 0;
@@ -74,8 +75,9 @@ static egg_options *options_of(const char *out, ...)
 }
 
 #define SFT "task", "sft", "data", scratch_path("sft.jsonl")
-#define COUNTDOWN "task", "countdown", "style", "plain", "numbers", "2-3", "number-range", "1-9", "target-range", "1-99", \
-                  "puzzles", "40", "valid-questions", "10", "temperature", "1"
+#define COUNTDOWN                                                                                                      \
+    "task", "countdown", "style", "plain", "numbers", "2-3", "number-range", "1-9", "target-range", "1-99", "puzzles", \
+        "40", "valid-questions", "10", "temperature", "1"
 
 /* Until the end or epoch 'stop'; frees the options. */
 static egg_finetune_stats run(egg_options *options, uint64_t stop)
@@ -86,7 +88,8 @@ static egg_finetune_stats run(egg_options *options, uint64_t stop)
     if (egg_finetune_open(&finetune, options, &error) != EGG_OK) fail_msg("%s", error.text);
     while (!egg_finetune_finished(finetune) && stats.epoch < stop)
         if (egg_finetune_epoch(finetune, &stats, &error) != EGG_OK) fail_msg("%s", error.text);
-    if (*egg_finetune_option(finetune, "out") && egg_finetune_save(finetune, &error) != EGG_OK) fail_msg("%s", error.text);
+    if (*egg_finetune_option(finetune, "out") && egg_finetune_save(finetune, &error) != EGG_OK)
+        fail_msg("%s", error.text);
     egg_finetune_close(finetune);
     egg_options_free(options);
     return stats;
@@ -105,13 +108,14 @@ static void check_same_file(const char *a, const char *b, const char *name)
     free(right);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ learning */
+/* --------------------------------------------------------------------------------------------------------- learning */
 
 static void test_sft_makes_texts_likelier(void **state)
 {
     (void)state;
-    egg_finetune_stats stats = run(options_of(NULL, SFT, "population", "64", "epochs", "60", "rate", "0.5", "eval-epochs", "20",
-                                              "thaw", "vectors,head", NULL), UINT64_MAX);
+    egg_finetune_stats stats = run(options_of(NULL, SFT, "population", "64", "epochs", "60", "rate", "0.5",
+                                              "eval-epochs", "20", "thaw", "vectors,head", NULL),
+                                   UINT64_MAX);
     assert_true(stats.valid < stats.base_valid - 0.3);
     assert_true(stats.best_valid <= stats.valid && stats.best_epoch > 0 && stats.validated && stats.progress == 1);
     assert_true(stats.silent_epochs == 0 && stats.prompt_rate > 0 && stats.answers == 64 * 2);
@@ -122,11 +126,11 @@ static void test_a_reward_rises(void **state)
 {
     (void)state;
     egg_finetune_stats stats =
-        run(options_of(NULL, "task", "jsonl", "data", scratch_path("prompts.jsonl"), "reward-lib", EGG_TEST_REWARD, "population",
-                       "64", "epochs", "60", "rate", "2", "eval-epochs", "60", "thaw", "vectors,head", "temperature", "1",
-                       "valid", scratch_path("prompts.jsonl"), NULL),
+        run(options_of(NULL, "task", "jsonl", "data", scratch_path("prompts.jsonl"), "reward-lib", EGG_TEST_REWARD,
+                       "population", "64", "epochs", "60", "rate", "2", "eval-epochs", "60", "thaw", "vectors,head",
+                       "temperature", "1", "valid", scratch_path("prompts.jsonl"), NULL),
             UINT64_MAX);
-    assert_true(stats.reward_mean > 0.12);   /* 10 of 256 bytes are vowels: 0.04 by chance; 0.22 on every level we have */
+    assert_true(stats.reward_mean > 0.12); /* 10 of 256 bytes are vowels: 0.04 by chance; 0.22 on every level we have */
     assert_true(stats.answer_tokens > 0 && stats.answer_rate > 0 && stats.reward_deviation > 0);
 }
 
@@ -134,10 +138,12 @@ static void test_a_reward_rises(void **state)
 static void test_a_program_rewards(void **state)
 {
     (void)state;
-    egg_finetune_stats one = run(options_of(NULL, "task", "jsonl", "data", scratch_path("prompts.jsonl"), "reward", SHELL_REWARD,
-                                            "temperature", "1", NULL), UINT64_MAX);
-    egg_finetune_stats two = run(options_of(NULL, "task", "jsonl", "data", scratch_path("prompts.jsonl"), "reward", SHELL_REWARD,
-                                            "temperature", "1", "reward-workers", "3", NULL), UINT64_MAX);
+    egg_finetune_stats one = run(options_of(NULL, "task", "jsonl", "data", scratch_path("prompts.jsonl"), "reward",
+                                            SHELL_REWARD, "temperature", "1", NULL),
+                                 UINT64_MAX);
+    egg_finetune_stats two = run(options_of(NULL, "task", "jsonl", "data", scratch_path("prompts.jsonl"), "reward",
+                                            SHELL_REWARD, "temperature", "1", "reward-workers", "3", NULL),
+                                 UINT64_MAX);
     assert_true(one.reward_mean > 8 && one.reward_mean == two.reward_mean && one.valid == two.valid);
     assert_true(one.silent_epochs == 0 && one.gradient_norm == two.gradient_norm);
 }
@@ -145,8 +151,8 @@ static void test_a_program_rewards(void **state)
 static void test_nothing_to_learn_from_is_told(void **state)
 {
     (void)state;
-    egg_finetune_stats stats = run(options_of(NULL, COUNTDOWN, "population", "4", "epochs", "3", "temperature", "0", NULL),
-                                   UINT64_MAX);
+    egg_finetune_stats stats =
+        run(options_of(NULL, COUNTDOWN, "population", "4", "epochs", "3", "temperature", "0", NULL), UINT64_MAX);
     assert_int_equal(stats.silent_epochs, 3);   /* a random model solves no puzzle */
     assert_true(stats.equal_questions == 1 && stats.tied_pairs == 1 && stats.reward_mean == 0 && stats.valid == 0);
 }
@@ -154,7 +160,8 @@ static void test_nothing_to_learn_from_is_told(void **state)
 static void test_target_ends_a_run(void **state)
 {
     (void)state;
-    egg_finetune_stats stats = run(options_of(NULL, SFT, "epochs", "50", "eval-epochs", "3", "target", "100", NULL), UINT64_MAX);
+    egg_finetune_stats stats =
+        run(options_of(NULL, SFT, "epochs", "50", "eval-epochs", "3", "target", "100", NULL), UINT64_MAX);
     assert_int_equal(stats.epoch, 1);   /* bits per byte: the lower the better, and below 100 from the beginning */
 }
 
@@ -162,7 +169,8 @@ static void test_target_ends_a_run(void **state)
 
 static egg_options *variant(const char *out, bool sft)
 {
-    if (sft) return options_of(out, SFT, "optimizer", "adam", "rate", "0.002", "noise-reuse", "2", "save-epochs", "1", NULL);
+    if (sft)
+        return options_of(out, SFT, "optimizer", "adam", "rate", "0.002", "noise-reuse", "2", "save-epochs", "1", NULL);
     return options_of(out, COUNTDOWN, "grading", "graded", "thaw", "vectors,embedding", "freeze", "blocks.0.*", NULL);
 }
 
@@ -178,7 +186,6 @@ static void check_bits(bool sft)
         set(options, changes[i][0], changes[i][1]);
         run(options, UINT64_MAX);
         check_same_file(plain, name, "model.safetensors");
-        check_same_file(plain, name, "patch.safetensors");
     }
     for (uint64_t stop = 1; stop <= 5; stop += 2) {   /* interrupted, and gone on with */
         snprintf(name, sizeof name, "stop%d%d", sft, (int)stop);
@@ -188,8 +195,8 @@ static void check_bits(bool sft)
         egg_finetune_stats stats = run(options, UINT64_MAX);
         assert_int_equal(stats.epoch, 6);
         check_same_file(plain, name, "model.safetensors");
-        if (sft) check_same_file(plain, name, "best.safetensors");   /* a random model solves no puzzle better than before */
-        check_same_file(plain, name, "patch.safetensors");
+        if (sft)
+            check_same_file(plain, name, "best.safetensors"); /* a random model solves no puzzle better than before */
     }
 }
 
@@ -208,13 +215,14 @@ static void test_bits_of_answers(void **state)
 static void check_rebuilt(const char *run_name)
 {
     egg_error error = {0};
-    char base[300], patch[300], out[300];
+    egg_replayed replayed;
+    char base[300], journal[300], out[300], model[300];
     size_t bytes, other;
     snprintf(base, sizeof base, "%s", scratch_path("base.safetensors"));
-    snprintf(patch, sizeof patch, "%s/%s/patch.safetensors", scratch_folder(), run_name);
+    snprintf(journal, sizeof journal, "%s/%s/journal.egg", scratch_folder(), run_name);
     snprintf(out, sizeof out, "%s", scratch_path("rebuilt.safetensors"));
-    if (egg_patch_apply(base, patch, out, &error) != EGG_OK) fail_msg("%s", error.text);
-    char model[300];
+    if (egg_patch_apply(base, journal, out, &replayed, &error) != EGG_OK) fail_msg("%s", error.text);
+    assert_true(replayed.epoch == 6 && replayed.hashes > 0);
     snprintf(model, sizeof model, "%s/model.safetensors", run_name);
     uint8_t *left = scratch_read(model, &bytes), *right = scratch_read("rebuilt.safetensors", &other);
     assert_int_equal(bytes, other);
@@ -227,31 +235,69 @@ static void test_patches(void **state)
 {
     (void)state;
     egg_error error = {0};
-    char patch[300];
+    egg_replayed replayed;
+    char journal[300];
     size_t bytes;
     check_rebuilt("plain1");
     check_rebuilt("plain0");
-    snprintf(patch, sizeof patch, "%s", scratch_path("plain1/patch.safetensors"));
-    free(scratch_read("plain1/patch.safetensors", &bytes));
-    assert_true(bytes < 4096);
-    random_rwkv7_write(&(random_rwkv7){.path = scratch_path("other.safetensors"), .shape = shape, .type = EGG_TENSOR_BF16});
-    assert_int_equal(egg_patch_apply(scratch_path("other.safetensors"), patch, scratch_path("no.safetensors"), &error),
+    free(scratch_read("plain1/journal.egg", &bytes));
+    assert_true(bytes < 8192);
+    snprintf(journal, sizeof journal, "%s", scratch_path("plain1/journal.egg"));
+    random_rwkv7_write(
+        &(random_rwkv7){.path = scratch_path("other.safetensors"), .shape = shape, .type = EGG_TENSOR_BF16});
+    assert_int_equal(egg_patch_apply(scratch_path("other.safetensors"), journal, scratch_path("no.safetensors"),
+                                     &replayed, &error),
                      EGG_ERR_FORMAT);
-    assert_non_null(strstr(error.text, "expected"));
+    assert_non_null(strstr(error.text, "the run began with a model of hash"));
     assert_int_equal(egg_patch_apply(scratch_path("base.safetensors"), scratch_path("plain1/model.safetensors"),
-                                     scratch_path("no.safetensors"), &error), EGG_ERR_FORMAT);
-    assert_non_null(strstr(error.text, "not a seed patch"));
+                                     scratch_path("no.safetensors"), &replayed, &error), EGG_ERR_FORMAT);
     assert_false(egg_path_exists(scratch_path("no.safetensors")));
 }
 
-/* --------------------------------------------------------------------------------------------------------- bad input */
+static void test_a_run_can_be_verified(void **state)
+{
+    (void)state;
+    egg_error error = {0};
+    egg_replayed replayed;
+    egg_options *options = egg_options_new("verify");
+    if (egg_verify(scratch_path("plain1"), options, &replayed, &error) != EGG_OK) fail_msg("%s", error.text);
+    assert_true(replayed.epoch == 6 && replayed.hashes > 0);
+    egg_options_free(options);
+}
+
+/* Killed after its last save: the epochs since then come from the journal, and nothing is answered again. */
+static void test_a_killed_run_goes_on_from_its_journal(void **state)
+{
+    (void)state;
+    egg_error error = {0};
+    egg_finetune *finetune = NULL;
+    egg_options *options = variant(scratch_path("killed"), false);
+    assert_int_equal(egg_finetune_open(&finetune, options, &error), EGG_OK);
+    for (int i = 0; i < 4; i++) assert_int_equal(egg_finetune_epoch(finetune, NULL, &error), EGG_OK);
+    egg_finetune_close(finetune);
+    egg_options_free(options);
+    options = egg_options_new("finetune");
+    set(options, "resume", scratch_path("killed"));
+    assert_int_equal(egg_finetune_open(&finetune, options, &error), EGG_OK);
+    assert_int_equal(egg_finetune_journal(finetune).replayed_epochs, 4);
+    egg_finetune_stats stats = {0};
+    while (!egg_finetune_finished(finetune)) assert_int_equal(egg_finetune_epoch(finetune, &stats, &error), EGG_OK);
+    assert_int_equal(stats.epoch, 6);
+    assert_int_equal(egg_finetune_save(finetune, &error), EGG_OK);
+    egg_finetune_close(finetune);
+    egg_options_free(options);
+    check_same_file("plain0", "killed", "model.safetensors");
+}
+
+/* -------------------------------------------------------------------------------------------------------- bad input */
 
 static void check_refused(egg_options *options, egg_status status, const char *text)
 {
     egg_error error = {0};
     egg_finetune *finetune = NULL;
     egg_status found = egg_finetune_open(&finetune, options, &error);
-    if (found != status || !strstr(error.text, text)) fail_msg("%s: '%s', expected '%s'", egg_status_name(found), error.text, text);
+    if (found != status || !strstr(error.text, text))
+        fail_msg("%s: '%s', expected '%s'", egg_status_name(found), error.text, text);
     assert_null(finetune);
     egg_options_free(options);
 }
@@ -273,15 +319,20 @@ static void test_what_cannot_be_is_refused(void **state)
     check_refused(options_of(NULL, "task", "jsonl", PROMPTS, NULL), EGG_ERR_ARGUMENT, "--reward: --task jsonl needs");
     check_refused(options_of(NULL, SFT, "reward", "cat", NULL), EGG_ERR_ARGUMENT, "--reward: rewards of your own");
     check_refused(options_of(NULL, SFT, "thaw", "vectors,heads", NULL), EGG_ERR_ARGUMENT, "--thaw: expected words");
-    check_refused(options_of(NULL, SFT, "freeze", "blocks.7.*", NULL), EGG_ERR_ARGUMENT, "--freeze: no parameter is named");
-    check_refused(options_of(NULL, COUNTDOWN, "numbers", "5-2", NULL), EGG_ERR_ARGUMENT, "--numbers: expected two numbers");
-    check_refused(options_of(NULL, COUNTDOWN, "numbers", "7", NULL), EGG_ERR_ARGUMENT, "--numbers: expected two numbers");
+    check_refused(options_of(NULL, SFT, "freeze", "blocks.7.*", NULL), EGG_ERR_ARGUMENT,
+                  "--freeze: no parameter is named");
+    check_refused(options_of(NULL, COUNTDOWN, "numbers", "5-2", NULL), EGG_ERR_ARGUMENT,
+                  "--numbers: expected two numbers");
+    check_refused(options_of(NULL, COUNTDOWN, "numbers", "7", NULL), EGG_ERR_ARGUMENT,
+                  "--numbers: expected two numbers");
     check_refused(options_of(NULL, SFT, "population", "15", NULL), EGG_ERR_ARGUMENT, "--population: 15 is odd");
     check_refused(options_of(NULL, SFT, "sigma", "0", NULL), EGG_ERR_ARGUMENT, "--sigma: expected more than 0");
-    check_refused(options_of(NULL, SFT, "base", scratch_path("none.safetensors"), NULL), EGG_ERR_IO, "none.safetensors");
+    check_refused(options_of(NULL, SFT, "base", scratch_path("none.safetensors"), NULL), EGG_ERR_IO,
+                  "none.safetensors");
     check_refused(options_of(NULL, "task", "jsonl", PROMPTS, "reward-lib", EGG_TEST_NO_PLUGIN, NULL), EGG_ERR_FORMAT,
                   "exports no function egg_reward_plugin()");
-    check_refused(options_of(NULL, "task", "jsonl", PROMPTS, "reward-lib", "./none.so", NULL), EGG_ERR_IO, "cannot load");
+    check_refused(options_of(NULL, "task", "jsonl", PROMPTS, "reward-lib", "./none.so", NULL), EGG_ERR_IO,
+                  "cannot load");
     check_refused(options_of(NULL, COUNTDOWN, "stop", "a||b", NULL), EGG_ERR_ARGUMENT, "--stop");
 }
 
@@ -291,10 +342,13 @@ static void test_data_that_is_wrong(void **state)
     const struct {
         const char *task, *text, *reason;
     } cases[] = {
-        {"sft", "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"a\"}\n", "line 2 has no field 'completion'"},
-        {"sft", "{\"prompt\": \"a\", \"completion\": \"b\"}\n\n{\"prompt\": 3, \"completion\": \"b\"}\n", "line 3: field 'prompt'"},
+        {"sft", "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"prompt\": \"a\"}\n",
+         "line 2 has no field 'completion'"},
+        {"sft", "{\"prompt\": \"a\", \"completion\": \"b\"}\n\n{\"prompt\": 3, \"completion\": \"b\"}\n",
+         "line 3: field 'prompt'"},
         {"sft", "{\"prompt\": \"a\", \"completion\": \"b\"\n", "line 1, column"},
-        {"sft", "{\"prompt\": \"a\", \"completion\": \"0123456789\"}\n", "line 1: the completion has 11 tokens, expected at most 8"},
+        {"sft", "{\"prompt\": \"a\", \"completion\": \"0123456789\"}\n",
+         "line 1: the completion has 11 tokens, expected at most 8"},
         {"sft", "\n", "holds no line"},
         {"sft", "{\"prompt\": \"a\", \"completion\": \"b\"}\n", "leaves no question to train on"},
         {"gsm8k", "{\"question\": \"a\", \"answer\": \"b\"}\n", "line 1: "},
@@ -321,7 +375,8 @@ static void test_rewards_that_fail(void **state)
         {"sleep 60", "gave no reply in time"},
         {"read line; printf '{\"id\": 0, \"reward\": NaN}\\n'", "replied"},
         {"while :; do printf xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done", "without a newline"},
-        {"read line; printf '{\"id\": 0, \"reward\": 1}\\n{\"id\": 0, \"reward\": 1}\\n'; sleep 5", "--reward: "},   /* which of two complaints depends on the pipe */
+        {"read line; printf '{\"id\": 0, \"reward\": 1}\\n{\"id\": 0, \"reward\": 1}\\n'; sleep 5",
+         "--reward: "}, /* which of two complaints depends on the pipe */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         egg_error error = {0};
@@ -344,7 +399,8 @@ static void test_a_run_keeps_what_it_began_with(void **state)
     set(options, "sigma", "0.03");
     check_refused(options, EGG_ERR_ARGUMENT, "sigma");
     options = egg_options_new("finetune");
-    random_rwkv7_write(&(random_rwkv7){.path = scratch_path("other.safetensors"), .shape = shape, .type = EGG_TENSOR_BF16});
+    random_rwkv7_write(
+        &(random_rwkv7){.path = scratch_path("other.safetensors"), .shape = shape, .type = EGG_TENSOR_BF16});
     set(options, "resume", scratch_path("plain1"));
     set(options, "base", scratch_path("other.safetensors"));
     check_refused(options, EGG_ERR_FORMAT, "weights of the model to begin with");
@@ -387,6 +443,8 @@ int main(void)
         cmocka_unit_test(test_bits_of_sft),
         cmocka_unit_test(test_bits_of_answers),
         cmocka_unit_test(test_patches),
+        cmocka_unit_test(test_a_run_can_be_verified),
+        cmocka_unit_test(test_a_killed_run_goes_on_from_its_journal),
         cmocka_unit_test(test_what_cannot_be_is_refused),
         cmocka_unit_test(test_data_that_is_wrong),
         cmocka_unit_test(test_rewards_that_fail),

@@ -524,7 +524,7 @@ static void test_storages_of_training(void **state)
     egg_rwkv7_pack(f.model, &f.kernels);
     found = forward_text(&f);
     assert_memory_not_equal(found, rounded, bytes);
-    assert_int_equal(egg_rwkv7_file_write(f.model, scratch_path("stepped"), EGG_TENSOR_F32, NULL), EGG_OK);
+    assert_int_equal(egg_rwkv7_file_write(f.model, scratch_path("stepped"), EGG_TENSOR_F32, NULL, 0, NULL), EGG_OK);
     close_fixture(&f);
     open_fixture(&f, scratch_path("stepped"));
     round_to_bf16(&f, false);
@@ -674,7 +674,7 @@ static void test_written_models(void **state)
     open_random(&f, small, EGG_TENSOR_BF16);   /* so that nothing is lost in either type */
     for (int type = 0; type < 2; type++) {
         const char *path = scratch_path("written.safetensors");
-        assert_int_equal(egg_rwkv7_file_write(f.model, path, type ? EGG_TENSOR_BF16 : EGG_TENSOR_F32, NULL), EGG_OK);
+        assert_int_equal(egg_rwkv7_file_write(f.model, path, type ? EGG_TENSOR_BF16 : EGG_TENSOR_F32, NULL, 0, NULL), EGG_OK);
         open_fixture(&g, path);
         assert_int_equal(egg_shards_count(g.shards), egg_shards_count(f.shards));
         for (size_t i = 0; i < egg_shards_count(f.shards); i++) {
@@ -694,7 +694,7 @@ static void test_written_models(void **state)
     first[1] = 1 + 0x1p-8f + 0x1p-20f;
     first[2] = 1 + 3 * 0x1p-8f;
     first[3] = NAN;
-    assert_int_equal(egg_rwkv7_file_write(f.model, scratch_path("rounded"), EGG_TENSOR_BF16, NULL), EGG_OK);
+    assert_int_equal(egg_rwkv7_file_write(f.model, scratch_path("rounded"), EGG_TENSOR_BF16, NULL, 0, NULL), EGG_OK);
     open_fixture(&g, scratch_path("rounded"));
     const float *found = g.model->params[0].data;
     assert_true(found[0] == 1 && found[1] == 1 + 0x1p-7f && found[2] == 1 + 0x1p-6f && isnan(found[3]));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A population that answers questions against the same answers of one shared model (inference), and against answers that are
- * not batched: one member at a time, and one answer at a time. The model has the shapes of RWKV-7 0.1B, and random weights.
+ * A population that answers questions against the same answers of one shared model (inference), and against answers
+ * that are not batched: one member at a time, and one answer at a time. The model has the shapes of RWKV-7 0.1B, and
+ * random weights.
  */
 #include <math.h>
 #include <stdio.h>
@@ -40,9 +41,17 @@ static void fill_weights(egg_rwkv7 *model)
 static egg_status open_model(egg_rwkv7 **model, const egg_bench_setting *setting, egg_error *error)
 {
     const egg_settings *s = setting->settings;
-    uint32_t width = setting->one_size ? (uint32_t)s->width : 768, layers = setting->one_size ? (uint32_t)s->layers : 12;
-    const egg_rwkv7_shape shape = {.vocabulary = 65536, .width = width, .layers = layers, .head_size = width < 64 ? width : 64,
-                                   .hidden = 4 * width, .w_rank = 64, .a_rank = 64, .v_rank = 32, .g_rank = 128};
+    uint32_t width = setting->one_size ? (uint32_t)s->width : 768,
+             layers = setting->one_size ? (uint32_t)s->layers : 12;
+    const egg_rwkv7_shape shape = {.vocabulary = 65536,
+                                   .width = width,
+                                   .layers = layers,
+                                   .head_size = width < 64 ? width : 64,
+                                   .hidden = 4 * width,
+                                   .w_rank = 64,
+                                   .a_rank = 64,
+                                   .v_rank = 32,
+                                   .g_rank = 128};
     egg_status status = egg_rwkv7_open(model, &shape, &setting->kernels, error);
     if (status != EGG_OK) return status;
     fill_weights(*model);
@@ -54,12 +63,18 @@ static egg_status open_model(egg_rwkv7 **model, const egg_bench_setting *setting
 static egg_status open_bench(answer_bench *bench, const egg_bench_setting *setting, const egg_language *language,
                              bool perturbed, uint32_t pairs, uint32_t rows, const egg_prompt *prompts, egg_error *error)
 {
-    const egg_answers_shape shape = {.pairs = perturbed ? pairs : 1, .questions = perturbed ? QUESTIONS : 1,
+    const egg_answers_shape shape = {.pairs = perturbed ? pairs : 1,
+                                     .questions = perturbed ? QUESTIONS : 1,
                                      .most = perturbed ? 1 : 2 * pairs * QUESTIONS,
-                                     .rank = (uint32_t)setting->settings->rank, .max_tokens = ANSWER_TOKENS, .rows = rows,
+                                     .rank = (uint32_t)setting->settings->rank,
+                                     .max_tokens = ANSWER_TOKENS,
+                                     .rows = rows,
                                      .threads = egg_pool_threads(setting->pool)};
-    *bench = (answer_bench){.pool = setting->pool, .law = egg_perturb_f32(1, 0, shape.rank, 1e-3f), .perturbed = perturbed,
-                            .pairs = pairs, .prompts = prompts};
+    *bench = (answer_bench){.pool = setting->pool,
+                            .law = egg_perturb_f32(1, 0, shape.rank, 1e-3f),
+                            .perturbed = perturbed,
+                            .pairs = pairs,
+                            .prompts = prompts};
     return egg_answers_open(&bench->answers, &shape, language, error);
 }
 
@@ -69,8 +84,10 @@ static egg_status run(void *context, egg_error *error)
     egg_answers_stats stats;
     egg_slice slice = {.pairs = bench->pairs};
     if (bench->perturbed)
-        return egg_answers_run(bench->answers, bench->pool, &bench->law, 0, slice, bench->prompts, QUESTIONS, &stats, error);
-    return egg_answers_validate(bench->answers, bench->pool, bench->prompts, 2 * bench->pairs * QUESTIONS, &stats, error);
+        return egg_answers_run(bench->answers, bench->pool, &bench->law, 0, slice, bench->prompts, QUESTIONS, &stats,
+                               error);
+    return egg_answers_validate(bench->answers, bench->pool, bench->prompts, 2 * bench->pairs * QUESTIONS, &stats,
+                                error);
 }
 
 /* Random prompts; those of a member come again for every member. */

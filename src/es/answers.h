@@ -20,8 +20,8 @@ typedef struct egg_answer_scores {
 } egg_answer_scores;
 
 /*
- * S (members, questions), repaired in place. Where 'centred' is false the fitness is the mean of a member's rewards as it
- * is, and whoever comes next shapes it.
+ * S (members, questions), repaired in place. Where 'centred' is false the fitness is the mean of a member's rewards as
+ * it is, and whoever comes next shapes it.
  */
 void egg_answers_fitness(egg_answer_scores *scores, float *S, uint32_t members, uint32_t questions, bool centred,
                          float *fitness);

@@ -119,7 +119,7 @@ uint64_t egg_answers_bytes(const egg_answers_shape *shape, const egg_language *l
     return shape->threads * (worker + sizeof(answer_worker)) + capacity_of(shape) * record;
 }
 
-/* -------------------------------------------------------------------------------------------------------- open, close */
+/* ------------------------------------------------------------------------------------------------------ open, close */
 
 static egg_status open_worker(egg_answers *answers, answer_worker *worker, egg_error *error)
 {
@@ -223,7 +223,8 @@ static bool find_unit(egg_answers *answers, answer_worker *worker, uint32_t *slo
     }
     worker->units[empty] = (answer_unit){.unit = next, .left = answers->unit_answers};
     if (answers->law)
-        egg_bank_draw(&worker->bank, answers->language->kernels, answers->law, empty, answers->first_pair + next, false);
+        egg_bank_draw(&worker->bank, answers->language->kernels, answers->law, empty, answers->first_pair + next,
+                      false);
     *slot = empty;
     return true;
 }
@@ -298,7 +299,8 @@ static void take_token(egg_answers *answers, answer_worker *worker, uint32_t r)
     double uniform = shape->sampling.temperature > 0 ? egg_words_uniform(&row->words) : 0;
     uint32_t token = egg_sampler_draw(&worker->sampler, logits, uniform);
     answers->tokens[row->answer * shape->max_tokens + row->tokens++] = token;
-    bool over = token == EGG_TOKEN_END || add_text(answers, row, token), cut = !over && row->tokens == shape->max_tokens;
+    bool over = token == EGG_TOKEN_END || add_text(answers, row, token),
+         cut = !over && row->tokens == shape->max_tokens;
     worker->stats.answer_tokens++;
     worker->stats.cut += cut;
     row->pushed = !over && !cut;
@@ -337,7 +339,7 @@ static void work(void *context, size_t begin, size_t end, uint32_t thread)
     }
 }
 
-/* --------------------------------------------------------------------------------------------------------------- run */
+/* -------------------------------------------------------------------------------------------------------------- run */
 
 static egg_status run_workers(egg_answers *answers, egg_pool *pool, egg_answers_stats *stats, egg_error *error)
 {
@@ -367,8 +369,9 @@ static egg_status run_workers(egg_answers *answers, egg_pool *pool, egg_answers_
     return EGG_OK;
 }
 
-egg_status egg_answers_run(egg_answers *answers, egg_pool *pool, const egg_perturb *law, uint64_t epoch, egg_slice slice,
-                           const egg_prompt *prompts, uint32_t count, egg_answers_stats *stats, egg_error *error)
+egg_status egg_answers_run(egg_answers *answers, egg_pool *pool, const egg_perturb *law, uint64_t epoch,
+                           egg_slice slice, const egg_prompt *prompts, uint32_t count, egg_answers_stats *stats,
+                           egg_error *error)
 {
     answers->law = law;
     answers->epoch = epoch;
@@ -391,7 +394,7 @@ egg_status egg_answers_validate(egg_answers *answers, egg_pool *pool, const egg_
     return run_workers(answers, pool, stats, error);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ results */
+/* ---------------------------------------------------------------------------------------------------------- results */
 
 static size_t place_of(const egg_answers *answers, uint32_t member, uint32_t question)
 {

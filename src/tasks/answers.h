@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every member of a population answers every question of an epoch: the prompt is read, the answer written token by
- * token. Threads keep a table of answers in flight; one that is finished leaves the batch, and its place goes to the next
- * question of the pair, or to the next pair. The members of an epoch draw the same random numbers for a question, token
- * by token, so that they differ by their weights alone. No result depends on who was in whose batch.
+ * token. Threads keep a table of answers in flight; one that is finished leaves the batch, and its place goes to the
+ * next question of the pair, or to the next pair. The members of an epoch draw the same random numbers for a question,
+ * token by token, so that they differ by their weights alone. No result depends on who was in whose batch.
  */
 #ifndef EGG_TASKS_ANSWERS_H
 #define EGG_TASKS_ANSWERS_H
@@ -45,16 +45,17 @@ typedef struct egg_answers_stats {
 } egg_answers_stats;
 
 /* The members of 'slice' (pairs within the shape's) answer prompts (count). */
-egg_status egg_answers_run(egg_answers *answers, egg_pool *pool, const egg_perturb *law, uint64_t epoch, egg_slice slice,
-                           const egg_prompt *prompts, uint32_t count, egg_answers_stats *stats, egg_error *error);
+egg_status egg_answers_run(egg_answers *answers, egg_pool *pool, const egg_perturb *law, uint64_t epoch,
+                           egg_slice slice, const egg_prompt *prompts, uint32_t count, egg_answers_stats *stats,
+                           egg_error *error);
 
 /* The unperturbed model answers prompts (count), with random numbers that no epoch uses. */
 egg_status egg_answers_validate(egg_answers *answers, egg_pool *pool, const egg_prompt *prompts, uint32_t count,
                                 egg_answers_stats *stats, egg_error *error);
 
 /*
- * The text of an answer of the last call: of member 'member', counted from 0 within the slice, to question 'question'; the
- * unperturbed model is member 0. Writes up to egg_answers_room() bytes, returns how many. Any number of threads.
+ * The text of an answer of the last call: of member 'member', counted from 0 within the slice, to question 'question';
+ * the unperturbed model is member 0. Writes up to egg_answers_room() bytes, returns how many. Any number of threads.
  */
 size_t egg_answers_text(const egg_answers *answers, uint32_t member, uint32_t question, char *text);
 size_t egg_answers_room(const egg_answers *answers);

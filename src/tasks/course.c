@@ -9,8 +9,8 @@
 #include "tasks/likelihood.h"
 
 enum {
-    VALID_PIECE = 2048,            /* tokens of a held-out piece of text: long enough that its cold start weighs little */
-    TEXT_BYTES = 1 << 20           /* of answers that are graded in one go */
+    VALID_PIECE = 2048,  /* tokens of a held-out piece of text: long enough that its cold start weighs little */
+    TEXT_BYTES = 1 << 20 /* of answers that are graded in one go */
 };
 
 struct egg_course {
@@ -123,8 +123,8 @@ static egg_status read_texts(egg_course *course, egg_error *error)
     EGG_TRY(cut_corpus(course, train, 0, end, shape->piece, &course->sets[0], error));
     uint64_t held_out = valid ? egg_corpus_bytes(valid) : bytes - end;
     uint32_t length = held_out / VALID_PIECE ? VALID_PIECE : shape->piece;
-    EGG_TRY(cut_corpus(course, valid ? valid : train, valid ? 0 : end, valid ? held_out : bytes, length, &course->sets[1],
-                       error));
+    EGG_TRY(cut_corpus(course, valid ? valid : train, valid ? 0 : end, valid ? held_out : bytes, length,
+                       &course->sets[1], error));
     use_sets(course);
 out:
     egg_corpus_close(train);
@@ -158,17 +158,20 @@ static egg_status open_questions(egg_course *course, egg_error *error)
         return egg_fail(error, EGG_ERR_FORMAT, "--data: '%s' leaves no question to train on: %u in it, %u held out",
                         shape->data, course->sets[0].count, course->valid_count);
     if (course->valid_count == 0)
-        return egg_fail(error, EGG_ERR_FORMAT, "'%s' leaves no question to validate on; name others with --valid, or hold out "
-                        "a larger share of the data with --valid-fraction", *shape->valid ? shape->valid : shape->data);
+        return egg_fail(error, EGG_ERR_FORMAT,
+                        "'%s' leaves no question to validate on; name others with --valid, or hold out "
+                        "a larger share of the data with --valid-fraction",
+                        *shape->valid ? shape->valid : shape->data);
     if (shape->valid_questions && course->valid_count > shape->valid_questions)
         course->valid_count = shape->valid_questions;
 out:
     return status;
 }
 
-/* -------------------------------------------------------------------------------------------------------- open, close */
+/* ------------------------------------------------------------------------------------------------------ open, close */
 
-egg_status egg_course_open(egg_course **out, const egg_course_shape *shape, const egg_language *language, egg_error *error)
+egg_status egg_course_open(egg_course **out, const egg_course_shape *shape, const egg_language *language,
+                           egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_course *course = egg_alloc(sizeof *course);
@@ -266,7 +269,7 @@ egg_status egg_course_about(const egg_course *course, egg_course_facts *facts, e
     return egg_questions_hash(course->train, course->train_count, &facts->hash, error);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- grading */
+/* ---------------------------------------------------------------------------------------------------------- grading */
 
 /* The questions of the call in progress, picked or held out. */
 static void take_questions(egg_course *course, uint32_t count)
@@ -274,7 +277,8 @@ static void take_questions(egg_course *course, uint32_t count)
     for (uint32_t q = 0; q < count; q++) {
         const egg_question *question = course->picked[q];
         course->prompts[q] = (egg_prompt){.tokens = question->tokens, .count = question->given};
-        course->lessons[q] = (egg_lesson){.tokens = question->tokens, .count = question->count, .given = question->given};
+        course->lessons[q] =
+            (egg_lesson){.tokens = question->tokens, .count = question->count, .given = question->given};
     }
 }
 
@@ -296,7 +300,8 @@ static egg_status grade_some(egg_course *course, size_t first, size_t all, uint3
     return status;
 }
 
-static egg_status grade(egg_course *course, uint32_t members, uint32_t count, float *S, double *seconds, egg_error *error)
+static egg_status grade(egg_course *course, uint32_t members, uint32_t count, float *S, double *seconds,
+                        egg_error *error)
 {
     egg_status status = EGG_OK;
     size_t all = (size_t)members * count;
@@ -307,30 +312,33 @@ out:
     return status;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- evaluate */
+/* --------------------------------------------------------------------------------------------------------- evaluate */
 
-static void count_reading(egg_course *course, uint32_t members, uint32_t count, double seconds, egg_answers_stats *stats)
+static void count_reading(egg_course *course, uint32_t members, uint32_t count, double seconds,
+                          egg_answers_stats *stats)
 {
     *stats = (egg_answers_stats){.answers = (uint64_t)members * count,
                                  .prompt_seconds = seconds * course->shape.answers.threads};
     for (uint32_t q = 0; q < count; q++) stats->prompt_tokens += (uint64_t)members * (course->picked[q]->count - 1);
 }
 
-egg_status egg_course_evaluate(egg_course *course, egg_pool *pool, const egg_perturb *law, uint64_t epoch, egg_slice slice,
-                               float *S, egg_course_stats *stats, egg_error *error)
+egg_status egg_course_evaluate(egg_course *course, egg_pool *pool, const egg_perturb *law, uint64_t epoch,
+                               egg_slice slice, float *S, egg_course_stats *stats, egg_error *error)
 {
     egg_status status = EGG_OK;
     uint32_t count = course->shape.questions, members = 2 * slice.pairs;
     double begun = egg_clock_seconds();
     *stats = (egg_course_stats){0};
     for (uint32_t q = 0; q < count; q++)
-        course->picked[q] = course->train + egg_questions_pick(course->shape.seed, course->train_count, epoch * count + q);
+        course->picked[q] =
+            course->train + egg_questions_pick(course->shape.seed, course->train_count, epoch * count + q);
     take_questions(course, count);
     if (is_sft(course)) {
         EGG_TRY(egg_likelihood_run(course->likelihood, pool, law, slice, course->lessons, count, S, error));
         count_reading(course, members, count, egg_clock_seconds() - begun, &stats->answers);
     } else {
-        EGG_TRY(egg_answers_run(course->answers, pool, law, epoch, slice, course->prompts, count, &stats->answers, error));
+        EGG_TRY(
+            egg_answers_run(course->answers, pool, law, epoch, slice, course->prompts, count, &stats->answers, error));
         EGG_TRY(grade(course, members, count, S, &stats->reward_seconds, error));
     }
 out:
@@ -361,7 +369,8 @@ egg_status egg_course_validate(egg_course *course, egg_pool *pool, double *score
     }
     take_questions(course, count);
     if (is_sft(course)) {
-        EGG_TRY(egg_likelihood_run(course->likelihood, pool, NULL, (egg_slice){0}, course->lessons, count, course->S, error));
+        EGG_TRY(egg_likelihood_run(course->likelihood, pool, NULL, (egg_slice){0}, course->lessons, count, course->S,
+                                   error));
     } else {
         EGG_TRY(egg_answers_validate(course->answers, pool, course->prompts, count, &stats, error));
         EGG_TRY(grade(course, 1, count, course->S, &seconds, error));

@@ -91,7 +91,7 @@ uint64_t egg_likelihood_bytes(const egg_likelihood_shape *shape, const egg_langu
     return shape->threads * worker;
 }
 
-/* -------------------------------------------------------------------------------------------------------- open, close */
+/* ------------------------------------------------------------------------------------------------------ open, close */
 
 static egg_status open_worker(egg_likelihood *likelihood, reading_worker *worker, egg_error *error)
 {
@@ -111,7 +111,8 @@ static egg_status open_worker(egg_likelihood *likelihood, reading_worker *worker
         return egg_fail(error, EGG_ERR_NOMEM, "no memory to read %zu tokens at once", rows);
     for (uint32_t i = 0; i < LANES; i++) worker->readers[i].state = worker->states + i * floats;
     EGG_TRY(egg_arena_open(&worker->arena, scratch_of(shape, model), error));
-    EGG_TRY(egg_bank_open(&worker->bank, model->params, model->param_count, likelihood->units, shape->rank, false, error));
+    EGG_TRY(
+        egg_bank_open(&worker->bank, model->params, model->param_count, likelihood->units, shape->rank, false, error));
 out:
     return status;
 }
@@ -181,8 +182,8 @@ static bool find_unit(egg_likelihood *likelihood, reading_worker *worker, uint32
     }
     worker->units[empty] = (reading_unit){.unit = next, .left = likelihood->unit_texts};
     if (likelihood->law)
-        egg_bank_draw(&worker->bank, likelihood->language->kernels, likelihood->law, empty, likelihood->first_pair + next,
-                      false);
+        egg_bank_draw(&worker->bank, likelihood->language->kernels, likelihood->law, empty,
+                      likelihood->first_pair + next, false);
     *slot = empty;
     return true;
 }
@@ -210,7 +211,7 @@ static uint32_t member_of(const egg_likelihood *likelihood, const reader *r)
     return 2 * r->unit + side;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- batches */
+/* ---------------------------------------------------------------------------------------------------------- batches */
 
 /* The tokens of a reader that go into a batch with room for 'room' rows. The last token of a text is only a target. */
 static uint32_t lay_text(const egg_likelihood *likelihood, reading_worker *worker, uint32_t i, uint32_t rows,

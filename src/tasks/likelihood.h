@@ -26,14 +26,14 @@ typedef struct egg_likelihood_shape {
 
 typedef struct egg_likelihood egg_likelihood;
 
-egg_status egg_likelihood_open(egg_likelihood **likelihood, const egg_likelihood_shape *shape, const egg_language *language,
-                               egg_error *error);
+egg_status egg_likelihood_open(egg_likelihood **likelihood, const egg_likelihood_shape *shape,
+                               const egg_language *language, egg_error *error);
 void egg_likelihood_close(egg_likelihood *likelihood);   /* NULL is fine */
 uint64_t egg_likelihood_bytes(const egg_likelihood_shape *shape, const egg_language *language);
 
 /*
- * S (2 * slice.pairs, count) = the sum over the scored tokens of a lesson of the logarithm of their probability, in nats.
- * law == NULL: of the unperturbed model, S (count), and any number of lessons.
+ * S (2 * slice.pairs, count) = the sum over the scored tokens of a lesson of the logarithm of their probability, in
+ * nats. law == NULL: of the unperturbed model, S (count), and any number of lessons.
  */
 egg_status egg_likelihood_run(egg_likelihood *likelihood, egg_pool *pool, const egg_perturb *law, egg_slice slice,
                               const egg_lesson *lessons, uint32_t count, float *S, egg_error *error);

@@ -17,8 +17,10 @@ static egg_status open_items(egg_questions *questions, size_t count, egg_error *
     return EGG_OK;
 }
 
-/* Prompt and completion as tokens; an empty prompt is the end of the document before. completion NULL: none is given. */
-static egg_status encode(egg_question *question, const egg_question_rules *rules, const char *completion, egg_error *error)
+/* Prompt and completion as tokens; an empty prompt is the end of the document before. completion NULL: none is given.
+ */
+static egg_status encode(egg_question *question, const egg_question_rules *rules, const char *completion,
+                         egg_error *error)
 {
     size_t bytes = completion ? strlen(completion) : 0;
     question->tokens = egg_alloc_array(question->prompt_bytes + bytes + 2, sizeof *question->tokens);
@@ -33,8 +35,8 @@ static egg_status encode(egg_question *question, const egg_question_rules *rules
     size_t more = egg_tokenizer_encode(rules->tokenizer, completion, bytes, question->tokens + n);
     question->tokens[n + more++] = EGG_TOKEN_END;
     if (more > rules->max_tokens)
-        return egg_fail(error, EGG_ERR_FORMAT, "the completion has %zu tokens, expected at most %u (--max-tokens)", more,
-                        rules->max_tokens);
+        return egg_fail(error, EGG_ERR_FORMAT, "the completion has %zu tokens, expected at most %u (--max-tokens)",
+                        more, rules->max_tokens);
     question->count += (uint32_t)more;
     return EGG_OK;
 }
@@ -120,7 +122,7 @@ egg_status egg_questions_read_gsm8k(egg_questions *questions, const char *path, 
     return status;
 }
 
-/* -------------------------------------------------------------------------------------------------- texts, countdown */
+/* ------------------------------------------------------------------------------------------------- texts, countdown */
 
 /* tokens (bytes): a byte 0 is the end of a document, whatever the tokenizer makes of it. */
 static size_t encode_documents(const egg_tokenizer *tokenizer, const char *text, size_t bytes, uint32_t *tokens)
@@ -207,7 +209,7 @@ uint64_t egg_questions_bytes(const egg_questions *questions)
     return bytes;
 }
 
-/* -------------------------------------------------------------------------------------------------------- hash, order */
+/* ------------------------------------------------------------------------------------------------------ hash, order */
 
 egg_status egg_questions_hash(const egg_question *items, uint32_t count, egg_hash *hash, egg_error *error)
 {
@@ -218,7 +220,8 @@ egg_status egg_questions_hash(const egg_question *items, uint32_t count, egg_has
         const egg_question *question = &items[i];
         for (uint32_t k = 0; k <= question->count; k++) {
             uint32_t token = k < question->count ? question->tokens[k] : question->given;
-            const uint8_t bytes[4] = {(uint8_t)token, (uint8_t)(token >> 8), (uint8_t)(token >> 16), (uint8_t)(token >> 24)};
+            const uint8_t bytes[4] = {(uint8_t)token, (uint8_t)(token >> 8), (uint8_t)(token >> 16),
+                                      (uint8_t)(token >> 24)};
             egg_hasher_add(hasher, bytes, sizeof bytes);
         }
         if (question->row) egg_hasher_add(hasher, question->row, question->row_bytes);
@@ -230,8 +233,8 @@ egg_status egg_questions_hash(const egg_question *items, uint32_t count, egg_has
 }
 
 /*
- * A shuffle that needs no table: a Feistel network over 2 * half bits, of rounds that draw from the generator, walked until
- * it leads back below 'count'.
+ * A shuffle that needs no table: a Feistel network over 2 * half bits, of rounds that draw from the generator, walked
+ * until it leads back below 'count'.
  */
 uint32_t egg_questions_pick(uint64_t seed, uint32_t count, uint64_t position)
 {

@@ -20,8 +20,9 @@ static egg_status open_library(egg_reward_handle *handle, const char *path, egg_
     const egg_reward_library *library = handle->library = plugin();
     if (!library) return egg_fail(error, EGG_ERR_FORMAT, "--reward-lib: %s: %s() returned NULL", path, SYMBOL);
     if (library->version != EGG_REWARD_VERSION)
-        return egg_fail(error, EGG_ERR_FORMAT, "--reward-lib: %s: version %u, expected %u; build it again with this eggroll.h",
-                        path, library->version, EGG_REWARD_VERSION);
+        return egg_fail(error, EGG_ERR_FORMAT,
+                        "--reward-lib: %s: version %u, expected %u; build it again with this eggroll.h", path,
+                        library->version, EGG_REWARD_VERSION);
     if (!library->name || !library->reward)
         return egg_fail(error, EGG_ERR_FORMAT, "--reward-lib: %s: %s is NULL", path, library->name ? "reward" : "name");
     return EGG_OK;

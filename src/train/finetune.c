@@ -12,7 +12,7 @@
 #include "comm/comm.h"
 #include "eggroll.h"
 #include "es/answers.h"
-#include "train/finetune_checkpoint.h"
+#include "train/finetune_journal.h"
 #include "train/finetune_settings.h"
 #include "train/machine.h"
 #include "train/metrics.h"
@@ -20,7 +20,6 @@
 #include "train/plan.h"
 #include "train/run.h"
 #include "train/rwkv7_file.h"
-#include "train/seed_patch.h"
 #include "train/settings.h"
 
 struct egg_finetune {
@@ -45,9 +44,11 @@ struct egg_finetune {
     double origin;                   /* clock at which progress.seconds was 0 */
 
     char *folder;                    /* NULL: nothing is kept on disk */
-    char *law, *patch_law;
+    char *law;
     egg_metrics *metrics;
-    egg_weight_record record;
+    egg_journal *journal;            /* NULL: none is kept */
+    egg_journal_info journal_info;
+    bool broken;                     /* an update was not finite: what is in the folder is better than what is here */
     double save_due;
 };
 
@@ -86,7 +87,8 @@ static egg_status open_model(egg_finetune *finetune, bool weights, uint64_t *fil
     for (size_t i = 0; i < egg_shards_count(shards); i++) *file_bytes += egg_shards_at(shards, i)->bytes;
     if (weights) {
         EGG_TRY(egg_rwkv7_file_read(&finetune->model, shards, &finetune->kernels, EGG_RWKV7_TRAINING, error));
-        EGG_TRY(egg_params_hash(finetune->model->params, finetune->model->param_count, &finetune->progress.base, error));
+        EGG_TRY(
+            egg_params_hash(finetune->model->params, finetune->model->param_count, &finetune->progress.base, error));
     } else {
         EGG_TRY(egg_rwkv7_file_shape(shards, &shape, error));
         EGG_TRY(egg_rwkv7_open(&finetune->model, &shape, NULL, error));
@@ -164,16 +166,45 @@ out:
     return status;
 }
 
+/* An epoch from the journal in place of its evaluation. */
+static egg_status apply_recorded(void *context, const egg_journal_epoch *epoch, const char *name, egg_error *error)
+{
+    egg_finetune *finetune = context;
+    egg_finetune_checkpoint checkpoint = checkpoint_of(finetune);
+    egg_status status = egg_finetune_journal_apply(&checkpoint, finetune->evolution, &finetune->kernels, finetune->pool,
+                                                   epoch, name, error);
+    finetune->progress = checkpoint.progress;
+    return status;
+}
+
+static egg_status open_journal(egg_finetune *finetune, bool resumed, egg_error *error)
+{
+    char facts[EGG_FINETUNE_FACTS_BYTES];
+    egg_journal_tail tail = {.epoch = finetune->progress.epoch,
+                             .usable = true,
+                             .context = finetune,
+                             .apply = apply_recorded};
+    egg_finetune_journal_facts(facts, finetune->progress.base);
+    egg_journal_run run = {.folder = finetune->folder,
+                           .options = finetune->options,
+                           .kernels = finetune->kernels.level,
+                           .facts = facts,
+                           .params = finetune->model->params,
+                           .param_count = finetune->model->param_count,
+                           .dtype = EGG_F32,
+                           .extra_bytes = EGG_FINETUNE_EXTRA_BYTES};
+    egg_evolution_weights(finetune->evolution, &run.pairs);
+    if (!resumed) return egg_journal_begin(&finetune->journal, &run, error);
+    egg_status status = egg_journal_resume(&finetune->journal, &run, &tail, error);
+    finetune->journal_info = (egg_journal_info){.replayed_epochs = tail.applied, .torn_bytes = tail.torn_bytes};
+    return status;
+}
+
 static egg_status open_folder(egg_finetune *finetune, bool resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
-    char path[EGG_PATH_BYTES];
-    uint64_t epoch = finetune->progress.epoch;
-    if (!resumed) EGG_TRY(egg_directory_create(finetune->folder, error));
     egg_directory_remove_temporaries(finetune->folder);
-    EGG_TRY(egg_metrics_open(&finetune->metrics, finetune->folder, epoch, error));
-    EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_WEIGHTS, path, error));
-    EGG_TRY(egg_weight_record_open(&finetune->record, path, (uint32_t)finetune->settings->population / 2, epoch, error));
+    EGG_TRY(egg_metrics_open(&finetune->metrics, finetune->folder, finetune->progress.epoch, error));
     if (!resumed) EGG_TRY(egg_finetune_save(finetune, error));
     EGG_TRY(egg_run_write_config(finetune->folder, finetune->options, NULL, 0, error));
 out:
@@ -188,18 +219,15 @@ egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg
     egg_finetune *finetune = egg_alloc(sizeof *finetune);
     if (!finetune) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a run");
     double opened = egg_clock_seconds();
-    finetune->record.file = -1;
     finetune->progress.valid = finetune->progress.base_valid = finetune->progress.best_valid = NAN;
     EGG_TRY(open_options(finetune, options, &resumed, error));
     if (finetune->folder && !resumed) EGG_TRY(egg_run_refuse_existing(finetune->folder, error));
     EGG_TRY(open_all(finetune, error));
     EGG_TRY(egg_run_law(finetune->options, &finetune->law, error));
-    finetune->patch_law = egg_seed_patch_law(finetune->options);
-    if (!finetune->patch_law) {
-        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for the record of options");
-        goto out;
-    }
     if (resumed) EGG_TRY(load_checkpoint(finetune, error));
+    if (finetune->folder && !resumed) EGG_TRY(egg_directory_create(finetune->folder, error));
+    if (finetune->folder && finetune->settings->journal == EGG_JOURNAL_ON)
+        EGG_TRY(open_journal(finetune, resumed, error));
     finetune->origin = opened - finetune->progress.seconds;
     finetune->save_due = finetune->progress.seconds + finetune->settings->save_seconds;
     if (finetune->folder) EGG_TRY(open_folder(finetune, resumed, error));
@@ -213,8 +241,8 @@ out:
 void egg_finetune_close(egg_finetune *finetune)
 {
     if (!finetune) return;
+    egg_journal_close(finetune->journal);
     egg_metrics_close(finetune->metrics);
-    egg_weight_record_close(&finetune->record);
     egg_course_close(finetune->course);
     egg_evolution_close(finetune->evolution);
     egg_tokenizer_close(finetune->tokenizer);
@@ -227,7 +255,6 @@ void egg_finetune_close(egg_finetune *finetune)
     egg_free(finetune->fitness);
     egg_free(finetune->folder);
     egg_free(finetune->law);
-    egg_free(finetune->patch_law);
     egg_free(finetune);
 }
 
@@ -247,7 +274,8 @@ static double share(double used, double bound)
 static double progress_of(const egg_finetune *finetune)
 {
     const egg_settings *s = finetune->settings;
-    return fmax(share((double)finetune->progress.epoch, (double)s->epochs), share(finetune->progress.seconds, 60 * s->minutes));
+    return fmax(share((double)finetune->progress.epoch, (double)s->epochs),
+                share(finetune->progress.seconds, 60 * s->minutes));
 }
 
 static bool lower_is_better(const egg_finetune *finetune)
@@ -290,8 +318,10 @@ static void tell_of_answers(const egg_finetune *finetune, const egg_course_stats
     stats->answers = answers->answers;
     stats->cut_answers = answers->cut;
     stats->answer_tokens = (double)answers->answer_tokens / (double)answers->answers;
-    stats->prompt_rate = answers->prompt_seconds > 0 ? (double)answers->prompt_tokens * threads / answers->prompt_seconds : 0;
-    stats->answer_rate = answers->answer_seconds > 0 ? (double)answers->answer_tokens * threads / answers->answer_seconds : 0;
+    stats->prompt_rate =
+        answers->prompt_seconds > 0 ? (double)answers->prompt_tokens * threads / answers->prompt_seconds : 0;
+    stats->answer_rate =
+        answers->answer_seconds > 0 ? (double)answers->answer_tokens * threads / answers->answer_seconds : 0;
     stats->reward_seconds = course->reward_seconds;
 }
 
@@ -308,11 +338,19 @@ static egg_status evolve(egg_finetune *finetune, egg_finetune_stats *stats, egg_
     egg_answers_fitness(&scores, finetune->S, population, questions, egg_finetune_is_centred(s), finetune->fitness);
     egg_evolution_stats evolved = egg_evolution_tell(finetune->evolution, &finetune->kernels, finetune->pool,
                                                      finetune->progress.epoch, finetune->fitness);
-    egg_weight_record_add(&finetune->record, evolved.scores.weight);
+    if (!isfinite(evolved.gradient_norm)) {
+        finetune->broken = true;
+        status = egg_fail(error, EGG_ERR_ARGUMENT,
+                          "epoch %" PRIu64 ": the update is no longer finite; the model has grown "
+                          "beyond all bounds: lower --rate, or give --clip-norm or --weight-decay",
+                          finetune->progress.epoch + 1);
+        goto out;
+    }
     double updated = egg_clock_seconds();
 
     bool silent = evolved.scores.ties == population / 2;
     finetune->progress.silent_epochs = silent ? finetune->progress.silent_epochs + 1 : 0;
+    finetune->progress.answers += course.answers.answers;
     tell_of_answers(finetune, &course, stats);
     stats->reward_mean = scores.mean;
     stats->reward_deviation = scores.deviation;
@@ -334,7 +372,7 @@ static egg_status write_model(const egg_finetune *finetune, const char *name, eg
 {
     char path[EGG_PATH_BYTES];
     egg_status status = egg_run_path(finetune->folder, name, path, error);
-    return status == EGG_OK ? egg_rwkv7_file_write(finetune->model, path, EGG_TENSOR_F32, error) : status;
+    return status == EGG_OK ? egg_finetune_save_model(finetune->model, &finetune->progress, path, error) : status;
 }
 
 /* Also keeps the model where it is the best so far; the one that the run began with needs no copy. */
@@ -402,6 +440,20 @@ static bool save_due(const egg_finetune *finetune)
            (finetune->progress.seconds >= finetune->save_due || (every && finetune->progress.epoch % every == 0));
 }
 
+/* The line of metrics first: a resumed run that takes the epoch from the journal could not make up for it. */
+static void record_epoch(egg_finetune *finetune, double rate)
+{
+    uint8_t extra[EGG_FINETUNE_EXTRA_BYTES];
+    if (!finetune->journal) return;
+    egg_journal_epoch epoch = {.epoch = finetune->progress.epoch, .position = finetune->progress.answers,
+                               .seconds = finetune->progress.seconds, .score = finetune->progress.valid, .rate = rate,
+                               .extra = extra, .extra_bytes = sizeof extra};
+    epoch.weights = egg_evolution_weights(finetune->evolution, &epoch.pairs);
+    egg_finetune_journal_extra(extra, &finetune->progress);
+    egg_metrics_push(finetune->metrics);
+    egg_journal_add(finetune->journal, &epoch);
+}
+
 egg_status egg_finetune_epoch(egg_finetune *finetune, egg_finetune_stats *out, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -421,6 +473,7 @@ egg_status egg_finetune_epoch(egg_finetune *finetune, egg_finetune_stats *out, e
     stats.best_valid = progress->best_valid;
     stats.best_epoch = progress->best_epoch;
     add_metrics(finetune, &stats);
+    record_epoch(finetune, stats.rate);
     if (save_due(finetune)) {
         status = egg_finetune_save(finetune, error);
         stats.saved = status == EGG_OK;
@@ -437,38 +490,34 @@ egg_status egg_finetune_validate(egg_finetune *finetune, double *valid, egg_erro
 
 /* ------------------------------------------------------------------------------------------------------------ save */
 
-static egg_status save_patch(egg_finetune *finetune, egg_error *error)
-{
-    egg_status status = EGG_OK;
-    char path[EGG_PATH_BYTES], record[EGG_PATH_BYTES];
-    egg_seed_patch patch = {.law = finetune->patch_law, .kernels = finetune->kernels.level, .base = finetune->progress.base};
-    EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_PATCH, path, error));
-    EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_WEIGHTS, record, error));
-    EGG_TRY(egg_weight_record_flush(&finetune->record, record, error));
-    EGG_TRY(egg_params_hash(finetune->model->params, finetune->model->param_count, &patch.tuned, error));
-    EGG_TRY(egg_seed_patch_write(&patch, record, finetune->record.pairs, finetune->progress.epoch, path, error));
-out:
-    return status;
-}
-
 egg_status egg_finetune_save(egg_finetune *finetune, egg_error *error)
 {
     egg_status status = EGG_OK;
     char path[EGG_PATH_BYTES];
     if (!finetune->folder) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
+    if (finetune->broken)
+        return egg_fail(error, EGG_ERR_ARGUMENT, "'%s' keeps its last good save: the weights are not finite",
+                        finetune->folder);
     finetune->save_due = finetune->progress.seconds + finetune->settings->save_seconds;
     egg_finetune_checkpoint checkpoint = checkpoint_of(finetune);
-    egg_status metrics = egg_metrics_flush(finetune->metrics, error);   /* first: lines behind a checkpoint can be dropped */
-    EGG_TRY(save_patch(finetune, error));                               /* and weights behind it, too */
+    egg_status metrics =
+        egg_metrics_flush(finetune->metrics, error); /* first: lines behind a checkpoint can be dropped */
+    egg_status journal = egg_journal_save(finetune->journal, finetune->progress.epoch, error);
     EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_finetune_checkpoint_save(&checkpoint, path, error));
     EGG_TRY(write_model(finetune, EGG_RUN_MODEL, error));
     EGG_TRY(metrics);
+    EGG_TRY(journal);
 out:
     return status;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- facts */
+
+egg_journal_info egg_finetune_journal(const egg_finetune *finetune)
+{
+    return finetune->journal_info;
+}
 
 egg_finetune_facts egg_finetune_about(const egg_finetune *finetune)
 {
@@ -493,7 +542,8 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
     const egg_rwkv7 *model = finetune->model;
     uint32_t threads = egg_pool_threads(finetune->pool);
     uint64_t parameters = 0, held = egg_system_resident_bytes();
-    for (uint32_t i = 0; i < model->param_count; i++) parameters += egg_param_bytes(&model->params[i], &finetune->kernels);
+    for (uint32_t i = 0; i < model->param_count; i++)
+        parameters += egg_param_bytes(&model->params[i], &finetune->kernels);
     uint64_t evolution = egg_evolution_bytes(&finetune->shape, model->params, model->param_count);
     uint64_t rewards = s->population * (s->questions + 1) * sizeof(float);
     uint64_t later = evolution + rewards + finetune->facts.task_bytes;
@@ -502,7 +552,9 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
     egg_plan_add(plan, "program, vocabulary and questions", egg_plan_program_bytes(held, threads));
     egg_plan_add(plan, "parameters", parameters);
     egg_plan_add(plan, "optimizer, scratch for updating", evolution);
-    egg_plan_add(plan, s->task == EGG_COURSE_SFT ? "states, logits, scratch for reading" : "states, answers, scratch for answering",
+    egg_plan_add(plan,
+                 s->task == EGG_COURSE_SFT ? "states, logits, scratch for reading"
+                                           : "states, answers, scratch for answering",
                  finetune->facts.task_bytes);
     egg_plan_add(plan, "rewards of the members", rewards);
     if (file_bytes > later) egg_plan_add(plan, "the model's file, while it is read", file_bytes - later);
@@ -517,7 +569,6 @@ egg_status egg_finetune_plan(egg_plan *plan, const egg_options *options, egg_err
     *plan = (egg_plan){0};
     egg_finetune *finetune = egg_alloc(sizeof *finetune);
     if (!finetune) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a plan");
-    finetune->record.file = -1;
     EGG_TRY(open_options(finetune, options, &resumed, error));
     EGG_TRY(open_machine(finetune, error));
     EGG_TRY(open_model(finetune, false, &file_bytes, error));

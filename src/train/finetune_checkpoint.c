@@ -2,11 +2,13 @@
 #include "train/finetune_checkpoint.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "data/safetensors.h"
+#include "train/rwkv7_file.h"
 
 /* "<parameter>.moment1" */
 typedef char moment_name[EGG_PARAM_NAME_BYTES + 16];
@@ -61,6 +63,7 @@ egg_status egg_finetune_checkpoint_save(const egg_finetune_checkpoint *checkpoin
     egg_safetensors_writer_metadata(writer, "architecture", "finetune");
     egg_safetensors_writer_metadata(writer, "law", checkpoint->law);
     write_count(writer, "epoch", progress->epoch);
+    write_count(writer, "answers", progress->answers);
     write_count(writer, "silent_epochs", progress->silent_epochs);
     write_count(writer, "best_epoch", progress->best_epoch);
     write_real(writer, "seconds", progress->seconds);
@@ -72,6 +75,16 @@ egg_status egg_finetune_checkpoint_save(const egg_finetune_checkpoint *checkpoin
     for (uint32_t i = 0; i < checkpoint->model->param_count; i++)
         if (!checkpoint->model->params[i].frozen) write_param(writer, &checkpoint->model->params[i]);
     return egg_safetensors_writer_commit(writer, error);
+}
+
+egg_status egg_finetune_save_model(const egg_rwkv7 *model, const egg_finetune_progress *progress, const char *path,
+                                   egg_error *error)
+{
+    char epoch[24], valid[40];
+    const egg_metadata metadata[] = {{"epoch", epoch}, {"valid", valid}};
+    snprintf(epoch, sizeof epoch, "%" PRIu64, progress->epoch);
+    snprintf(valid, sizeof valid, "%.6f", progress->valid);
+    return egg_rwkv7_file_write(model, path, EGG_TENSOR_F32, metadata, isfinite(progress->valid) ? 2 : 1, error);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ load */
@@ -142,8 +155,10 @@ egg_status egg_finetune_checkpoint_load(egg_finetune_checkpoint *checkpoint, con
     egg_finetune_progress *progress = &checkpoint->progress;
     EGG_TRY(egg_safetensors_open(&file, path, error));
     EGG_TRY(check_hash(file, path, "base", "weights of the model to begin with", progress->base, error));
-    EGG_TRY(check_hash(file, path, "questions", "questions to train on", progress->questions, error));
+    if (progress->questions.high || progress->questions.low)
+        EGG_TRY(check_hash(file, path, "questions", "questions to train on", progress->questions, error));
     EGG_TRY(read_count(file, path, "epoch", &progress->epoch, error));
+    EGG_TRY(read_count(file, path, "answers", &progress->answers, error));
     EGG_TRY(read_count(file, path, "silent_epochs", &progress->silent_epochs, error));
     EGG_TRY(read_count(file, path, "best_epoch", &progress->best_epoch, error));
     EGG_TRY(read_real(file, path, "seconds", &progress->seconds, error));

@@ -11,6 +11,7 @@
 
 typedef struct egg_finetune_progress {
     uint64_t epoch;              /* done */
+    uint64_t answers;            /* of all members, so far */
     uint64_t silent_epochs;      /* up to now, in a row */
     uint64_t best_epoch;
     double seconds;
@@ -28,8 +29,12 @@ egg_status egg_finetune_checkpoint_save(const egg_finetune_checkpoint *checkpoin
 
 /*
  * Into the model that the run began with, frozen as then and opened with the same optimizer; does not pack. 'progress' comes
- * in with the hashes of what is there; EGG_ERR_FORMAT where the run had others.
+ * in with the hashes of what is there, all zero for questions that are not; EGG_ERR_FORMAT where the run had others.
  */
 egg_status egg_finetune_checkpoint_load(egg_finetune_checkpoint *checkpoint, const char *path, egg_error *error);
+
+/* The model in its published form, with how far the run is. */
+egg_status egg_finetune_save_model(const egg_rwkv7 *model, const egg_finetune_progress *progress, const char *path,
+                                   egg_error *error);
 
 #endif

@@ -11,7 +11,7 @@ enum { PIECE = 64 };               /* tokens of a piece of text, where nobody sa
 
 enum { SCORING_AUTO, SCORING_GROUP, SCORING_ZSCORE, SCORING_RANK, SCORING_SIGN };   /* in the order of options.def */
 
-/* ------------------------------------------------------------------------------------------------------------ checks */
+/* ----------------------------------------------------------------------------------------------------------- checks */
 
 /* "3-4", or "3" for "3-3". */
 static bool read_range(const char *text, uint32_t *low, uint32_t *high)
@@ -30,8 +30,9 @@ static egg_status check_range(const char *name, const char *text, uint32_t least
 {
     uint32_t low, high;
     if (read_range(text, &low, &high) && low >= least && high <= most) return EGG_OK;
-    return egg_fail(error, EGG_ERR_ARGUMENT, "--%s: expected two numbers of %u to %u with a dash between, as 3-4, found '%.60s'",
-                    name, least, most, text);
+    return egg_fail(error, EGG_ERR_ARGUMENT,
+                    "--%s: expected two numbers of %u to %u with a dash between, as 3-4, found '%.60s'", name, least,
+                    most, text);
 }
 
 static egg_status check_thaw(const char *list, egg_rwkv7_thaw *thaw, egg_error *error)
@@ -43,8 +44,10 @@ static egg_status check_thaw(const char *list, egg_rwkv7_thaw *thaw, egg_error *
         else if (length == 9 && strncmp(at, "embedding", length) == 0) thaw->embedding = true;
         else if (length == 4 && strncmp(at, "head", length) == 0) thaw->head = true;
         else
-            return egg_fail(error, EGG_ERR_ARGUMENT, "--thaw: expected words of vectors, embedding, head with commas between, "
-                            "found '%.60s'", list);
+            return egg_fail(error, EGG_ERR_ARGUMENT,
+                            "--thaw: expected words of vectors, embedding, head with commas between, "
+                            "found '%.60s'",
+                            list);
         at += length + (at[length] == ',');
     }
     return EGG_OK;
@@ -57,7 +60,8 @@ static egg_status check_reward(const egg_settings *s, egg_error *error)
         return egg_fail(error, EGG_ERR_ARGUMENT, "--%s: rewards of your own go with --task jsonl",
                         *s->reward ? "reward" : "reward-lib");
     if (s->task == EGG_COURSE_JSONL && !given)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "--reward: --task jsonl needs a program, or a library with --reward-lib");
+        return egg_fail(error, EGG_ERR_ARGUMENT,
+                        "--reward: --task jsonl needs a program, or a library with --reward-lib");
     if (*s->reward && *s->reward_lib)
         return egg_fail(error, EGG_ERR_ARGUMENT, "--reward-lib: there is a --reward already, expected one of the two");
     return EGG_OK;
@@ -81,7 +85,8 @@ static egg_status check(egg_options *options, egg_error *error)
     EGG_TRY(check_range("number-range", s->number_range, 0, 1000000, error));
     EGG_TRY(check_range("target-range", s->target_range, 0, 100000000, error));
     if (s->sigma <= 0)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "--sigma: expected more than 0, found %g: nothing would be perturbed", s->sigma);
+        return egg_fail(error, EGG_ERR_ARGUMENT, "--sigma: expected more than 0, found %g: nothing would be perturbed",
+                        s->sigma);
     if (s->population % 2)
         return egg_fail(error, EGG_ERR_ARGUMENT, "--population: %llu is odd; members come in antithetic pairs",
                         (unsigned long long)s->population);
@@ -108,7 +113,7 @@ out:
     return status;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- views */
+/* ------------------------------------------------------------------------------------------------------------ views */
 
 /* The deviation of all rewards would mostly be that of the texts of sft, whose likelihoods lie far apart. */
 static uint32_t scoring_of(const egg_settings *s)

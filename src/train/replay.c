@@ -15,7 +15,7 @@
 #include "train/model_file.h"
 #include "train/run.h"
 
-static const egg_replay_ops *const kinds[] = {&egg_replay_pretrain, &egg_replay_rl};
+static const egg_replay_ops *const kinds[] = {&egg_replay_pretrain, &egg_replay_rl, &egg_replay_finetune};
 
 /* A file of the run that must hold what replaying gives after its epoch. */
 typedef struct replay_goal {
@@ -50,7 +50,7 @@ static egg_status follow_kernels(replayer *replay, const egg_ledger_record *run,
     uint32_t levels;
     if (!egg_journal_fact(run, "kernels", replay->level, sizeof replay->level))
         return egg_fail(error, EGG_ERR_FORMAT, "%s: record %" PRIu64 " names no kernel level", replay->path, run->number);
-    if (egg_cpu_levels_up_to(replay->level, &levels) && replay->ops == &egg_replay_rl)
+    if (egg_cpu_levels_up_to(replay->level, &levels) && replay->ops->is_float)
         egg_kernels_init(&replay->kernels, levels);
     return EGG_OK;
 }
@@ -77,8 +77,8 @@ static egg_status expect_record(replayer *replay, uint32_t kind, egg_ledger_reco
     return status;
 }
 
-/* Reads what the run was and makes the state that it began with. */
-static egg_status open_replay(replayer *replay, const char *path, const egg_settings *settings, egg_error *error)
+/* Reads what the run was and makes the state that it began with; of fine-tuning from the model 'base', if not NULL. */
+static egg_status open_replay(replayer *replay, const char *path, const char *base, uint32_t threads, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_ledger_record build, options;
@@ -93,10 +93,11 @@ static egg_status open_replay(replayer *replay, const char *path, const egg_sett
     EGG_TRY(choose_kind(replay, error));
     EGG_TRY(follow_kernels(replay, &replay->run, error));
     EGG_TRY(egg_options_parse_json(replay->options, (const char *)options.data, options.bytes, replay->path, error));
+    if (base) EGG_TRY(egg_options_set(replay->options, "base", base, error));
     EGG_TRY(replay->ops->check(replay->options, error));
     replay->source = (egg_replay_source){.name = replay->path, .run = &replay->run, .options = replay->options,
                                          .kernels = &replay->kernels};
-    EGG_TRY(egg_pool_open(&replay->source.pool, (uint32_t)settings->threads, error));
+    EGG_TRY(egg_pool_open(&replay->source.pool, threads, error));
     EGG_TRY(replay->ops->open(&replay->state, &replay->source, error));
 out:
     return status;
@@ -114,7 +115,7 @@ static void close_replay(replayer *replay)
 
 static egg_status differs(const replayer *replay, const char *what, egg_error *error)
 {
-    bool other = replay->ops == &egg_replay_rl && strcmp(replay->level, replay->kernels.level) != 0;
+    bool other = replay->ops->is_float && strcmp(replay->level, replay->kernels.level) != 0;
     return egg_fail(error, EGG_ERR_FORMAT, "%s: after epoch %" PRIu64 " replaying gives another state than %s%s%s%s%s",
                     replay->path, replay->epoch, what, other ? "; the run used kernels of level " : "",
                     other ? replay->level : "", other ? ", here they are " : "", other ? replay->kernels.level : "");
@@ -217,7 +218,7 @@ egg_status egg_replay(const char *path, const egg_options *options, egg_replayed
     replayer *run = egg_alloc(sizeof *run);
     *replayed = (egg_replayed){0};
     if (!run) return egg_fail(error, EGG_ERR_NOMEM, "no memory to replay a run");
-    EGG_TRY(open_replay(run, path, settings, error));
+    EGG_TRY(open_replay(run, path, NULL, (uint32_t)settings->threads, error));
     EGG_TRY(run_replay(run, chosen ? settings->epoch : UINT64_MAX, error));
     if (chosen && run->epoch < settings->epoch) {
         status = egg_fail(error, EGG_ERR_ARGUMENT, "--epoch: %s ends with epoch %" PRIu64 ", found %" PRIu64, run->path,
@@ -227,6 +228,24 @@ egg_status egg_replay(const char *path, const egg_options *options, egg_replayed
     EGG_TRY(describe_replay(run, begun, replayed, error));
     if (chosen) replayed->torn_bytes = 0;   /* the end was not looked at */
     if (*settings->out) EGG_TRY(run->ops->save(run->state, settings->out, error));
+out:
+    close_replay(run);
+    egg_free(run);
+    return status;
+}
+
+egg_status egg_patch_apply(const char *base, const char *journal, const char *out_path, egg_replayed *replayed,
+                           egg_error *error)
+{
+    egg_status status = EGG_OK;
+    double begun = egg_clock_seconds();
+    replayer *run = egg_alloc(sizeof *run);
+    *replayed = (egg_replayed){0};
+    if (!run) return egg_fail(error, EGG_ERR_NOMEM, "no memory to replay a run");
+    EGG_TRY(open_replay(run, journal, base, 0, error));
+    EGG_TRY(run_replay(run, UINT64_MAX, error));
+    EGG_TRY(describe_replay(run, begun, replayed, error));
+    EGG_TRY(run->ops->save(run->state, out_path, error));
 out:
     close_replay(run);
     egg_free(run);
@@ -287,7 +306,7 @@ egg_status egg_verify(const char *path, const egg_options *options, egg_replayed
         return egg_fail(error, EGG_ERR_ARGUMENT, "%s: is not the folder of a run", path);
     replayer *run = egg_alloc(sizeof *run);
     if (!run) return egg_fail(error, EGG_ERR_NOMEM, "no memory to replay a run");
-    EGG_TRY(open_replay(run, path, egg_options_values(options), error));
+    EGG_TRY(open_replay(run, path, NULL, (uint32_t)egg_options_values(options)->threads, error));
     EGG_TRY(add_checkpoint(run, path, error));
     EGG_TRY(add_model(run, path, error));
     EGG_TRY(run_replay(run, UINT64_MAX, error));

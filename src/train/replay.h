@@ -19,6 +19,7 @@ typedef struct egg_replay_source {
 
 typedef struct egg_replay_ops {
     const char *command;               /* whose runs these are */
+    bool is_float;                     /* another kernel level may give other bits */
     egg_settings_resolve_fn *check;    /* refuses combinations of options that cannot be; changes nothing in resolved ones */
 
     /* The state of a run that has not done an epoch: weights from the seed, moments, statistics. */
@@ -38,6 +39,6 @@ typedef struct egg_replay_ops {
     egg_status (*save)(void *state, const char *path, egg_error *error);
 } egg_replay_ops;
 
-extern const egg_replay_ops egg_replay_pretrain, egg_replay_rl;
+extern const egg_replay_ops egg_replay_pretrain, egg_replay_rl, egg_replay_finetune;
 
 #endif

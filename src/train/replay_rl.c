@@ -157,6 +157,7 @@ static egg_status save(void *state, const char *path, egg_error *error)
 
 const egg_replay_ops egg_replay_rl = {
     .command = "rl",
+    .is_float = true,
     .check = egg_rl_check,
     .open = open_state,
     .close = close_state,

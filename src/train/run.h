@@ -12,8 +12,6 @@
 #define EGG_RUN_MODEL "model.safetensors"              /* the weights, for use */
 #define EGG_RUN_CHECKPOINT "checkpoint.safetensors"    /* all that resuming needs */
 #define EGG_RUN_BEST "best.safetensors"                /* fine-tuning: the weights that validated best */
-#define EGG_RUN_PATCH "patch.safetensors"              /* fine-tuning: what rebuilds the weights from those it began with */
-#define EGG_RUN_WEIGHTS "weights.bin"                  /* fine-tuning: weights of the pairs, epoch by epoch */
 #define EGG_RUN_RATES "rates.bin"                      /* of a run bounded by time */
 #define EGG_RUN_METRICS "metrics.jsonl"                /* a line an epoch */
 #define EGG_RUN_JOURNAL "journal.egg"                  /* what each epoch told the weights */

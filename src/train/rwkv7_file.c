@@ -195,7 +195,8 @@ static const void *file_data(const egg_param *param, bool transposed, egg_tensor
     return *memory;
 }
 
-egg_status egg_rwkv7_file_write(const egg_rwkv7 *model, const char *path, egg_tensor_type type, egg_error *error)
+egg_status egg_rwkv7_file_write(const egg_rwkv7 *model, const char *path, egg_tensor_type type,
+                                const egg_metadata *metadata, size_t count, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_safetensors_writer *writer = NULL;
@@ -203,6 +204,7 @@ egg_status egg_rwkv7_file_write(const egg_rwkv7 *model, const char *path, egg_te
     if (!memory) return egg_fail(error, EGG_ERR_NOMEM, "%s: no memory to write it", path);
     EGG_TRY(egg_safetensors_writer_open(&writer, path, error));
     egg_safetensors_writer_metadata(writer, "format", "pt");   /* what other readers of models look for */
+    for (size_t i = 0; i < count; i++) egg_safetensors_writer_metadata(writer, metadata[i].key, metadata[i].value);
     for (uint32_t id = 0; id < model->param_count && status == EGG_OK; id++) {
         const egg_param *param = &model->params[id];
         egg_rwkv7_tensor tensor = egg_rwkv7_tensor_of(model, id);

@@ -39,8 +39,13 @@ egg_status egg_rwkv7_file_read_as(egg_rwkv7 **model, const egg_shards *shards, c
 
 /*
  * Writes a model that was opened for training under the names and in the layout that others read, as F32 or BF16
- * (rounded to nearest, ties to even).
+ * (rounded to nearest, ties to even). 'metadata' (count) goes with it.
  */
-egg_status egg_rwkv7_file_write(const egg_rwkv7 *model, const char *path, egg_tensor_type type, egg_error *error);
+typedef struct egg_metadata {
+    const char *key, *value;
+} egg_metadata;
+
+egg_status egg_rwkv7_file_write(const egg_rwkv7 *model, const char *path, egg_tensor_type type,
+                                const egg_metadata *metadata, size_t count, egg_error *error);
 
 #endif
