@@ -157,7 +157,7 @@ static egg_status open_machine(egg_trainer *trainer, egg_error *error)
 {
     egg_status status = EGG_OK;
     const egg_settings *settings = trainer->settings;
-    EGG_TRY(egg_comm_open_self(&trainer->comm, error));
+    EGG_TRY(egg_comm_open(&trainer->comm, error));
     EGG_TRY(egg_pool_open(&trainer->pool, (uint32_t)settings->threads, error));
     uint32_t threads = egg_pool_threads(trainer->pool), rank = (uint32_t)settings->rank;
     egg_pretrain_shape shape = egg_settings_pretrain(settings, threads, trainer->text.train_bytes);
