@@ -48,6 +48,9 @@ bool wants_json(const struct invocation *invocation);           /* --json */
 /* Prints a JSON text of the library as it is, or laid out for people, and frees it. */
 int print_described(const struct invocation *invocation, char *json);
 
+/* Whether this process is to tell people of an error: of several ranks the first, which has the others' failures, too. */
+bool speaks(const egg_error *error);
+
 /* Prints what went wrong and returns the exit status that tells so; 'command' may be NULL. */
 int report(const struct command *command, const egg_error *error);
 int report_usage(const struct command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -43,7 +43,8 @@ egg_status egg_plan_run(egg_plan *plan, const egg_settings *settings, const egg_
     add_item(plan, "parameters", egg_model_bytes(shape, kernels));
     if (settings->update == EGG_UPDATE_FRACTIONAL) add_item(plan, "fractions of the weights", parameters * sizeof(int16_t));
     if (task.states) add_item(plan, "recurrent states of the members", task.states);
-    add_item(plan, "fitness of the members", task.fitness + settings->population / (settings->journal == EGG_JOURNAL_ON ? 1 : 2));
+    add_item(plan, "fitness of the members", task.fitness + settings->population / 2 * sizeof(int32_t) +
+                 settings->population / (settings->journal == EGG_JOURNAL_ON ? 1 : 2));
     add_item(plan, "scratch for evaluating", task.scratch);
     add_item(plan, "scratch for updating",
              egg_update_bytes(shape->params, shape->param_count, (uint32_t)settings->rank, threads));

@@ -52,7 +52,7 @@ static bool matters(const char *name)
     static const char *const without_effect[] = {
         "threads", "chunk",  "validations", "valid-bytes", "save-seconds", "quiet",         "save-epochs", "config",
         "resume",  "out",    "valid",       "field",       "json",         "eval-epochs",   "slots",       "eval-episodes",
-        "target",  "journal",
+        "target",  "journal", "update-sharding", "check-epochs",
     };
     for (size_t i = 0; i < EGG_COUNT(without_effect); i++)
         if (strcmp(name, without_effect[i]) == 0) return false;

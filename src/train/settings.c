@@ -62,7 +62,8 @@ static bool may_change(const char *name)
     static const char *const names[] = {"epochs",      "member-tokens", "minutes",      "threads", "chunk",
                                         "validations", "save-seconds",  "save-epochs",  "quiet",   "config",
                                         "resume",      "valid-bytes",   "learning-rate", "alpha",   "env-steps",
-                                        "target",      "eval-epochs",   "eval-episodes", "slots",   "journal"};
+                                        "target",      "eval-epochs",   "eval-episodes", "slots",   "journal",
+                                        "update-sharding", "check-epochs"};
     for (size_t i = 0; i < EGG_COUNT(names); i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;
