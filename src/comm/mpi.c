@@ -17,6 +17,7 @@ typedef struct mpi_comm {
     bool owns_mpi;             /* initialized here */
     int *counts, *places;      /* (size) of an all-gather */
     MPI_Request *requests;     /* (2 * size) of a move */
+    MPI_Status *statuses;      /* the same; ignoring them as MPICH lets one makes gcc warn */
 } mpi_comm;
 
 static mpi_comm *mpi_of(egg_comm *comm)
@@ -119,7 +120,7 @@ static egg_status move_pieces(egg_comm *comm, void *data, size_t unit, const uin
     for (uint32_t r = 0; r < comm->size && code == MPI_SUCCESS; r++)
         if (find_piece(unit, from, to, comm->rank, r, piece, &at, &count))
             code = MPI_Isend((char *)data + at, count, MPI_BYTE, (int)r, 0, mpi->world, &mpi->requests[requests++]);
-    if (code == MPI_SUCCESS) code = MPI_Waitall(requests, mpi->requests, MPI_STATUSES_IGNORE);
+    if (code == MPI_SUCCESS) code = MPI_Waitall(requests, mpi->requests, mpi->statuses);
     *more = requests > 0;
     return check(comm, code, "moving members", error);
 }
@@ -145,6 +146,7 @@ static void free_mpi(egg_comm *comm)
     egg_free(mpi->counts);
     egg_free(mpi->places);
     egg_free(mpi->requests);
+    egg_free(mpi->statuses);
     egg_free(mpi);
 }
 
@@ -198,7 +200,8 @@ egg_status egg_comm_open_mpi(egg_comm **out, egg_launch launch, egg_error *error
     mpi->counts = egg_alloc_array((size_t)size, sizeof *mpi->counts);
     mpi->places = egg_alloc_array((size_t)size, sizeof *mpi->places);
     mpi->requests = egg_alloc_array(2 * (size_t)size, sizeof *mpi->requests);
-    if (!mpi->counts || !mpi->places || !mpi->requests) {
+    mpi->statuses = egg_alloc_array(2 * (size_t)size, sizeof *mpi->statuses);
+    if (!mpi->counts || !mpi->places || !mpi->requests || !mpi->statuses) {
         mpi->base.broken = true;   /* the other ranks have gone on */
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for %d ranks", size);
         goto out;
