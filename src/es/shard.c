@@ -5,7 +5,7 @@
 
 static uint64_t evolving(const egg_param *param)
 {
-    return param->kind == EGG_PARAM_FROZEN ? 0 : egg_param_elements(param);
+    return param->frozen ? 0 : egg_param_elements(param);
 }
 
 /* The first row of a parameter, whose elements begin at 'base' of all, that is not before element 'at' of all. */
