@@ -493,6 +493,25 @@ EGG_API egg_status egg_bench(const char *suite, const egg_options *options, egg_
 EGG_API uint32_t egg_rank(void);
 EGG_API uint32_t egg_rank_count(void);
 
+/* What a run would cost on 'ranks' ranks, an epoch and rank; docs/distributed.md has the model. */
+typedef struct egg_simulated {
+    uint32_t ranks;
+    double members;                    /* an epoch */
+    double evaluate_seconds, shape_seconds, update_seconds, exchange_seconds, other_seconds, epoch_seconds;
+    double efficiency;                 /* work of an epoch on one rank / (ranks x epoch_seconds) */
+    double bytes_received;
+    bool rows;                         /* the update is shared out by rows */
+} egg_simulated;
+
+typedef void egg_simulated_fn(void *context, const egg_simulated *row);
+
+/*
+ * Predicts, from what a run on one rank measured of itself, epochs on 1, 2, 4, ... ranks, up to option "ranks". Options:
+ * "simulate". EGG_ERR_FORMAT where the run has too few epochs or was on several ranks.
+ */
+EGG_API egg_status egg_simulate(const char *run, const egg_options *options, egg_simulated_fn *row, void *context,
+                                egg_error *error);
+
 /* ------------------------------------------------------------------------------------------------------ the build */
 
 EGG_API const char *egg_version(void);             /* "0.1.0" */

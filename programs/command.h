@@ -36,7 +36,7 @@ struct command {
 };
 
 extern const struct command command_pretrain, command_rl, command_eval, command_generate, command_play, command_export,
-    command_replay, command_verify, command_info, command_plan, command_envs, command_bench, command_version;
+    command_replay, command_verify, command_simulate, command_info, command_plan, command_envs, command_bench, command_version;
 
 /* All of them, in the order of the help text; ends with NULL. */
 extern const struct command *const commands[];

@@ -12,7 +12,7 @@
 #include "text.h"
 
 const struct command *const commands[] = {&command_pretrain, &command_rl,   &command_eval, &command_generate,
-                                          &command_play, &command_export, &command_replay, &command_verify,
+                                          &command_play, &command_export, &command_replay, &command_verify, &command_simulate,
                                           &command_info, &command_plan,
                                           &command_envs,     &command_bench, &command_version, NULL};
 

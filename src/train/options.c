@@ -14,7 +14,7 @@
 
 /* The letters of options.def; plan takes all that pretrain takes, and more. */
 enum { PRETRAIN = 1, L = 2, P = PRETRAIN | L, E = 4, G = 8, I = 16, B = 32, R = 64, Y = 128, X = 256, S = 512, N = 1024,
-       V = 2048 };
+       V = 2048, M = 4096 };
 
 typedef struct option_row {
     const char *field;
@@ -57,7 +57,7 @@ static const struct {
     const char *name;
     uint32_t letter;
 } commands[] = {{"pretrain", PRETRAIN}, {"plan", L}, {"rl", R}, {"eval", E}, {"generate", G}, {"play", Y}, {"export", X},
-              {"replay", N}, {"verify", V}, {"info", I}, {"envs", I}, {"version", I}, {"bench", B}, {"strategy", S}};
+              {"replay", N}, {"verify", V}, {"info", I}, {"envs", I}, {"version", I}, {"bench", B}, {"strategy", S}, {"simulate", M}};
 
 enum { ROW_COUNT = EGG_COUNT(rows), NAME_BYTES = 32, VALUE_BYTES = EGG_NUMBER_BYTES };
 
