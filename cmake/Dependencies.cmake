@@ -31,6 +31,17 @@ endfunction()
 egg_optional_library(ZLIB zlib "Text compressed by gzip")
 egg_optional_library(ZSTD libzstd "Text compressed by zstd")
 
+# The MPI whose mpicc is found first, or that -DMPI_C_COMPILER names.
+find_package(MPI QUIET COMPONENTS C)
+if(MPI_C_FOUND)
+  target_link_libraries(egg_dependencies INTERFACE MPI::MPI_C)
+  target_compile_definitions(egg_compile_options INTERFACE EGG_HAVE_MPI)
+  list(PREPEND EGG_PC_LIBS ${MPI_C_LIBRARIES})
+  message(STATUS "Runs over many processes: yes, MPI ${MPI_C_VERSION} by ${MPI_C_COMPILER}")
+else()
+  message(STATUS "Runs over many processes: no, MPI was not found")
+endif()
+
 # MuJoCo is linked by its path: where it lies need not be known to the loader.
 include(Mujoco)
 if(MUJOCO_FOUND)

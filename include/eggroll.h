@@ -122,6 +122,7 @@ typedef struct egg_epoch_stats {
     double rate;                   /* learning rate ('fractional') or alpha ('vote') of this epoch */
     double evaluate_seconds, update_seconds, validate_seconds;   /* of this epoch */
     double valid_bits_per_byte;    /* of the last validation; NaN before the first */
+    bool stopped;                  /* someone wanted an end: egg_trainer_finished() is true */
     bool validated;                /* a validation followed this epoch */
     bool saved;                    /* a save followed this epoch */
 } egg_epoch_stats;
@@ -141,6 +142,10 @@ EGG_API void egg_trainer_close(egg_trainer *trainer);
  */
 EGG_API egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *stats, egg_error *error);
 EGG_API bool egg_trainer_finished(const egg_trainer *trainer);   /* the budget (epochs, tokens or minutes) is used */
+
+/* 'stop' is asked at the end of every epoch; where it is true, on any rank, the run is finished, on all. NULL: nobody is. */
+typedef bool egg_stop_fn(void *context);
+EGG_API void egg_trainer_stop_when(egg_trainer *trainer, egg_stop_fn *stop, void *context);
 EGG_API egg_status egg_trainer_save(egg_trainer *trainer, egg_error *error);
 
 /* Scores the unperturbed weights on the validation text; 'bits_per_byte' may be NULL. */
@@ -287,6 +292,7 @@ typedef struct egg_rl_stats {
     double gradient_norm;          /* before clipping */
     double evaluate_seconds, update_seconds, eval_seconds;   /* of this epoch */
     double eval_return, eval_deviation;   /* of the unperturbed policy, last evaluation; NaN before the first */
+    bool stopped;                  /* someone wanted an end: egg_rl_finished() is true */
     bool evaluated;                /* an evaluation of the unperturbed policy followed this epoch */
     bool saved;                    /* a save followed this epoch */
 } egg_rl_stats;
@@ -299,6 +305,7 @@ EGG_API egg_status egg_rl_open(egg_rl **rl, const egg_options *options, egg_erro
 EGG_API void egg_rl_close(egg_rl *rl);
 EGG_API egg_status egg_rl_epoch(egg_rl *rl, egg_rl_stats *stats, egg_error *error);
 EGG_API bool egg_rl_finished(const egg_rl *rl);
+EGG_API void egg_rl_stop_when(egg_rl *rl, egg_stop_fn *stop, void *context);
 EGG_API egg_status egg_rl_save(egg_rl *rl, egg_error *error);
 EGG_API uint64_t egg_rl_parameters(const egg_rl *rl);
 EGG_API egg_journal_info egg_rl_journal(const egg_rl *rl);
@@ -561,6 +568,37 @@ typedef void egg_bench_fn(void *context, const egg_bench_row *row);   /* the str
 /* Suites: "kernels", "population", "update", "noise", "scaling", "envs", "finetune". Options: "bench". */
 EGG_API egg_status egg_bench(const char *suite, const egg_options *options, egg_bench_fn *row, void *context,
                              egg_error *error);
+
+/* ---------------------------------------------------------------------------------------------------------- ranks */
+
+/*
+ * Processes that an MPI launcher (mpirun, srun) started together train one model: each opens the same trainer or egg_rl and
+ * calls the same functions on it. Only rank 0 reads and writes the run's folder; one such handle at a time, and one a
+ * process unless the caller initializes MPI.
+ *
+ * Which of them this process is, and how many there are, as the launcher tells; 0 and 1 for a process alone.
+ */
+EGG_API uint32_t egg_rank(void);
+EGG_API uint32_t egg_rank_count(void);
+
+/* What a run would cost on 'ranks' ranks, an epoch and rank; docs/distributed.md has the model. */
+typedef struct egg_simulated {
+    uint32_t ranks;
+    double members;                    /* an epoch */
+    double evaluate_seconds, shape_seconds, update_seconds, exchange_seconds, other_seconds, epoch_seconds;
+    double efficiency;                 /* work of an epoch on one rank / (ranks x epoch_seconds) */
+    double bytes_received;
+    bool rows;                         /* the update is shared out by rows */
+} egg_simulated;
+
+typedef void egg_simulated_fn(void *context, const egg_simulated *row);
+
+/*
+ * Predicts, from what a run on one rank measured of itself, epochs on 1, 2, 4, ... ranks, up to option "ranks". Options:
+ * "simulate". EGG_ERR_FORMAT where the run has too few epochs or was on several ranks.
+ */
+EGG_API egg_status egg_simulate(const char *run, const egg_options *options, egg_simulated_fn *row, void *context,
+                                egg_error *error);
 
 /* ------------------------------------------------------------------------------------------------------ the build */
 

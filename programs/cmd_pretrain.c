@@ -42,6 +42,7 @@ static void print_machine(const struct run *run)
         if (all) all = !listing_find(json, "processors", threads, sizeof threads);
         egg_text_free(json);
     }
+    if (egg_rank_count() > 1) printf("ranks        %u\n", egg_rank_count());
     printf("machine      %s kernels, %s thread%s\n", level, all ? "all" : threads,
            strcmp(threads, "1") == 0 ? "" : "s");
 }
@@ -77,6 +78,7 @@ static void print_header(const struct run *run)
 
 static void complain(struct run *run, const egg_error *error, const char *consequence)
 {
+    if (!speaks(error)) return;
     progress_clear(&run->progress);
     fflush(stdout);
     fprintf(stderr, "eggroll: %s%s\n", error->text, consequence);
@@ -101,10 +103,10 @@ static void show_epoch(struct run *run)
     progress_show(&run->progress, title, line, stats->validated);
 }
 
-/* Until the budget is used or someone wants an end; false: an epoch failed. */
+/* Until the budget is used or someone wants an end, on any rank; false: an epoch failed. */
 static bool run_epochs(struct run *run)
 {
-    while (!egg_trainer_finished(run->trainer) && !interrupt_signal()) {
+    while (!egg_trainer_finished(run->trainer)) {
         egg_error error;
         uint64_t before = run->stats.epoch;
         egg_status status = egg_trainer_epoch(run->trainer, &run->stats, &error);
@@ -146,7 +148,7 @@ static void print_end(const struct run *run, bool ran, bool saved)
     if (run->stats.epoch) print_result(run);
     if (!saved) {
         folder_print(&run->folder, "not saved    ", " holds an earlier state of the run, if any");
-    } else if (!ran || interrupt_signal()) {
+    } else if (!ran || run->stats.stopped) {
         puts("stopped      and saved; to go on:");
         folder_print(&run->folder, "  eggroll pretrain --resume ", "");
     } else if (run->stats.epoch == 0) {
@@ -162,6 +164,7 @@ static void print_end(const struct run *run, bool ran, bool saved)
 static int run_trainer(struct run *run)
 {
     interrupt_catch();
+    egg_trainer_stop_when(run->trainer, interrupt_wanted, NULL);
     if (!run->quiet) print_header(run);
     progress_open(&run->progress, run->quiet);
     bool ran = run_epochs(run), saved = save(run);
@@ -176,7 +179,7 @@ static int pretrain(const struct invocation *invocation)
     struct run run = {.command = invocation->command};
     egg_options *options = invocation->options;
     egg_error error;
-    run.quiet = strcmp(egg_options_get(options, "quiet"), "true") == 0;
+    run.quiet = egg_rank() > 0 || strcmp(egg_options_get(options, "quiet"), "true") == 0;
     if (!*egg_options_get(options, "resume") && invocation->operand_count == 0)
         return report_usage(run.command, "DATA is missing: a text file or folder to train on, or --resume RUN");
     int status = folder_choose(&run.folder, run.command, options);

@@ -42,6 +42,7 @@ static void print_header(const struct run *run)
     print_option(run, "optimizer    ", "optimizer", "");
     print_option(run, ", rate ", "rate", "");
     print_option(run, ", ", "shaping", " shaping\n");
+    if (egg_rank_count() > 1) printf("ranks        %u\n", egg_rank_count());
     folder_print(&run->folder, run->folder.resumed ? "resumed run  " : "run          ", "");
     folder_print_journal(egg_rl_journal(run->rl));
     fflush(stdout);
@@ -51,6 +52,7 @@ static void print_header(const struct run *run)
 
 static void complain(struct run *run, const egg_error *error, const char *consequence)
 {
+    if (!speaks(error)) return;
     progress_clear(&run->progress);
     fflush(stdout);
     fprintf(stderr, "eggroll: %s%s\n", error->text, consequence);
@@ -89,10 +91,10 @@ static void warn_of_invalid(struct run *run)
             (unsigned long long)run->stats.epoch, (unsigned long long)run->stats.invalid);
 }
 
-/* Until the budget is used or someone wants an end; false: an epoch failed. */
+/* Until the budget is used or someone wants an end, on any rank; false: an epoch failed. */
 static bool run_epochs(struct run *run)
 {
-    while (!egg_rl_finished(run->rl) && !interrupt_signal()) {
+    while (!egg_rl_finished(run->rl)) {
         egg_error error;
         uint64_t before = run->stats.epoch;
         egg_status status = egg_rl_epoch(run->rl, &run->stats, &error);
@@ -125,7 +127,7 @@ static void print_end(const struct run *run, bool ran, bool saved)
                (unsigned long long)stats->epoch);
     if (!saved) {
         folder_print(&run->folder, "not saved    ", " holds an earlier state of the run, if any");
-    } else if (!ran || interrupt_signal()) {
+    } else if (!ran || run->stats.stopped) {
         puts("stopped      and saved; to go on:");
         folder_print(&run->folder, "  eggroll rl --resume ", "");
     } else if (stats->epoch == 0) {
@@ -141,6 +143,7 @@ static void print_end(const struct run *run, bool ran, bool saved)
 static int run_rl(struct run *run)
 {
     interrupt_catch();
+    egg_rl_stop_when(run->rl, interrupt_wanted, NULL);
     if (!run->quiet) print_header(run);
     progress_open(&run->progress, run->quiet);
     bool ran = run_epochs(run), saved = save(run);
@@ -170,7 +173,7 @@ static int rl(const struct invocation *invocation)
     struct run run = {.command = invocation->command};
     egg_options *options = invocation->options;
     egg_error error;
-    run.quiet = strcmp(egg_options_get(options, "quiet"), "true") == 0;
+    run.quiet = egg_rank() > 0 || strcmp(egg_options_get(options, "quiet"), "true") == 0;
     int status = set_environment(invocation);
     if (status == STATUS_OK) status = folder_choose(&run.folder, run.command, options);
     if (status != STATUS_OK) return status;

@@ -36,8 +36,8 @@ struct command {
 };
 
 extern const struct command command_pretrain, command_rl, command_eval, command_generate, command_play, command_export,
-    command_replay, command_verify, command_info, command_plan, command_envs, command_bench, command_version,
-    command_finetune, command_patch;
+    command_finetune, command_patch, command_replay, command_verify, command_simulate, command_info, command_plan,
+    command_envs, command_bench, command_version;
 
 /* All of them, in the order of the help text; ends with NULL. */
 extern const struct command *const commands[];
@@ -50,6 +50,9 @@ bool wants_json(const struct invocation *invocation);           /* --json */
 int print_described(const struct invocation *invocation, char *json);
 
 void print_plan(const egg_plan *plan, bool fits);
+
+/* Whether this process is to tell people of an error: of several ranks the first, which has the others' failures, too. */
+bool speaks(const egg_error *error);
 
 /* Prints what went wrong and returns the exit status that tells so; 'command' may be NULL. */
 int report(const struct command *command, const egg_error *error);

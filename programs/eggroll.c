@@ -12,9 +12,9 @@
 #include "text.h"
 
 const struct command *const commands[] = {
-    &command_pretrain, &command_rl,     &command_finetune, &command_eval, &command_generate, &command_play,  &command_export,
-    &command_patch,    &command_replay, &command_verify,   &command_info, &command_plan,     &command_envs,  &command_bench,
-    &command_version,  NULL};
+    &command_pretrain, &command_rl,       &command_finetune, &command_eval,   &command_generate, &command_play,
+    &command_export,   &command_patch,    &command_replay,   &command_verify, &command_simulate, &command_info,
+    &command_plan,     &command_envs,     &command_bench,    &command_version, NULL};
 
 const struct command *command_find(const char *name)
 {
@@ -38,8 +38,14 @@ int print_described(const struct invocation *invocation, char *json)
     return STATUS_OK;
 }
 
+bool speaks(const egg_error *error)
+{
+    return egg_rank() == 0 || error->status == EGG_ERR_COMM;
+}
+
 int report(const struct command *command, const egg_error *error)
 {
+    if (!speaks(error)) return error->status == EGG_ERR_ARGUMENT ? STATUS_USAGE : STATUS_FAILURE;
     if (error->status == EGG_ERR_ARGUMENT) return report_usage(command, "%s", error->text);
     fprintf(stderr, "eggroll: %s\n", error->text);
     return STATUS_FAILURE;
@@ -48,6 +54,7 @@ int report(const struct command *command, const egg_error *error)
 int report_usage(const struct command *command, const char *format, ...)
 {
     va_list arguments;
+    if (egg_rank()) return STATUS_USAGE;   /* rank 0 was given the same words */
     va_start(arguments, format);
     fputs("eggroll: ", stderr);
     vfprintf(stderr, format, arguments);

@@ -41,6 +41,7 @@ int folder_choose(struct folder *folder, const struct command *command, egg_opti
         strcpy(folder->path, given);
         return STATUS_OK;
     }
+    if (egg_rank()) return STATUS_OK;   /* rank 0 keeps the folder */
     int status = claim(folder);
     if (status == STATUS_OK && egg_options_set(options, "out", folder->path, &error) != EGG_OK)
         status = report(command, &error);

@@ -17,7 +17,7 @@ static void note(int number)
 
 void interrupt_catch(void)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction action, before;
         if (sigaction(signals[i], NULL, &before) != 0 || before.sa_handler == SIG_IGN) continue;
@@ -30,4 +30,10 @@ void interrupt_catch(void)
 int interrupt_signal(void)
 {
     return noted;
+}
+
+bool interrupt_wanted(void *context)
+{
+    (void)context;
+    return noted != 0;
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "bench/bench.h"
+#include "comm/launch.h"
 #include "eggroll.h"
 #include "tasks/generate.h"
 #include "tasks/language.h"
@@ -23,6 +24,17 @@
 const char *egg_version(void)
 {
     return VERSION_TEXT(EGG_VERSION_MAJOR, EGG_VERSION_MINOR, EGG_VERSION_PATCH);
+}
+
+uint32_t egg_rank(void)
+{
+    return egg_launch_find().rank;
+}
+
+uint32_t egg_rank_count(void)
+{
+    egg_launch launch = egg_launch_find();
+    return launch.size ? launch.size : 1;
 }
 
 /* A handle over an RWKV-7; '*out' stays NULL where the file holds none. */

@@ -208,7 +208,10 @@ static void check_epoch(const egg_epoch_case *c, const egg_kernels *kernels)
 
     int8_t *F = calloc(c->pairs, 1);
     egg_fitness fitness = {.F = F};
-    egg_fitness_shape(&fitness, c->rule, loss, c->pairs);
+    int32_t *difference = calloc(c->pairs, sizeof *difference);
+    egg_fitness_differences(loss, c->pairs, difference);
+    egg_fitness_shape(&fitness, c->rule, difference, c->pairs);
+    free(difference);
     egg_step step = c->rule == EGG_RULE_VOTE ? egg_step_vote(egg_vote_quantile(c->alpha), c->pairs, c->rank)
                                              : egg_step_fractional(c->rate24, fitness.sum_squares, c->rank);
     assert_int_equal(egg_pool_open(&pool, c->threads, NULL), EGG_OK);

@@ -32,8 +32,10 @@ static void test_vote(void **state)
     (void)state;
     const int32_t loss[] = {5, 9, 9, 5, 7, 7, -3, -2};
     int8_t F[4];
+    int32_t difference[4];
     egg_fitness fitness = {.F = F};
-    egg_fitness_shape(&fitness, EGG_RULE_VOTE, loss, 4);
+    egg_fitness_differences(loss, 4, difference);
+    egg_fitness_shape(&fitness, EGG_RULE_VOTE, difference, 4);
     const int8_t expected[] = {64, -64, 0, 64};
     assert_memory_equal(F, expected, 4);
     assert_int_equal(fitness.ties, 1);
@@ -43,22 +45,19 @@ static void test_fractional(void **state)
 {
     (void)state;
     enum { PAIRS = 1000 };
-    int32_t loss[2 * PAIRS];
+    int32_t difference[PAIRS];
     int8_t F[PAIRS];
     egg_fitness fitness = {.F = F};
-    for (int p = 0; p < PAIRS; p++) {   /* differences of rms 100 */
-        loss[2 * p] = 5000;
-        loss[2 * p + 1] = 5000 + (p % 2 ? 100 : -100);
-    }
-    egg_fitness_shape(&fitness, EGG_RULE_FRACTIONAL, loss, PAIRS);
+    for (int p = 0; p < PAIRS; p++) difference[p] = p % 2 ? 100 : -100;
+    egg_fitness_shape(&fitness, EGG_RULE_FRACTIONAL, difference, PAIRS);
     for (int p = 0; p < PAIRS; p++) assert_int_equal(F[p], p % 2 ? 40 : -40);
     assert_int_equal(fitness.sum_squares, 1600 * PAIRS);
-    loss[1] = 2000000;                  /* one far out is clipped, and the rest shrinks toward 0 */
-    egg_fitness_shape(&fitness, EGG_RULE_FRACTIONAL, loss, PAIRS);
+    difference[0] = 2000000;            /* one far out is clipped, and the rest shrinks toward 0 */
+    egg_fitness_shape(&fitness, EGG_RULE_FRACTIONAL, difference, PAIRS);
     assert_int_equal(F[0], 127);
     assert_int_equal(F[1], 0);
-    memset(loss, 0, sizeof loss);
-    egg_fitness_shape(&fitness, EGG_RULE_FRACTIONAL, loss, PAIRS);
+    memset(difference, 0, sizeof difference);
+    egg_fitness_shape(&fitness, EGG_RULE_FRACTIONAL, difference, PAIRS);
     assert_int_equal(fitness.ties, PAIRS);
     assert_int_equal(fitness.sum_squares, 0);
     assert_int_equal(egg_step_fractional(1 << 24, 0, 1).rate, 0);
@@ -69,13 +68,15 @@ static void test_extreme_losses(void **state)
 {
     (void)state;
     enum { PAIRS = 1 << 19 };
-    int32_t *loss = calloc(2 * PAIRS, sizeof *loss);
+    int32_t *loss = calloc(2 * PAIRS, sizeof *loss), *difference = calloc(PAIRS, sizeof *difference);
     int8_t *F = calloc(PAIRS, 1);
     egg_fitness fitness = {.F = F};
     for (int p = 0; p < PAIRS; p++) loss[2 * p + p % 2] = (1 << 21) - 1;
-    egg_fitness_shape(&fitness, EGG_RULE_FRACTIONAL, loss, PAIRS);
+    egg_fitness_differences(loss, PAIRS, difference);
+    egg_fitness_shape(&fitness, EGG_RULE_FRACTIONAL, difference, PAIRS);
     for (int p = 0; p < PAIRS; p++) assert_int_equal(F[p], p % 2 ? 40 : -40);
     free(loss);
+    free(difference);
     free(F);
 }
 

@@ -22,6 +22,7 @@ typedef struct egg_bench_run_state {
     egg_model *model;
     egg_pretrain *task;
     egg_update *update;
+    int32_t *difference;
     int8_t *F;
     uint32_t population, steps;
     uint64_t epoch;
@@ -47,6 +48,7 @@ static void close_run(egg_bench_run_state *run)
     egg_model_free(run->model);
     egg_corpus_close(run->corpus);
     egg_free(run->F);
+    egg_free(run->difference);
 }
 
 static egg_status open_run(egg_bench_run_state *run, const egg_bench_setting *setting, egg_pool *pool, egg_shape shape,
@@ -65,7 +67,8 @@ static egg_status open_run(egg_bench_run_state *run, const egg_bench_setting *se
     EGG_TRY(egg_pretrain_open(&run->task, &task, run->model, run->corpus, error));
     EGG_TRY(egg_update_open(&run->update, run->model->params, run->model->param_count, rank, threads, error));
     run->F = egg_alloc(population / 2);
-    if (!run->F) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a population of %u", population);
+    run->difference = egg_alloc_array(population / 2, sizeof *run->difference);
+    if (!run->F || !run->difference) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a population of %u", population);
 out:
     return status;
 }
@@ -91,7 +94,8 @@ static egg_status run_epoch(void *context, egg_error *error)
     egg_status status = egg_pretrain_evaluate(run->task, &run->setting->kernels, run->pool, &law, run->epoch, all_of(run), error);
     double evaluated = egg_clock_seconds();
     if (status != EGG_OK) return status;
-    egg_fitness_shape(&fitness, EGG_RULE_VOTE, egg_pretrain_loss(run->task), run->population / 2);
+    egg_fitness_differences(egg_pretrain_loss(run->task), run->population / 2, run->difference);
+    egg_fitness_shape(&fitness, EGG_RULE_VOTE, run->difference, run->population / 2);
     egg_update_run(run->update, &run->setting->kernels, run->pool, &law, &step, run->F, run->population / 2);
     run->evaluate_seconds = evaluated - begun;
     run->update_seconds = egg_clock_seconds() - evaluated;

@@ -115,3 +115,20 @@ egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kerne
     stats.gradient_norm = egg_evolution_apply(evolution, kernels, pool, epoch, stats.rate).gradient_norm;
     return stats;
 }
+
+void egg_evolution_estimate(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
+                            float *fitness, egg_evolution_stats *stats)
+{
+    const egg_evolution_shape *shape = &evolution->shape;
+    egg_perturb law = egg_evolution_law(shape, epoch);
+    *stats = (egg_evolution_stats){.scores = {.weight = evolution->weight}, .sigma = law.sigma,
+                                   .rate = egg_evolution_rate(shape, epoch)};
+    egg_scores_shape(&stats->scores, &shape->shaping, fitness, shape->population, evolution->score, evolution->order);
+    egg_update_f32_estimate(evolution->update, kernels, pool, &law, evolution->weight,
+                            egg_shaping_pairs(&shape->shaping, shape->population), epoch + 1, stats->rate);
+}
+
+egg_update_f32 *egg_evolution_update(egg_evolution *evolution)
+{
+    return evolution->update;
+}

@@ -56,4 +56,12 @@ float *egg_evolution_weights(egg_evolution *evolution, uint32_t *count);
 egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
                                      double rate);
 
+/*
+ * The same as ranks share it out: tell up to and with the estimate of the gradient of this rank's rows. The rest is left to
+ * do with the update (update_f32.h), which knows the gradient's norm, too.
+ */
+void egg_evolution_estimate(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
+                            float *fitness, egg_evolution_stats *stats);
+egg_update_f32 *egg_evolution_update(egg_evolution *evolution);
+
 #endif

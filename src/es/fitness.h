@@ -14,8 +14,13 @@ typedef struct egg_fitness {
 } egg_fitness;
 
 /*
- * loss (2 * pairs): of the members, lower is better; member 2p carries the perturbation with sign +, 2p + 1 with -.
- * With d = loss[2p+1] - loss[2p]:
+ * difference[p] = loss[2p+1] - loss[2p]. loss (2 * pairs): of the members, lower is better; member 2p carries the
+ * perturbation with sign +, 2p + 1 with -.
+ */
+void egg_fitness_differences(const int32_t *loss, uint32_t pairs, int32_t *difference);
+
+/*
+ * With d = difference[p], of which 'vote' needs the sign only:
  *
  *   vote         F = 64 sign(d)                                         (paper, App. G: "fast fitness")
  *   fractional   F = clip(trunc(640 d / R), 127),  R = max(1, isqrt(256 * sum d^2 / pairs)) = 16 rms(d)
@@ -24,7 +29,7 @@ typedef struct egg_fitness {
  * Writes fitness->F, which the caller owns, and the sums. Losses lie within a span of 2^21 (4096 tokens of at
  * most 24 bits are below it), pairs <= 2^21.
  */
-void egg_fitness_shape(egg_fitness *fitness, egg_rule rule, const int32_t *loss, uint32_t pairs);
+void egg_fitness_shape(egg_fitness *fitness, egg_rule rule, const int32_t *difference, uint32_t pairs);
 
 /* floor(sqrt(x)), exactly. */
 uint64_t egg_isqrt(uint64_t x);

@@ -27,6 +27,8 @@ typedef struct egg_update_scratch {
 } egg_update_scratch;
 
 struct egg_update {
+    egg_param *params;
+    uint32_t param_count;
     egg_update_task *tasks;
     uint64_t *changed;             /* (task_count) weights changed by each */
     uint32_t task_count, threads;
@@ -108,35 +110,37 @@ static uint32_t task_rows(const egg_param *param, uint64_t total_cost, uint32_t 
     return rows < param->out ? (uint32_t)rows : param->out;
 }
 
-static uint64_t total_cost(const egg_param *params, uint32_t count)
+static uint64_t shard_cost(const egg_param *params, uint32_t count, egg_shard shard)
 {
     uint64_t cost = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (evolves(&params[i])) cost += egg_param_elements(&params[i]);
+    for (uint32_t i = 0; i < count; i++) cost += (uint64_t)egg_shard_rows(params, count, i, shard).count * params[i].in;
     return cost;
 }
 
-static uint32_t count_tasks(const egg_param *params, uint32_t count, uint32_t threads)
+static uint64_t total_cost(const egg_param *params, uint32_t count)
 {
-    uint64_t cost = total_cost(params, count);
+    return shard_cost(params, count, (egg_shard){.part = 0, .parts = 1});
+}
+
+/* As many as any shard can have. */
+static uint32_t max_tasks(const egg_param *params, uint32_t count)
+{
     uint32_t tasks = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!evolves(&params[i])) continue;
-        uint32_t rows = task_rows(&params[i], cost, threads);
-        tasks += (params[i].out + rows - 1) / rows;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (evolves(&params[i])) tasks += (params[i].out + MIN_TASK_ROWS - 1) / MIN_TASK_ROWS;
     return tasks;
 }
 
-static void make_tasks(egg_update *update, egg_param *params, uint32_t count)
+static void make_tasks(egg_update *update, egg_shard shard)
 {
-    uint64_t cost = total_cost(params, count);
-    for (uint32_t i = 0; i < count; i++) {
-        egg_param *param = &params[i];
-        if (!evolves(param)) continue;
-        uint32_t rows = task_rows(param, cost, update->threads);
-        for (uint32_t first = 0; first < param->out; first += rows) {
-            uint32_t n = param->out - first < rows ? param->out - first : rows;
+    uint64_t cost = shard_cost(update->params, update->param_count, shard);
+    update->task_count = 0;
+    for (uint32_t i = 0; i < update->param_count; i++) {
+        egg_param *param = &update->params[i];
+        egg_rows own = egg_shard_rows(update->params, update->param_count, i, shard);
+        uint32_t rows = task_rows(param, cost, update->threads), end = own.first + own.count;
+        for (uint32_t first = own.first; first < end; first += rows) {
+            uint32_t n = end - first < rows ? end - first : rows;
             update->tasks[update->task_count++] =
                 (egg_update_task){.param = param, .first_row = first, .rows = n, .cost = (uint64_t)n * param->in};
         }
@@ -187,7 +191,9 @@ egg_status egg_update_open(egg_update **out, egg_param *params, uint32_t count, 
     *out = NULL;
     egg_update *update = egg_alloc(sizeof *update);
     if (!update) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the update");
-    uint32_t tasks = count_tasks(params, count, threads);
+    uint32_t tasks = max_tasks(params, count);
+    update->params = params;
+    update->param_count = count;
     update->threads = threads;
     update->tasks = egg_alloc_array(tasks, sizeof *update->tasks);
     update->changed = egg_alloc_array(tasks, sizeof *update->changed);
@@ -200,14 +206,19 @@ egg_status egg_update_open(egg_update **out, egg_param *params, uint32_t count, 
                                         .outer = egg_alloc(sizes.outer)};
         if (!scratch->A || !scratch->B || !scratch->Z || !scratch->outer) goto fail;
     }
-    make_tasks(update, params, count);
-    qsort(update->tasks, update->task_count, sizeof *update->tasks, compare_tasks);
+    egg_update_share(update, (egg_shard){.part = 0, .parts = 1});
     *out = update;
     return EGG_OK;
 
 fail:
     egg_update_close(update);
     return egg_fail(error, EGG_ERR_NOMEM, "no memory for the update's scratch of %u threads", threads);
+}
+
+void egg_update_share(egg_update *update, egg_shard shard)
+{
+    make_tasks(update, shard);
+    qsort(update->tasks, update->task_count, sizeof *update->tasks, compare_tasks);
 }
 
 void egg_update_close(egg_update *update)
@@ -270,17 +281,16 @@ static void run_tasks(void *context, size_t begin, size_t end, uint32_t thread)
     }
 }
 
-/* A matrix is packed by whoever meets the task of its first row. */
 static void pack_params(void *context, size_t begin, size_t end, uint32_t thread)
 {
     (void)thread;
     const egg_update *update = context;
     for (size_t i = begin; i < end; i++)
-        if (update->tasks[i].first_row == 0) egg_param_pack(update->tasks[i].param, update->kernels);
+        if (evolves(&update->params[i])) egg_param_pack(&update->params[i], update->kernels);
 }
 
-uint64_t egg_update_run(egg_update *update, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
-                        const egg_step *step, const int8_t *F, uint32_t pairs)
+uint64_t egg_update_rows(egg_update *update, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
+                         const egg_step *step, const int8_t *F, uint32_t pairs)
 {
     update->kernels = kernels;
     update->law = law;
@@ -288,8 +298,21 @@ uint64_t egg_update_run(egg_update *update, const egg_kernels *kernels, egg_pool
     update->F = F;
     update->pairs = pairs;
     egg_parallel_for(pool, update->task_count, 1, run_tasks, update);
-    egg_parallel_for(pool, update->task_count, 1, pack_params, update);
     uint64_t changed = 0;
     for (uint32_t i = 0; i < update->task_count; i++) changed += update->changed[i];
+    return changed;
+}
+
+void egg_update_pack(egg_update *update, const egg_kernels *kernels, egg_pool *pool)
+{
+    update->kernels = kernels;
+    egg_parallel_for(pool, update->param_count, 1, pack_params, update);
+}
+
+uint64_t egg_update_run(egg_update *update, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
+                        const egg_step *step, const int8_t *F, uint32_t pairs)
+{
+    uint64_t changed = egg_update_rows(update, kernels, pool, law, step, F, pairs);
+    egg_update_pack(update, kernels, pool);
     return changed;
 }

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 
 enum {
-    TASK_ROWS = 128,           /* of a matrix */
+    TASK_ROWS = EGG_SHARD_ROWS,   /* of a matrix; ranks share out whole tasks */
     TERMS_PER_BLOCK = 512,     /* outer products summed in one call: A, B and G of a task fit the second-level cache */
     DENSE_FLOATS = 1 << 18     /* of noise drawn at once for a dense law, at least one pair's */
 };
@@ -16,7 +16,6 @@ enum {
 typedef struct row_task {
     egg_param *param;
     uint32_t first_row, rows;
-    double squares;            /* of its gradient; by accumulate_task */
 } row_task;
 
 typedef struct task_scratch {
@@ -26,7 +25,9 @@ typedef struct task_scratch {
 struct egg_update_f32 {
     egg_update_shape shape;
     row_task *tasks;
+    double *squares;           /* (task_count) of the gradient of each */
     uint32_t task_count;
+    egg_rows own;              /* the tasks of our shard */
     egg_param *params;
     uint32_t param_count;
     task_scratch *scratch;     /* (threads) */
@@ -119,7 +120,8 @@ static egg_status open_tasks(egg_update_f32 *update, egg_error *error)
     for (uint32_t i = 0; i < update->param_count; i++)
         if (evolves(&update->params[i])) count += (update->params[i].out + TASK_ROWS - 1) / TASK_ROWS;
     update->tasks = egg_alloc_array(count, sizeof *update->tasks);
-    if (count && !update->tasks) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the update's tasks");
+    update->squares = egg_alloc_array(count, sizeof *update->squares);
+    if (!update->tasks || !update->squares) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the update's tasks");
     for (uint32_t i = 0; i < update->param_count; i++) {
         egg_param *param = &update->params[i];
         for (uint32_t first = 0; evolves(param) && first < param->out; first += TASK_ROWS)
@@ -129,7 +131,31 @@ static egg_status open_tasks(egg_update_f32 *update, egg_error *error)
                 .rows = param->out - first < TASK_ROWS ? param->out - first : TASK_ROWS,
             };
     }
+    egg_update_f32_share(update, (egg_shard){.part = 0, .parts = 1});
     return EGG_OK;
+}
+
+egg_rows egg_update_f32_tasks(const egg_update_f32 *update, egg_shard shard)
+{
+    egg_rows tasks = {0};
+    for (uint32_t i = 0, number = 0; i < update->param_count; i++) {
+        const egg_param *param = &update->params[i];
+        egg_rows own = egg_shard_rows(update->params, update->param_count, i, shard);
+        if (own.count && !tasks.count) tasks.first = number + own.first / TASK_ROWS;
+        tasks.count += (own.count + TASK_ROWS - 1) / TASK_ROWS;
+        if (evolves(param)) number += (param->out + TASK_ROWS - 1) / TASK_ROWS;
+    }
+    return tasks;
+}
+
+void egg_update_f32_share(egg_update_f32 *update, egg_shard shard)
+{
+    update->own = egg_update_f32_tasks(update, shard);
+}
+
+double *egg_update_f32_squares(egg_update_f32 *update)
+{
+    return update->squares;
 }
 
 static egg_status open_scratch(egg_update_f32 *update, egg_error *error)
@@ -177,6 +203,7 @@ void egg_update_f32_close(egg_update_f32 *update)
     }
     egg_free(update->scratch);
     egg_free(update->tasks);
+    egg_free(update->squares);
     egg_free(update);
 }
 
@@ -226,7 +253,8 @@ static float *gradient_of(const row_task *task, const task_scratch *scratch)
     return task->param->gradient ? task->param->gradient + (size_t)task->first_row * task->param->in : scratch->G;
 }
 
-static void accumulate_task(const egg_update_f32 *update, row_task *task, const task_scratch *scratch)
+/* Leaves the gradient at gradient_of() and returns the sum of its squares. */
+static double accumulate_task(const egg_update_f32 *update, const row_task *task, const task_scratch *scratch)
 {
     float *G = gradient_of(task, scratch);
     bool dense = egg_perturb_is_dense(update->law, task->param);
@@ -236,7 +264,7 @@ static void accumulate_task(const egg_update_f32 *update, row_task *task, const 
         uint32_t pairs = update->pairs - first < block ? update->pairs - first : block;
         (dense ? accumulate_dense : accumulate_low_rank)(update, task, scratch, first, pairs, G);
     }
-    task->squares = finish_gradient(update, task, G);
+    return finish_gradient(update, task, G);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ run */
@@ -253,8 +281,8 @@ static void step_task(const egg_update_f32 *update, const row_task *task, const 
 static void accumulate_tasks(void *context, size_t begin, size_t end, uint32_t thread)
 {
     egg_update_f32 *update = context;
-    for (size_t i = begin; i < end; i++) {
-        accumulate_task(update, &update->tasks[i], &update->scratch[thread]);
+    for (size_t i = update->own.first + begin; i < update->own.first + end; i++) {
+        update->squares[i] = accumulate_task(update, &update->tasks[i], &update->scratch[thread]);
         if (!update->tasks[i].param->gradient) step_task(update, &update->tasks[i], &update->scratch[thread]);
     }
 }
@@ -262,7 +290,8 @@ static void accumulate_tasks(void *context, size_t begin, size_t end, uint32_t t
 static void step_tasks(void *context, size_t begin, size_t end, uint32_t thread)
 {
     egg_update_f32 *update = context;
-    for (size_t i = begin; i < end; i++) step_task(update, &update->tasks[i], &update->scratch[thread]);
+    for (size_t i = update->own.first + begin; i < update->own.first + end; i++)
+        step_task(update, &update->tasks[i], &update->scratch[thread]);
 }
 
 static void pack_params(void *context, size_t begin, size_t end, uint32_t thread)
@@ -273,11 +302,9 @@ static void pack_params(void *context, size_t begin, size_t end, uint32_t thread
         if (evolves(&update->params[i])) egg_param_pack(&update->params[i], update->kernels);
 }
 
-egg_update_stats egg_update_f32_run(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool,
-                                    const egg_perturb *law, const float *weight, uint32_t pairs, uint64_t step, double lr)
+void egg_update_f32_estimate(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
+                             const float *weight, uint32_t pairs, uint64_t step, double lr)
 {
-    const float clip = update->shape.optimizer.clip;
-    double squares = 0;
     update->kernels = kernels;
     update->law = law;
     update->weight = weight;
@@ -285,13 +312,33 @@ egg_update_stats egg_update_f32_run(egg_update_f32 *update, const egg_kernels *k
     update->step = step;
     update->lr = lr;
     update->scale = 1;
-    egg_parallel_for(pool, update->task_count, 1, accumulate_tasks, update);
-    for (uint32_t i = 0; i < update->task_count; i++) squares += update->tasks[i].squares;
+    egg_parallel_for(pool, update->own.count, 1, accumulate_tasks, update);
+}
+
+egg_update_stats egg_update_f32_step(egg_update_f32 *update, egg_pool *pool)
+{
+    const float clip = update->shape.optimizer.clip;
+    double squares = 0;
+    for (uint32_t i = 0; i < update->task_count; i++) squares += update->squares[i];
     egg_update_stats stats = {.gradient_norm = sqrt(squares)};
     if (clip > 0) {   /* the tasks only left their gradients, whose norm was not known yet */
         if (stats.gradient_norm > clip) update->scale = (float)(clip / stats.gradient_norm);
-        egg_parallel_for(pool, update->task_count, 1, step_tasks, update);
+        egg_parallel_for(pool, update->own.count, 1, step_tasks, update);
     }
+    return stats;
+}
+
+void egg_update_f32_pack(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool)
+{
+    update->kernels = kernels;
     egg_parallel_for(pool, update->param_count, 1, pack_params, update);
+}
+
+egg_update_stats egg_update_f32_run(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool,
+                                    const egg_perturb *law, const float *weight, uint32_t pairs, uint64_t step, double lr)
+{
+    egg_update_f32_estimate(update, kernels, pool, law, weight, pairs, step, lr);
+    egg_update_stats stats = egg_update_f32_step(update, pool);
+    egg_update_f32_pack(update, kernels, pool);
     return stats;
 }

@@ -13,6 +13,7 @@
 #include "base/threads.h"
 #include "es/optimizer.h"
 #include "es/perturb.h"
+#include "es/shard.h"
 
 typedef struct egg_update_f32 egg_update_f32;
 
@@ -39,7 +40,20 @@ typedef struct egg_update_stats {
 } egg_update_stats;
 
 /*
- * Moves and packs all parameters that are not frozen. weight (pairs) as egg_scores_shape gives it; 'step' counts the
+ * The update as ranks share it out. 'estimate' sums the gradient of the rows in our shard (at first all) and, unless the
+ * optimizer clips, moves them at once; what it leaves of every task in egg_update_f32_squares() has to be there for all
+ * shards when 'step' clips and moves the rest of ours; who has the rows of all shards then packs. egg_update_f32_tasks() says which tasks, of all, belong to a shard.
+ */
+void egg_update_f32_share(egg_update_f32 *update, egg_shard shard);
+egg_rows egg_update_f32_tasks(const egg_update_f32 *update, egg_shard shard);
+void egg_update_f32_estimate(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
+                             const float *weight, uint32_t pairs, uint64_t step, double lr);
+double *egg_update_f32_squares(egg_update_f32 *update);
+egg_update_stats egg_update_f32_step(egg_update_f32 *update, egg_pool *pool);
+void egg_update_f32_pack(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool);
+
+/*
+ * All of it: moves and packs all parameters that are not frozen. weight (pairs) as egg_scores_shape gives it; 'step' counts the
  * steps of the run from 1.
  */
 egg_update_stats egg_update_f32_run(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool,

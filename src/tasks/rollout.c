@@ -529,6 +529,13 @@ float *egg_rollout_fitness(egg_rollout *rollout)
     return rollout->fitness;
 }
 
+double *egg_rollout_samples(egg_rollout *rollout, uint32_t *stride, size_t *bytes_each)
+{
+    *stride = rollout->sample_stride;
+    *bytes_each = sample_floats(rollout->shape.env) * sizeof *rollout->samples;
+    return rollout->samples;
+}
+
 void egg_rollout_learn_observations(egg_rollout *rollout)
 {
     uint32_t n = rollout->shape.env->observations;

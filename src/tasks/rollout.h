@@ -67,6 +67,12 @@ egg_status egg_rollout_evaluate(egg_rollout *rollout, const egg_kernels *kernels
                                 uint64_t epoch, egg_slice slice, egg_rollout_stats *stats, egg_error *error);
 float *egg_rollout_fitness(egg_rollout *rollout);   /* (population) */
 
+/*
+ * The observations kept of the last evaluation: (samples, bytes_each), one of every 'stride'th pair, from pair 0 on. Those of
+ * pairs outside its slice are the caller's to fill in before they are learned.
+ */
+double *egg_rollout_samples(egg_rollout *rollout, uint32_t *stride, size_t *bytes_each);
+
 /* Adds the observations of the last evaluation to the normalizer, in the order of the pairs. */
 void egg_rollout_learn_observations(egg_rollout *rollout);
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* The pairs that a rank evaluates; every rank of a run takes as many. */
+/* The pairs that a rank evaluates. */
 typedef struct egg_slice {
     uint32_t first_pair, pairs;
 } egg_slice;

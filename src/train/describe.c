@@ -301,6 +301,11 @@ egg_status egg_describe_build(char **json, egg_error *error)
 #else
     set_part(parts, "zstd", false);
 #endif
+#ifdef EGG_HAVE_MPI
+    set_part(parts, "mpi", true);
+#else
+    set_part(parts, "mpi", false);
+#endif
 #ifdef EGG_HAVE_MUJOCO
     set_part(parts, "mujoco", true);
 #else

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
-#include "comm/comm.h"
+#include "comm/launch.h"
 #include "eggroll.h"
 #include "es/answers.h"
 #include "train/finetune_journal.h"
@@ -29,7 +29,6 @@ struct egg_finetune {
 
     egg_kernels kernels;
     egg_pool *pool;
-    egg_comm *comm;
     egg_rwkv7 *model;
     egg_tokenizer *tokenizer;
     egg_language language;
@@ -104,7 +103,7 @@ static egg_status open_course(egg_finetune *finetune, egg_error *error)
 {
     egg_status status = EGG_OK;
     const egg_settings *s = finetune->settings;
-    uint32_t pairs = (uint32_t)s->population / 2 / finetune->comm->size;
+    uint32_t pairs = (uint32_t)s->population / 2;
     egg_course_shape course = egg_finetune_course(s, pairs, &finetune->stops, egg_pool_threads(finetune->pool));
     EGG_TRY(egg_language_tokenizer(&finetune->tokenizer, finetune->model, s->vocab, error));
     finetune->language = (egg_language){.model = finetune->model, .tokenizer = finetune->tokenizer,
@@ -121,7 +120,6 @@ static egg_status open_machine(egg_finetune *finetune, egg_error *error)
 {
     egg_status status = EGG_OK;
     EGG_TRY(egg_machine_kernels(&finetune->kernels, error));
-    EGG_TRY(egg_comm_open_self(&finetune->comm, error));
     EGG_TRY(egg_pool_open(&finetune->pool, (uint32_t)finetune->settings->threads, error));
     finetune->shape = egg_finetune_evolution(finetune->settings, egg_pool_threads(finetune->pool));
 out:
@@ -211,6 +209,15 @@ out:
     return status;
 }
 
+/* Ranks would each do the whole run, and write the same folder. */
+static egg_status refuse_ranks(egg_error *error)
+{
+    egg_launch launch = egg_launch_find();
+    if (!launch.variable || launch.size == 1) return EGG_OK;
+    return egg_fail(error, EGG_ERR_UNSUPPORTED, "finetune runs on one rank, found %u started by an MPI launcher; start it "
+                    "without one, or with EGGROLL_MPI=off", launch.size);
+}
+
 egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -220,6 +227,7 @@ egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg
     if (!finetune) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a run");
     double opened = egg_clock_seconds();
     finetune->progress.valid = finetune->progress.base_valid = finetune->progress.best_valid = NAN;
+    EGG_TRY(refuse_ranks(error));
     EGG_TRY(open_options(finetune, options, &resumed, error));
     if (finetune->folder && !resumed) EGG_TRY(egg_run_refuse_existing(finetune->folder, error));
     EGG_TRY(open_all(finetune, error));
@@ -248,7 +256,6 @@ void egg_finetune_close(egg_finetune *finetune)
     egg_tokenizer_close(finetune->tokenizer);
     egg_rwkv7_close(finetune->model);
     egg_pool_close(finetune->pool);
-    egg_comm_close(finetune->comm);
     egg_stops_close(&finetune->stops);
     egg_options_free(finetune->options);
     egg_free(finetune->S);
@@ -295,20 +302,12 @@ bool egg_finetune_finished(const egg_finetune *finetune)
     return reached || progress_of(finetune) >= 1;
 }
 
-/* Every rank's share of the population, and then everybody's rewards. */
 static egg_status evaluate_population(egg_finetune *finetune, egg_course_stats *stats, egg_error *error)
 {
-    egg_status status = EGG_OK;
-    const egg_settings *s = finetune->settings;
     egg_perturb law = egg_evolution_law(&finetune->shape, finetune->progress.epoch);
-    uint32_t pairs = (uint32_t)s->population / 2 / finetune->comm->size;
-    egg_slice slice = {.first_pair = finetune->comm->rank * pairs, .pairs = pairs};
-    size_t each = 2 * (size_t)pairs * s->questions;
-    EGG_TRY(egg_course_evaluate(finetune->course, finetune->pool, &law, finetune->progress.epoch, slice,
-                                finetune->S + finetune->comm->rank * each, stats, error));
-    EGG_TRY(egg_comm_allgather(finetune->comm, finetune->S, each * sizeof *finetune->S, error));
-out:
-    return status;
+    egg_slice slice = {.pairs = (uint32_t)finetune->settings->population / 2};
+    return egg_course_evaluate(finetune->course, finetune->pool, &law, finetune->progress.epoch, slice, finetune->S, stats,
+                               error);
 }
 
 static void tell_of_answers(const egg_finetune *finetune, const egg_course_stats *course, egg_finetune_stats *stats)

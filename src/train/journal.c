@@ -245,7 +245,7 @@ static egg_status add_epoch(egg_journal *journal, const egg_journal_epoch *epoch
     EGG_TRY(add_gap(journal, epoch->epoch - 1, error));
     EGG_TRY(egg_ledger_add(journal->ledger, EGG_JOURNAL_EPOCH, epoch->epoch, journal->record, bytes, error));
     journal->epoch = epoch->epoch;
-    if (hash_due(journal)) EGG_TRY(add_state(journal, error));
+    if (!epoch->partial && hash_due(journal)) EGG_TRY(add_state(journal, error));
 out:
     return status;
 }

@@ -38,6 +38,7 @@ typedef struct egg_journal_epoch {
     egg_journal_form form;     /* of the weights as recorded; to be left to egg_journal_add */
     float unit;                /* ternary: what a digit stands for */
     const void *weights;       /* (pairs) int8 or float32 to write; as packed in the record when read */
+    bool partial;              /* the parameters are not all here: no state is recorded; not in the record */
     const void *extra;         /* (extra_bytes) what else this kind of run needs to go on */
     size_t extra_bytes;
 } egg_journal_epoch;

@@ -14,7 +14,7 @@
 
 /* The letters of options.def; plan takes all that pretrain takes, and more. */
 enum { PRETRAIN = 1, L = 2, P = PRETRAIN | L, E = 4, G = 8, I = 16, B = 32, R = 64, Y = 128, X = 256, S = 512, N = 1024,
-       V = 2048, F = 4096 };
+       V = 2048, F = 4096, M = 8192 };
 
 typedef struct option_row {
     const char *field;
@@ -58,7 +58,7 @@ static const struct {
     uint32_t letter;
 } commands[] = {{"pretrain", PRETRAIN}, {"plan", L}, {"rl", R}, {"eval", E}, {"generate", G}, {"play", Y}, {"export", X},
               {"patch", X}, {"replay", N}, {"verify", V}, {"info", I}, {"envs", I}, {"version", I}, {"bench", B},
-              {"strategy", S}, {"finetune", F}};
+              {"strategy", S}, {"finetune", F}, {"simulate", M}};
 
 enum { ROW_COUNT = EGG_COUNT(rows), NAME_BYTES = 32, VALUE_BYTES = EGG_NUMBER_BYTES };
 

@@ -46,9 +46,11 @@ egg_status egg_plan_run(egg_plan *plan, const egg_settings *settings, const egg_
     egg_plan_add(plan, "program", egg_plan_program_bytes(base_bytes, threads));
     egg_plan_add(plan, "text, as far as it stays in memory", text);
     egg_plan_add(plan, "parameters", egg_model_bytes(shape, kernels));
-    if (settings->update == EGG_UPDATE_FRACTIONAL) egg_plan_add(plan, "fractions of the weights", parameters * sizeof(int16_t));
+    if (settings->update == EGG_UPDATE_FRACTIONAL)
+        egg_plan_add(plan, "fractions of the weights", parameters * sizeof(int16_t));
     if (task.states) egg_plan_add(plan, "recurrent states of the members", task.states);
-    egg_plan_add(plan, "fitness of the members", task.fitness + settings->population / (settings->journal == EGG_JOURNAL_ON ? 1 : 2));
+    egg_plan_add(plan, "fitness of the members", task.fitness + settings->population / 2 * sizeof(int32_t) +
+                 settings->population / (settings->journal == EGG_JOURNAL_ON ? 1 : 2));
     egg_plan_add(plan, "scratch for evaluating", task.scratch);
     egg_plan_add(plan, "scratch for updating",
              egg_update_bytes(shape->params, shape->param_count, (uint32_t)settings->rank, threads));

@@ -8,13 +8,13 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "comm/comm.h"
 #include "eggroll.h"
 #include "envs/plugin.h"
 #include "train/journal.h"
 #include "train/machine.h"
 #include "train/metrics.h"
 #include "train/policy_file.h"
+#include "train/ranks.h"
 #include "train/rl_checkpoint.h"
 #include "train/rl_journal.h"
 #include "train/rl_settings.h"
@@ -26,9 +26,9 @@ struct egg_rl {
     const egg_settings *settings;    /* of 'options' */
     egg_env_handle env;
 
+    egg_ranks ranks;
     egg_kernels kernels;
     egg_pool *pool;
-    egg_comm *comm;
     egg_mlp policy;
     egg_normalizer normalizer;
     egg_rollout *rollout;
@@ -41,7 +41,12 @@ struct egg_rl {
     double eval_deviation;
     double origin;                   /* clock at which progress.seconds was 0 */
 
-    char *folder;                    /* NULL: nothing is kept on disk */
+    egg_stop_fn *stop;               /* asked after every epoch; NULL: nobody is */
+    void *stop_context;
+    bool stopped;
+
+    bool keeps;                      /* rank 0 has a folder */
+    char *folder;                    /* NULL: nothing is kept on disk, at least not by this rank */
     char *law;
     egg_metrics *metrics;
     egg_journal *journal;            /* NULL: none is kept */
@@ -53,7 +58,8 @@ struct egg_rl {
 
 /* ------------------------------------------------------------------------------------------------------------ open */
 
-static egg_status open_options(egg_rl *rl, const egg_options *given, bool *resumed, egg_error *error)
+/* What rank 0 decides for all: options and the folder. */
+static egg_status choose(egg_rl *rl, const egg_options *given, bool *resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
     const char *folder;
@@ -68,7 +74,21 @@ static egg_status open_options(egg_rl *rl, const egg_options *given, bool *resum
         rl->options = egg_options_copy(given);
         if (!rl->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
         EGG_TRY(egg_rl_resolve(rl->options, error));
+        if (rl->folder) EGG_TRY(egg_run_refuse_existing(rl->folder, error));
     }
+    rl->keeps = rl->folder;
+out:
+    return status;
+}
+
+static egg_status open_options(egg_rl *rl, const egg_options *given, bool *resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    if (rl->ranks.rank == 0) status = choose(rl, given, resumed, error);
+    EGG_TRY(egg_ranks_agree(&rl->ranks, status, NULL, 0, error));
+    EGG_TRY(egg_ranks_share_options(&rl->ranks, given, &rl->options, error));
+    EGG_TRY(egg_ranks_share(&rl->ranks, resumed, sizeof *resumed, error));
+    EGG_TRY(egg_ranks_share(&rl->ranks, &rl->keeps, sizeof rl->keeps, error));
     rl->settings = egg_options_values(rl->options);
 out:
     return status;
@@ -78,8 +98,6 @@ static egg_status open_machine(egg_rl *rl, egg_error *error)
 {
     egg_status status = EGG_OK;
     const egg_settings *s = rl->settings;
-    EGG_TRY(egg_machine_kernels(&rl->kernels, error));
-    EGG_TRY(egg_comm_open_self(&rl->comm, error));
     EGG_TRY(egg_pool_open(&rl->pool, (uint32_t)s->threads, error));
     EGG_TRY(egg_env_open(&rl->env, s->env, error));
     uint32_t threads = egg_pool_threads(rl->pool);
@@ -92,6 +110,9 @@ static egg_status open_machine(egg_rl *rl, egg_error *error)
     egg_mlp_init_weights(&rl->policy, s->seed, (float)s->head_scale, (float)s->log_std);
     EGG_TRY(egg_evolution_open(&rl->evolution, &rl->shape, rl->policy.params, rl->policy.param_count, error));
     EGG_TRY(egg_rollout_open(&rl->rollout, &rollout, &rl->policy, &rl->normalizer, error));
+    EGG_TRY(egg_ranks_divide(&rl->ranks, egg_shaping_pairs(&rl->shape.shaping, rl->shape.population), error));
+    EGG_TRY(egg_ranks_open_update(&rl->ranks, s->update_sharding, rl->policy.params, rl->policy.param_count, error));
+    EGG_TRY(egg_run_law(rl->options, &rl->law, error));
     rl->returns = egg_alloc_array((size_t)s->eval_episodes, sizeof *rl->returns);
     rl->plain = egg_alloc_array(egg_policy_floats(&rl->policy), sizeof *rl->plain);
     if (!rl->returns || !rl->plain) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for evaluations");
@@ -155,13 +176,58 @@ out:
     return status;
 }
 
+static egg_status write_save(egg_rl *rl, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    egg_rl_checkpoint checkpoint = checkpoint_of(rl);
+    egg_policy_info info = policy_info(rl);
+    egg_status metrics = egg_metrics_flush(rl->metrics, error);   /* first: lines behind a checkpoint can be dropped */
+    egg_status journal = egg_journal_save(rl->journal, rl->progress.epoch, error);
+    EGG_TRY(egg_run_path(rl->folder, EGG_RUN_CHECKPOINT, path, error));
+    EGG_TRY(egg_rl_checkpoint_save(&checkpoint, path, error));
+    EGG_TRY(egg_run_path(rl->folder, EGG_RUN_MODEL, path, error));
+    EGG_TRY(egg_rl_checkpoint_save_policy(&checkpoint, &info, rl->plain, path, error));
+    EGG_TRY(metrics);
+    EGG_TRY(journal);
+out:
+    return status;
+}
+
 static egg_status open_folder(egg_rl *rl, bool resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_directory_remove_temporaries(rl->folder);
     EGG_TRY(egg_metrics_open(&rl->metrics, rl->folder, rl->progress.epoch, error));
-    if (!resumed) EGG_TRY(egg_rl_save(rl, error));
+    if (!resumed) EGG_TRY(write_save(rl, error));
     EGG_TRY(egg_run_write_config(rl->folder, rl->options, NULL, 0, error));
+out:
+    return status;
+}
+
+/* The folder, by the rank that keeps it. */
+static egg_status open_run(egg_rl *rl, bool resumed, double opened, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    if (resumed) EGG_TRY(load_checkpoint(rl, error));
+    else EGG_TRY(egg_directory_create(rl->folder, error));
+    if (rl->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(rl, resumed, error));
+    rl->origin = opened - rl->progress.seconds;
+    EGG_TRY(open_folder(rl, resumed, error));
+out:
+    return status;
+}
+
+/* Where a resumed run stands, from rank 0 to all. */
+static egg_status share_state(egg_rl *rl, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_normalizer *normalizer = &rl->normalizer;
+    EGG_TRY(egg_ranks_share(&rl->ranks, &rl->progress, sizeof rl->progress, error));
+    EGG_TRY(egg_ranks_share_params(&rl->ranks, rl->policy.params, rl->policy.param_count, error));
+    EGG_TRY(egg_ranks_share(&rl->ranks, &normalizer->count, sizeof normalizer->count, error));
+    EGG_TRY(egg_ranks_share(&rl->ranks, normalizer->mean, normalizer->n * sizeof *normalizer->mean, error));
+    EGG_TRY(egg_ranks_share(&rl->ranks, normalizer->squares, normalizer->n * sizeof *normalizer->squares, error));
 out:
     return status;
 }
@@ -173,20 +239,20 @@ egg_status egg_rl_open(egg_rl **out, const egg_options *options, egg_error *erro
     *out = NULL;
     egg_rl *rl = egg_alloc(sizeof *rl);
     if (!rl) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a run");
-    double opened = egg_clock_seconds();
+    double opened = rl->origin = egg_clock_seconds();
     rl->progress.eval_return = rl->eval_deviation = NAN;
+    EGG_TRY(egg_ranks_open(&rl->ranks, error));
     EGG_TRY(open_options(rl, options, &resumed, error));
-    if (rl->folder && !resumed) EGG_TRY(egg_run_refuse_existing(rl->folder, error));
-    EGG_TRY(open_machine(rl, error));
-    EGG_TRY(egg_run_law(rl->options, &rl->law, error));
-    if (resumed) EGG_TRY(load_checkpoint(rl, error));
+    EGG_TRY(egg_ranks_kernels(&rl->ranks, &rl->kernels, error));
+    status = open_machine(rl, error);
+    EGG_TRY(egg_ranks_agree(&rl->ranks, status, NULL, 0, error));
+    if (rl->folder) status = open_run(rl, resumed, opened, error);
+    EGG_TRY(egg_ranks_agree(&rl->ranks, status, NULL, 0, error));
+    if (resumed) EGG_TRY(share_state(rl, error));
     egg_mlp_pack(&rl->policy, &rl->kernels);
     egg_normalizer_refresh(&rl->normalizer, rl->settings->normalize == 0);
-    if (rl->folder && !resumed) EGG_TRY(egg_directory_create(rl->folder, error));
-    if (rl->folder && rl->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(rl, resumed, error));
-    rl->origin = opened - rl->progress.seconds;
+    egg_update_f32_share(egg_evolution_update(rl->evolution), rl->ranks.shard);
     rl->save_due = rl->progress.seconds + rl->settings->save_seconds;
-    if (rl->folder) EGG_TRY(open_folder(rl, resumed, error));
     *out = rl;
     rl = NULL;
 out:
@@ -205,13 +271,13 @@ void egg_rl_close(egg_rl *rl)
     egg_mlp_close(&rl->policy);
     egg_env_close(&rl->env);
     egg_pool_close(rl->pool);
-    egg_comm_close(rl->comm);
     egg_options_free(rl->options);
     egg_free(rl->returns);
     egg_free(rl->plain);
     egg_free(rl->extra);
     egg_free(rl->folder);
     egg_free(rl->law);
+    egg_ranks_close(&rl->ranks);
     egg_free(rl);
 }
 
@@ -236,22 +302,53 @@ static double progress_of(const egg_rl *rl)
     return fmax(fmax(epochs, steps), share(rl->progress.seconds, 60 * s->minutes));
 }
 
-bool egg_rl_finished(const egg_rl *rl)
+static bool budget_used(const egg_rl *rl)
 {
     bool reached = rl->settings->target != 0 && rl->progress.eval_return >= rl->settings->target;
     return reached || progress_of(rl) >= 1;
 }
 
-/* Every rank's share of the population, and then everybody's fitness. */
+bool egg_rl_finished(const egg_rl *rl)
+{
+    return rl->stopped || budget_used(rl);
+}
+
+void egg_rl_stop_when(egg_rl *rl, egg_stop_fn *stop, void *context)
+{
+    rl->stop = stop;
+    rl->stop_context = context;
+}
+
+/* The run's clock is that of rank 0; and whether anybody wants an end. */
+static egg_status look_up(egg_rl *rl, egg_error *error)
+{
+    int64_t stops = rl->stop && rl->stop(rl->stop_context);
+    rl->progress.seconds = elapsed(rl);
+    egg_status status = egg_ranks_agree_real(&rl->ranks, EGG_OK, &rl->progress.seconds, &stops, 1, error);
+    if (status == EGG_OK && stops) rl->stopped = true;
+    return status;
+}
+
+/* Every rank's slice of the population; then everybody's fitness and observations, and 'stats' of all. */
 static egg_status evaluate_population(egg_rl *rl, const egg_perturb *law, egg_rollout_stats *stats, egg_error *error)
 {
     egg_status status = EGG_OK;
-    uint32_t population = (uint32_t)rl->settings->population;
-    uint32_t pairs = egg_shaping_pairs(&rl->shape.shaping, population) / rl->comm->size;
-    egg_slice slice = {.first_pair = rl->comm->rank * pairs, .pairs = pairs};
-    EGG_TRY(egg_rollout_evaluate(rl->rollout, &rl->kernels, rl->pool, law, rl->progress.epoch, slice, stats, error));
-    EGG_TRY(egg_comm_allgather(rl->comm, egg_rollout_fitness(rl->rollout),
-                               population / rl->comm->size * sizeof(float), error));
+    egg_ranks *ranks = &rl->ranks;
+    uint32_t stride;
+    size_t sample_bytes;
+    double begun = egg_clock_seconds();
+    status = egg_rollout_evaluate(rl->rollout, &rl->kernels, rl->pool, law, rl->progress.epoch, egg_ranks_slice(ranks), stats,
+                                  error);
+    double seconds = egg_clock_seconds() - begun;
+    int64_t sums[] = {(int64_t)stats->steps, (int64_t)stats->episodes, (int64_t)stats->cut, (int64_t)stats->invalid};
+    EGG_TRY(egg_ranks_agree(ranks, status, sums, EGG_COUNT(sums), error));
+    *stats = (egg_rollout_stats){.steps = (uint64_t)sums[0], .episodes = (uint64_t)sums[1], .cut = (uint64_t)sums[2],
+                                 .invalid = (uint64_t)sums[3]};
+    EGG_TRY(egg_ranks_gather(ranks, egg_rollout_fitness(rl->rollout), rl->shape.population / ranks->pairs * sizeof(float),
+                             error));
+    double *samples = egg_rollout_samples(rl->rollout, &stride, &sample_bytes);
+    EGG_TRY(egg_ranks_gather_every(ranks, stride, samples, sample_bytes, error));
+    EGG_TRY(egg_ranks_balance(ranks, seconds, NULL, 0, error));
 out:
     return status;
 }
@@ -260,12 +357,13 @@ static egg_status evolve(egg_rl *rl, egg_rl_stats *stats, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_rollout_stats played;
+    egg_evolution_stats evolved;
     egg_perturb law = egg_evolution_law(&rl->shape, rl->progress.epoch);
     double begun = egg_clock_seconds();
     EGG_TRY(evaluate_population(rl, &law, &played, error));
     double evaluated = egg_clock_seconds();
-    egg_evolution_stats evolved = egg_evolution_tell(rl->evolution, &rl->kernels, rl->pool, rl->progress.epoch,
-                                                     egg_rollout_fitness(rl->rollout));
+    EGG_TRY(egg_ranks_tell(&rl->ranks, rl->evolution, rl->policy.params, rl->policy.param_count, &rl->kernels, rl->pool,
+                           rl->progress.epoch, egg_rollout_fitness(rl->rollout), &evolved, error));
     if (!isfinite(evolved.gradient_norm)) {
         rl->broken = true;
         status = egg_fail(error, EGG_ERR_ARGUMENT, "epoch %" PRIu64 ": the update is no longer finite; the policy has grown "
@@ -304,21 +402,27 @@ static uint64_t eval_seed(const egg_rl *rl)
     return words[0] | (uint64_t)words[1] << 32;
 }
 
+/* Rank 0 plays; the others hear of it. */
 static egg_status evaluate_policy(egg_rl *rl, egg_error *error)
 {
+    egg_status status = EGG_OK;
     uint32_t n = (uint32_t)rl->settings->eval_episodes;
     double sum = 0, squares = 0;
-    egg_status status = egg_rollout_play(rl->rollout, &rl->kernels, rl->pool, eval_seed(rl), n, rl->returns, NULL, error);
-    if (status != EGG_OK) return status;
+    if (rl->ranks.rank == 0)
+        status = egg_rollout_play(rl->rollout, &rl->kernels, rl->pool, eval_seed(rl), n, rl->returns, NULL, error);
     for (uint32_t i = 0; i < n; i++) sum += rl->returns[i];
-    rl->progress.eval_return = sum / n;
-    for (uint32_t i = 0; i < n; i++) squares += pow(rl->returns[i] - rl->progress.eval_return, 2);
+    double mean = sum / n;
+    for (uint32_t i = 0; i < n; i++) squares += pow(rl->returns[i] - mean, 2);
+    EGG_TRY(egg_ranks_agree_real(&rl->ranks, status, &mean, NULL, 0, error));
+    rl->progress.eval_return = mean;
     rl->eval_deviation = sqrt(squares / n);
-    return EGG_OK;
+out:
+    return status;
 }
 
 static void add_metrics(egg_rl *rl, const egg_rl_stats *stats)
 {
+    const bool alone = rl->ranks.size == 1;
     const double no = NAN;
     const egg_metric figures[] = {
         {"env_steps", NULL, (double)stats->env_steps},
@@ -339,6 +443,9 @@ static void add_metrics(egg_rl *rl, const egg_rl_stats *stats)
         {"eval_return", "return/eval", stats->evaluated ? stats->eval_return : no},
         {"eval_deviation", NULL, stats->evaluated ? stats->eval_deviation : no},
         {"eval_seconds", NULL, stats->evaluated ? stats->eval_seconds : no},
+        {"ranks", NULL, alone ? no : (double)rl->ranks.size},
+        {"fitness_bytes_received", NULL, alone ? no : (double)rl->ranks.fitness_bytes},
+        {"bytes_received", NULL, alone ? no : (double)egg_ranks_traffic(&rl->ranks)},
     };
     egg_metrics_add(rl->metrics, stats->epoch, figures, EGG_COUNT(figures), stats->evaluated);
 }
@@ -346,7 +453,7 @@ static void add_metrics(egg_rl *rl, const egg_rl_stats *stats)
 static bool save_due(const egg_rl *rl)
 {
     uint64_t every = rl->settings->save_epochs;
-    return rl->folder && (rl->progress.seconds >= rl->save_due || (every && rl->progress.epoch % every == 0));
+    return rl->keeps && (rl->progress.seconds >= rl->save_due || (every && rl->progress.epoch % every == 0));
 }
 
 /* The line of metrics first: a resumed run that takes the epoch from the journal could not make up for it. */
@@ -356,6 +463,7 @@ static void record_epoch(egg_rl *rl, double rate)
     egg_journal_epoch epoch = {.epoch = rl->progress.epoch, .position = rl->progress.env_steps,
                                .seconds = rl->progress.seconds, .score = rl->progress.eval_return, .rate = rate,
                                .extra = rl->extra};
+    epoch.partial = !egg_ranks_is_complete(&rl->ranks, rl->policy.params, rl->policy.param_count);
     epoch.weights = egg_evolution_weights(rl->evolution, &epoch.pairs);
     epoch.extra_bytes = egg_rl_journal_extra(rl->extra, &rl->normalizer, rl->progress.episodes);
     egg_metrics_push(rl->metrics);
@@ -368,18 +476,21 @@ egg_status egg_rl_epoch(egg_rl *rl, egg_rl_stats *out, egg_error *error)
     egg_rl_stats stats = {0};
     EGG_TRY(evolve(rl, &stats, error));
     stats.epoch = ++rl->progress.epoch;
-    rl->progress.seconds = elapsed(rl);
+    EGG_TRY(look_up(rl, error));
+    if (rl->settings->check_epochs && stats.epoch % rl->settings->check_epochs == 0)
+        EGG_TRY(egg_ranks_compare_weights(&rl->ranks, rl->policy.params, rl->policy.param_count, stats.epoch, error));
     stats.evaluated = rl->progress.epoch % rl->settings->eval_epochs == 0 || progress_of(rl) >= 1;
     if (stats.evaluated) {
         double begun = egg_clock_seconds();
         EGG_TRY(evaluate_policy(rl, error));
         stats.eval_seconds = egg_clock_seconds() - begun;
+        EGG_TRY(look_up(rl, error));
     }
-    rl->progress.seconds = elapsed(rl);
     stats.env_steps = rl->progress.env_steps;
     stats.episodes = rl->progress.episodes;
     stats.seconds = rl->progress.seconds;
-    stats.progress = egg_rl_finished(rl) ? 1 : progress_of(rl);
+    stats.stopped = rl->stopped;
+    stats.progress = budget_used(rl) ? 1 : progress_of(rl);
     stats.eval_return = rl->progress.eval_return;
     stats.eval_deviation = rl->eval_deviation;
     add_metrics(rl, &stats);
@@ -398,21 +509,15 @@ out:
 egg_status egg_rl_save(egg_rl *rl, egg_error *error)
 {
     egg_status status = EGG_OK;
-    char path[EGG_PATH_BYTES];
-    if (!rl->folder) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
+    if (!rl->keeps) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
     if (rl->broken)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "'%s' keeps its last good save: the weights are not finite", rl->folder);
+        return egg_fail(error, EGG_ERR_ARGUMENT, "'%s' keeps its last good save: the weights are not finite",
+                        rl->folder ? rl->folder : "the run");
+    EGG_TRY(egg_ranks_may_save(&rl->ranks, error));
     rl->save_due = rl->progress.seconds + rl->settings->save_seconds;
-    egg_rl_checkpoint checkpoint = checkpoint_of(rl);
-    egg_policy_info info = policy_info(rl);
-    egg_status metrics = egg_metrics_flush(rl->metrics, error);   /* first: lines behind a checkpoint can be dropped */
-    egg_status journal = egg_journal_save(rl->journal, rl->progress.epoch, error);
-    EGG_TRY(egg_run_path(rl->folder, EGG_RUN_CHECKPOINT, path, error));
-    EGG_TRY(egg_rl_checkpoint_save(&checkpoint, path, error));
-    EGG_TRY(egg_run_path(rl->folder, EGG_RUN_MODEL, path, error));
-    EGG_TRY(egg_rl_checkpoint_save_policy(&checkpoint, &info, rl->plain, path, error));
-    EGG_TRY(metrics);
-    EGG_TRY(journal);
+    EGG_TRY(egg_ranks_complete(&rl->ranks, rl->policy.params, rl->policy.param_count, error));
+    if (rl->folder) status = write_save(rl, error);
+    EGG_TRY(egg_ranks_agree(&rl->ranks, status, NULL, 0, error));
 out:
     return status;
 }

@@ -53,7 +53,7 @@ static bool matters(const char *name)
         "threads", "chunk",  "validations", "valid-bytes", "save-seconds", "quiet",         "save-epochs", "config",
         "resume",  "out",    "valid",       "field",       "json",         "eval-epochs",   "slots",       "eval-episodes",
         "target",  "journal", "rows",        "plan", "valid-questions", "base", "data", "vocab", "reward-workers",
-        "reward-seconds",
+        "reward-seconds", "update-sharding", "check-epochs",
     };
     for (size_t i = 0; i < EGG_COUNT(without_effect); i++)
         if (strcmp(name, without_effect[i]) == 0) return false;

@@ -10,7 +10,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
-#include "comm/comm.h"
 #include "data/entropy.h"
 #include "es/update.h"
 #include "tasks/score.h"
@@ -19,6 +18,7 @@
 #include "train/machine.h"
 #include "train/metrics.h"
 #include "train/plan.h"
+#include "train/ranks.h"
 #include "train/run.h"
 
 /* A save takes at most about this share of the time of a run, however large the run's states are. */
@@ -44,22 +44,29 @@ struct egg_trainer {
     egg_run_text text;
     egg_corpus_stats corpus_stats;
 
+    egg_ranks ranks;
     egg_kernels kernels;
     egg_pool *pool;
-    egg_comm *comm;
     egg_model *model;
     egg_pretrain *task;
     egg_update *update;
     egg_scorer *scorer;
+    int32_t *difference;             /* (pairs) of the members' losses */
     int8_t *F;                       /* (pairs) */
 
+    double own_seconds;              /* that this rank's slice took to evaluate */
     egg_schedule schedule;
     egg_progress progress;
     double origin;                   /* clock at which progress.seconds was 0 */
     egg_score_result score;          /* of the last validation */
     uint64_t validations;            /* due so far by progress */
 
-    char *folder;                    /* NULL: nothing is kept on disk */
+    egg_stop_fn *stop;               /* asked after every epoch; NULL: nobody is */
+    void *stop_context;
+    bool stopped;
+
+    bool keeps;                      /* rank 0 has a folder */
+    char *folder;                    /* NULL: nothing is kept on disk, at least not by this rank */
     char *law;                       /* the options that determine the run's course, for the checkpoint */
     egg_metrics *metrics;
     egg_journal *journal;            /* NULL: none is kept */
@@ -157,7 +164,7 @@ static egg_status open_machine(egg_trainer *trainer, egg_error *error)
 {
     egg_status status = EGG_OK;
     const egg_settings *settings = trainer->settings;
-    EGG_TRY(egg_comm_open_self(&trainer->comm, error));
+    EGG_TRY(egg_ranks_divide(&trainer->ranks, (uint32_t)settings->population / 2, error));
     EGG_TRY(egg_pool_open(&trainer->pool, (uint32_t)settings->threads, error));
     uint32_t threads = egg_pool_threads(trainer->pool), rank = (uint32_t)settings->rank;
     egg_pretrain_shape shape = egg_settings_pretrain(settings, threads, trainer->text.train_bytes);
@@ -169,8 +176,11 @@ static egg_status open_machine(egg_trainer *trainer, egg_error *error)
     EGG_TRY(egg_pretrain_open(&trainer->task, &shape, trainer->model, trainer->text.corpus, error));
     EGG_TRY(egg_update_open(&trainer->update, trainer->model->params, trainer->model->param_count, rank, threads, error));
     EGG_TRY(egg_scorer_open(&trainer->scorer, trainer->model, threads, error));
+    EGG_TRY(egg_ranks_open_update(&trainer->ranks, settings->update_sharding, trainer->model->params,
+                                  trainer->model->param_count, error));
     trainer->F = egg_alloc((size_t)settings->population / 2);
-    if (!trainer->F) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for the fitness of the population");
+    trainer->difference = egg_alloc_array((size_t)settings->population / 2, sizeof *trainer->difference);
+    if (!trainer->F || !trainer->difference) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for the fitness of the population");
 out:
     return status;
 }
@@ -241,6 +251,24 @@ static egg_status open_journal(egg_trainer *trainer, bool resumed, egg_error *er
     return status;
 }
 
+static egg_status write_save(egg_trainer *trainer, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    egg_checkpoint checkpoint = checkpoint_of(trainer);
+    /* Metrics first: a resumed run drops lines behind its checkpoint, but could not make up for lines before it. */
+    egg_status metrics = egg_metrics_flush(trainer->metrics, error);
+    egg_status journal = egg_journal_save(trainer->journal, trainer->progress.epoch, error);
+    EGG_TRY(run_path(trainer, EGG_RUN_CHECKPOINT, path, error));
+    EGG_TRY(egg_checkpoint_save(&checkpoint, path, error));
+    EGG_TRY(run_path(trainer, EGG_RUN_MODEL, path, error));
+    EGG_TRY(egg_checkpoint_save_model(trainer->model, &trainer->progress, path, error));
+    EGG_TRY(metrics);
+    EGG_TRY(journal);
+out:
+    return status;
+}
+
 static egg_status open_folder(egg_trainer *trainer, bool resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -249,7 +277,7 @@ static egg_status open_folder(egg_trainer *trainer, bool resumed, egg_error *err
     EGG_TRY(run_path(trainer, EGG_RUN_RATES, path, error));
     EGG_TRY(egg_schedule_open_record(&trainer->schedule, path, !resumed, error));
     EGG_TRY(egg_metrics_open(&trainer->metrics, trainer->folder, trainer->progress.epoch, error));
-    if (!resumed) EGG_TRY(egg_trainer_save(trainer, error));
+    if (!resumed) EGG_TRY(write_save(trainer, error));
     EGG_TRY(egg_run_write_config(trainer->folder, trainer->options, (const char *const *)trainer->data.paths,
                                  trainer->data.count, error));
 out:
@@ -258,10 +286,13 @@ out:
 
 /* ----------------------------------------------------------------------------------------------------------- open */
 
-static egg_status open_options(egg_trainer *trainer, const egg_options *given, bool *resumed, egg_error *error)
+/* What rank 0 decides for all: options, the folder, the text. */
+static egg_status choose(egg_trainer *trainer, const egg_options *given, const char *const *data, size_t count,
+                         bool *resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
     const char *folder;
+    char path[EGG_PATH_BYTES];
     EGG_TRY(egg_run_folder(given, &folder, resumed, error));
     if (*folder) {
         trainer->folder = egg_strdup(folder);
@@ -273,24 +304,40 @@ static egg_status open_options(egg_trainer *trainer, const egg_options *given, b
         trainer->options = egg_options_copy(given);
         if (!trainer->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
         EGG_TRY(egg_settings_resolve(trainer->options, error));
+        if (trainer->folder) EGG_TRY(egg_run_refuse_existing(trainer->folder, error));
     }
+    if (count) {
+        EGG_TRY(copy_paths(&trainer->data, data, count, error));
+    } else if (*resumed) {
+        EGG_TRY(run_path(trainer, EGG_RUN_CONFIG, path, error));
+        EGG_TRY(egg_options_load_data(path, &trainer->data.paths, &trainer->data.count, error));
+    }
+    if (!trainer->data.count) return egg_fail(error, EGG_ERR_ARGUMENT, "no text to train on: name a file or a directory");
+    trainer->keeps = trainer->folder;
+out:
+    return status;
+}
+
+static egg_status open_options(egg_trainer *trainer, const egg_options *given, const char *const *data, size_t count,
+                               bool *resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_ranks *ranks = &trainer->ranks;
+    if (ranks->rank == 0) status = choose(trainer, given, data, count, resumed, error);
+    EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
+    EGG_TRY(egg_ranks_share_options(ranks, given, &trainer->options, error));
+    EGG_TRY(egg_ranks_share_paths(ranks, &trainer->data.paths, &trainer->data.count, error));
+    EGG_TRY(egg_ranks_share(ranks, resumed, sizeof *resumed, error));
+    EGG_TRY(egg_ranks_share(ranks, &trainer->keeps, sizeof trainer->keeps, error));
     trainer->settings = egg_options_values(trainer->options);
     trainer->schedule = egg_settings_schedule(trainer->settings);
 out:
     return status;
 }
 
-static egg_status open_data(egg_trainer *trainer, const char *const *data, size_t count, bool resumed, egg_error *error)
+static egg_status open_data(egg_trainer *trainer, egg_error *error)
 {
     egg_status status = EGG_OK;
-    char path[EGG_PATH_BYTES];
-    if (count) {
-        EGG_TRY(copy_paths(&trainer->data, data, count, error));
-    } else if (resumed) {
-        EGG_TRY(run_path(trainer, EGG_RUN_CONFIG, path, error));
-        EGG_TRY(egg_options_load_data(path, &trainer->data.paths, &trainer->data.count, error));
-    }
-    if (!trainer->data.count) return egg_fail(error, EGG_ERR_ARGUMENT, "no text to train on: name a file or a directory");
     EGG_TRY(open_text(&trainer->text, trainer->settings, (const char *const *)trainer->data.paths, trainer->data.count,
                       error));
     trainer->progress.text = egg_corpus_hash(trainer->text.corpus);
@@ -300,32 +347,70 @@ out:
     return status;
 }
 
-egg_status egg_trainer_open(egg_trainer **out, const egg_options *options, const char *const *data, size_t data_count,
-                            egg_error *error)
+/* What every rank opens for itself. */
+static egg_status open_own(egg_trainer *trainer, uint64_t base_bytes, egg_error *error)
 {
     egg_status status = EGG_OK;
-    bool resumed;
-    uint64_t base_bytes = egg_system_resident_bytes();
-    *out = NULL;
-    egg_trainer *trainer = egg_alloc(sizeof *trainer);
-    if (!trainer) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a trainer");
-    trainer->schedule.record = -1;
-    double opened = egg_clock_seconds();
-    EGG_TRY(open_options(trainer, options, &resumed, error));
     EGG_TRY(egg_machine_kernels(&trainer->kernels, error));
-    if (trainer->folder && !resumed) EGG_TRY(egg_run_refuse_existing(trainer->folder, error));
-    EGG_TRY(open_data(trainer, data, data_count, resumed, error));
+    EGG_TRY(open_data(trainer, error));
     EGG_TRY(check_memory(trainer, base_bytes, error));
     EGG_TRY(open_machine(trainer, error));
     EGG_TRY(measure_text(trainer, error));
     EGG_TRY(egg_run_law(trainer->options, &trainer->law, error));
+out:
+    return status;
+}
+
+/* The folder, by the rank that keeps it. */
+static egg_status open_run(egg_trainer *trainer, bool resumed, double opened, egg_error *error)
+{
+    egg_status status = EGG_OK;
     if (resumed) EGG_TRY(load_checkpoint(trainer, error));
-    egg_model_pack(trainer->model, &trainer->kernels);
-    if (trainer->folder && !resumed) EGG_TRY(egg_directory_create(trainer->folder, error));
-    if (trainer->folder && trainer->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(trainer, resumed, error));
+    else EGG_TRY(egg_directory_create(trainer->folder, error));
+    if (trainer->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(trainer, resumed, error));
     trainer->origin = opened - trainer->progress.seconds;
+    EGG_TRY(open_folder(trainer, resumed, error));
+out:
+    return status;
+}
+
+/* Where a resumed run stands, from rank 0 to all. */
+static egg_status share_state(egg_trainer *trainer, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    size_t bytes;
+    egg_ranks *ranks = &trainer->ranks;
+    EGG_TRY(egg_ranks_share(ranks, &trainer->progress, sizeof trainer->progress, error));
+    EGG_TRY(egg_ranks_share_params(ranks, trainer->model->params, trainer->model->param_count, error));
+    int8_t *states = egg_pretrain_states(trainer->task, &bytes);
+    if (states) EGG_TRY(egg_ranks_scatter(ranks, states, bytes / ranks->pairs, error));
+out:
+    return status;
+}
+
+egg_status egg_trainer_open(egg_trainer **out, const egg_options *options, const char *const *data, size_t data_count,
+                            egg_error *error)
+{
+    egg_status status = EGG_OK;
+    bool resumed = false;
+    *out = NULL;
+    egg_trainer *trainer = egg_alloc(sizeof *trainer);
+    if (!trainer) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a trainer");
+    egg_ranks *ranks = &trainer->ranks;
+    trainer->schedule.record = -1;
+    double opened = trainer->origin = egg_clock_seconds();
+    EGG_TRY(egg_ranks_open(ranks, error));
+    uint64_t base_bytes = egg_system_resident_bytes();
+    EGG_TRY(open_options(trainer, options, data, data_count, &resumed, error));
+    status = open_own(trainer, base_bytes, error);
+    EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
+    EGG_TRY(egg_ranks_compare(ranks, trainer->progress.text, "the texts to train on", error));
+    if (trainer->folder) status = open_run(trainer, resumed, opened, error);
+    EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
+    if (resumed) EGG_TRY(share_state(trainer, error));
+    egg_model_pack(trainer->model, &trainer->kernels);
+    egg_update_share(trainer->update, ranks->shard);
     trainer->save_due = trainer->progress.seconds + trainer->settings->save_seconds;
-    if (trainer->folder) EGG_TRY(open_folder(trainer, resumed, error));
     trainer->validations = (uint64_t)(egg_schedule_progress(&trainer->schedule, trainer->progress.epoch,
                                                             trainer->progress.seconds) *
                                       (double)trainer->settings->validations);
@@ -347,13 +432,14 @@ void egg_trainer_close(egg_trainer *trainer)
     egg_pretrain_close(trainer->task);
     egg_model_free(trainer->model);
     egg_pool_close(trainer->pool);
-    egg_comm_close(trainer->comm);
     close_text(&trainer->text);
     free_paths(&trainer->data);
     egg_options_free(trainer->options);
+    egg_free(trainer->difference);
     egg_free(trainer->F);
     egg_free(trainer->folder);
     egg_free(trainer->law);
+    egg_ranks_close(&trainer->ranks);
     egg_free(trainer);
 }
 
@@ -364,13 +450,12 @@ static double elapsed(const egg_trainer *trainer)
     return egg_clock_seconds() - trainer->origin;
 }
 
-static double mean_bits_per_byte(egg_trainer *trainer)
+static int64_t sum_losses(egg_trainer *trainer, egg_slice slice)
 {
-    const egg_settings *settings = trainer->settings;
-    const int32_t *loss = egg_pretrain_loss(trainer->task);
+    const int32_t *loss = egg_pretrain_loss(trainer->task) + 2 * (size_t)slice.first_pair;
     int64_t sum = 0;
-    for (uint64_t i = 0; i < settings->population; i++) sum += loss[i];
-    return (double)sum / (16.0 * (double)settings->population * (double)settings->seq_len);
+    for (uint32_t i = 0; i < 2 * slice.pairs; i++) sum += loss[i];
+    return sum;
 }
 
 static double weights_saturated(const egg_model *model)
@@ -384,40 +469,74 @@ static double weights_saturated(const egg_model *model)
     return (double)saturated / (double)egg_model_parameters(model);
 }
 
-/* Every rank's share of the population, and then everybody's fitness. */
-static egg_status evaluate(egg_trainer *trainer, const egg_perturb *law, egg_error *error)
+/*
+ * Every rank's slice of the population, and then everybody's fitness. '*rate' becomes that of rank 0, whose clock and record
+ * decide it.
+ */
+static egg_status evaluate(egg_trainer *trainer, const egg_perturb *law, double *rate, double *bits_per_byte,
+                           egg_error *error)
 {
     egg_status status = EGG_OK;
-    uint32_t pairs = (uint32_t)trainer->settings->population / 2 / trainer->comm->size;
-    egg_slice slice = {.first_pair = trainer->comm->rank * pairs, .pairs = pairs};
-    EGG_TRY(egg_pretrain_evaluate(trainer->task, &trainer->kernels, trainer->pool, law, trainer->progress.epoch, slice,
-                                  error));
-    EGG_TRY(egg_comm_allgather(trainer->comm, egg_pretrain_loss(trainer->task), 2 * pairs * sizeof(int32_t), error));
+    const egg_settings *settings = trainer->settings;
+    egg_ranks *ranks = &trainer->ranks;
+    egg_slice slice = egg_ranks_slice(ranks);
+    double begun = egg_clock_seconds();
+    status = egg_pretrain_evaluate(trainer->task, &trainer->kernels, trainer->pool, law, trainer->progress.epoch, slice, error);
+    trainer->own_seconds = egg_clock_seconds() - begun;
+    int64_t loss = sum_losses(trainer, slice);
+    EGG_TRY(egg_ranks_agree_real(ranks, status, rate, &loss, 1, error));
+    egg_fitness_differences(egg_pretrain_loss(trainer->task) + 2 * (size_t)slice.first_pair, slice.pairs,
+                            trainer->difference + slice.first_pair);
+    EGG_TRY(egg_ranks_gather_differences(ranks, trainer->schedule.rule, trainer->difference, error));
+    *bits_per_byte = (double)loss / (16.0 * (double)settings->population * (double)settings->seq_len);
 out:
     return status;
 }
 
-/* Evaluates, shapes and updates. On failure nothing has changed. */
+/* Every rank's rows of the weights, and then everybody's; '*moved': weights that changed. */
+static egg_status update(egg_trainer *trainer, const egg_perturb *law, const egg_step *step, int64_t *moved,
+                         egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_ranks *ranks = &trainer->ranks;
+    egg_model *model = trainer->model;
+    double begun = egg_clock_seconds();
+    bool changed;
+    *moved = (int64_t)egg_update_rows(trainer->update, &trainer->kernels, trainer->pool, law, step, trainer->F, ranks->pairs);
+    double seconds = egg_clock_seconds() - begun;
+    EGG_TRY(egg_ranks_gather_rows(ranks, model->params, model->param_count, EGG_SHARD_DATA, error));
+    if (ranks->shard.parts > 1) EGG_TRY(egg_ranks_agree(ranks, EGG_OK, moved, 1, error));
+    egg_update_pack(trainer->update, &trainer->kernels, trainer->pool);
+    EGG_TRY(egg_ranks_decide(ranks, seconds, model->params, model->param_count, &changed, error));
+    if (changed) egg_update_share(trainer->update, ranks->shard);
+out:
+    return status;
+}
+
+/* Evaluates, shapes and updates. On failure nothing has changed, unless ranks have lost each other. */
 static egg_status evolve(egg_trainer *trainer, egg_epoch_stats *stats, egg_error *error)
 {
     egg_status status = EGG_OK;
     uint64_t epoch = trainer->progress.epoch;
-    uint32_t pairs = (uint32_t)trainer->settings->population / 2;
+    uint32_t pairs = trainer->ranks.pairs;
     egg_perturb law = egg_settings_law(trainer->settings, epoch);
     egg_fitness fitness = {.F = trainer->F};
+    int64_t moved;
+    size_t state_bytes;
 
     stats->rate = trainer->schedule.rule == EGG_RULE_VOTE
                       ? egg_schedule_alpha(&trainer->schedule, epoch)
                       : egg_schedule_rate24(&trainer->schedule, epoch, elapsed(trainer)) * 0x1p-24;
     double begun = egg_clock_seconds();
-    EGG_TRY(evaluate(trainer, &law, error));
+    EGG_TRY(evaluate(trainer, &law, &stats->rate, &stats->train_bits_per_byte, error));
     double evaluated = egg_clock_seconds();
-    egg_fitness_shape(&fitness, trainer->schedule.rule, egg_pretrain_loss(trainer->task), pairs);
+    egg_fitness_shape(&fitness, trainer->schedule.rule, trainer->difference, pairs);
     egg_step step = egg_settings_step(trainer->settings, stats->rate, trainer->F);
-    uint64_t moved = egg_update_run(trainer->update, &trainer->kernels, trainer->pool, &law, &step, trainer->F, pairs);
+    EGG_TRY(update(trainer, &law, &step, &moved, error));
     double updated = egg_clock_seconds();
+    int8_t *states = egg_pretrain_states(trainer->task, &state_bytes);
+    EGG_TRY(egg_ranks_balance(&trainer->ranks, trainer->own_seconds, states, state_bytes / pairs, error));
 
-    stats->train_bits_per_byte = mean_bits_per_byte(trainer);
     stats->tied_pairs = (double)fitness.ties / pairs;
     stats->weights_moved = (double)moved / (double)egg_model_parameters(trainer->model);
     stats->evaluate_seconds = evaluated - begun;
@@ -426,16 +545,34 @@ out:
     return status;
 }
 
+/* The run's clock is that of rank 0; and whether anybody wants an end. */
+static egg_status look_up(egg_trainer *trainer, egg_error *error)
+{
+    int64_t stops = trainer->stop && trainer->stop(trainer->stop_context);
+    trainer->progress.seconds = elapsed(trainer);
+    egg_status status = egg_ranks_agree_real(&trainer->ranks, EGG_OK, &trainer->progress.seconds, &stops, 1, error);
+    if (status == EGG_OK && stops) trainer->stopped = true;
+    return status;
+}
+
 egg_status egg_trainer_validate(egg_trainer *trainer, double *bits_per_byte, egg_error *error)
 {
     egg_status status = EGG_OK;
     const egg_run_text *text = &trainer->text;
-    EGG_TRY(egg_scorer_run(trainer->scorer, &trainer->kernels, trainer->pool, valid_corpus(text), text->valid_begin,
-                           text->valid_end, &trainer->score, error));
+    if (trainer->ranks.rank == 0)
+        status = egg_scorer_run(trainer->scorer, &trainer->kernels, trainer->pool, valid_corpus(text), text->valid_begin,
+                                text->valid_end, &trainer->score, error);
+    EGG_TRY(egg_ranks_agree(&trainer->ranks, status, NULL, 0, error));
+    EGG_TRY(egg_ranks_share(&trainer->ranks, &trainer->score, sizeof trainer->score, error));
     trainer->progress.valid_bits_per_byte = trainer->score.bits_per_byte;
     if (bits_per_byte) *bits_per_byte = trainer->score.bits_per_byte;
 out:
     return status;
+}
+
+static bool budget_used(const egg_trainer *trainer)
+{
+    return egg_schedule_finished(&trainer->schedule, trainer->progress.epoch, trainer->progress.seconds);
 }
 
 /* Validations are spread evenly over the budget; the last one falls on its end. */
@@ -443,7 +580,7 @@ static bool validation_due(egg_trainer *trainer)
 {
     double progress = egg_schedule_progress(&trainer->schedule, trainer->progress.epoch, trainer->progress.seconds);
     uint64_t due = (uint64_t)(progress * (double)trainer->settings->validations);
-    bool now = due > trainer->validations || egg_trainer_finished(trainer);
+    bool now = due > trainer->validations || budget_used(trainer);
     trainer->validations = due;
     return now && trainer->text.valid_end - trainer->text.valid_begin >= 2;
 }
@@ -451,12 +588,13 @@ static bool validation_due(egg_trainer *trainer)
 static bool save_due(const egg_trainer *trainer)
 {
     uint64_t every = trainer->settings->save_epochs;
-    return trainer->folder && (trainer->progress.seconds >= trainer->save_due ||
+    return trainer->keeps && (trainer->progress.seconds >= trainer->save_due ||
                                (every && trainer->progress.epoch % every == 0));
 }
 
 static void add_metrics(egg_trainer *trainer, const egg_epoch_stats *stats)
 {
+    const bool alone = trainer->ranks.size == 1;
     const double no = NAN;   /* figures of a validation that was not */
     const bool valid = stats->validated;
     const egg_metric figures[] = {
@@ -473,6 +611,9 @@ static void add_metrics(egg_trainer *trainer, const egg_epoch_stats *stats)
         {"weights_saturated", "saturation/weights", valid ? stats->weights_saturated : no},
         {"activations_saturated", "saturation/activations", valid ? stats->activations_saturated : no},
         {"validate_seconds", NULL, valid ? stats->validate_seconds : no},
+        {"ranks", NULL, alone ? no : (double)trainer->ranks.size},
+        {"fitness_bytes_received", NULL, alone ? no : (double)trainer->ranks.fitness_bytes},
+        {"bytes_received", NULL, alone ? no : (double)egg_ranks_traffic(&trainer->ranks)},
     };
     egg_metrics_add(trainer->metrics, stats->epoch, figures, EGG_COUNT(figures), valid);
 }
@@ -490,6 +631,7 @@ static void record_epoch(egg_trainer *trainer, const egg_epoch_stats *stats)
         .rate = stats->rate,
         .pairs = (uint32_t)trainer->settings->population / 2,
         .weights = trainer->F,
+        .partial = !egg_ranks_is_complete(&trainer->ranks, trainer->model->params, trainer->model->param_count),
     });
 }
 
@@ -502,7 +644,10 @@ egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_err
     stats.epoch = ++trainer->progress.epoch;
     stats.member_tokens = trainer->progress.member_tokens += settings->population * settings->seq_len;
     stats.text_bytes = stats.epoch * egg_pretrain_text_bytes(trainer->task);
-    trainer->progress.seconds = elapsed(trainer);
+    EGG_TRY(look_up(trainer, error));
+    if (settings->check_epochs && stats.epoch % settings->check_epochs == 0)
+        EGG_TRY(egg_ranks_compare_weights(&trainer->ranks, trainer->model->params, trainer->model->param_count, stats.epoch,
+                                          error));
 
     stats.validated = validation_due(trainer);
     if (stats.validated) {
@@ -510,10 +655,12 @@ egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_err
         EGG_TRY(egg_trainer_validate(trainer, NULL, error));
         stats.weights_saturated = weights_saturated(trainer->model);
         stats.validate_seconds = egg_clock_seconds() - begun;
+        EGG_TRY(look_up(trainer, error));
     }
     stats.activations_saturated = trainer->score.saturated;
     stats.valid_bits_per_byte = trainer->progress.valid_bits_per_byte;
-    trainer->progress.seconds = stats.seconds = elapsed(trainer);
+    stats.seconds = trainer->progress.seconds;
+    stats.stopped = trainer->stopped;
     stats.progress = egg_schedule_progress(&trainer->schedule, stats.epoch, stats.seconds);
     add_metrics(trainer, &stats);
     record_epoch(trainer, &stats);
@@ -528,7 +675,13 @@ out:
 
 bool egg_trainer_finished(const egg_trainer *trainer)
 {
-    return egg_schedule_finished(&trainer->schedule, trainer->progress.epoch, trainer->progress.seconds);
+    return trainer->stopped || budget_used(trainer);
+}
+
+void egg_trainer_stop_when(egg_trainer *trainer, egg_stop_fn *stop, void *context)
+{
+    trainer->stop = stop;
+    trainer->stop_context = context;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- save */
@@ -536,21 +689,18 @@ bool egg_trainer_finished(const egg_trainer *trainer)
 egg_status egg_trainer_save(egg_trainer *trainer, egg_error *error)
 {
     egg_status status = EGG_OK;
-    char path[EGG_PATH_BYTES];
-    if (!trainer->folder) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
+    size_t bytes;
+    egg_ranks *ranks = &trainer->ranks;
+    int8_t *states = egg_pretrain_states(trainer->task, &bytes);
+    if (!trainer->keeps) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
+    EGG_TRY(egg_ranks_may_save(ranks, error));
     double begun = egg_clock_seconds();
     trainer->save_due = trainer->progress.seconds + trainer->settings->save_seconds;   /* a failed one is tried again */
-    egg_checkpoint checkpoint = checkpoint_of(trainer);
-    /* Metrics first: a resumed run drops lines behind its checkpoint, but could not make up for lines before it. */
-    egg_status metrics = egg_metrics_flush(trainer->metrics, error);
-    egg_status journal = egg_journal_save(trainer->journal, trainer->progress.epoch, error);
-    EGG_TRY(run_path(trainer, EGG_RUN_CHECKPOINT, path, error));
-    EGG_TRY(egg_checkpoint_save(&checkpoint, path, error));
-    EGG_TRY(run_path(trainer, EGG_RUN_MODEL, path, error));
-    EGG_TRY(egg_checkpoint_save_model(trainer->model, &trainer->progress, path, error));
-    EGG_TRY(metrics);
-    EGG_TRY(journal);
+    EGG_TRY(egg_ranks_complete(ranks, trainer->model->params, trainer->model->param_count, error));
+    if (states) EGG_TRY(egg_ranks_collect(ranks, states, bytes / ranks->pairs, error));
+    if (trainer->folder) status = write_save(trainer, error);
     double patience = (egg_clock_seconds() - begun) / save_share;
+    EGG_TRY(egg_ranks_agree_real(ranks, status, &patience, NULL, 0, error));
     if (patience > trainer->settings->save_seconds) trainer->save_due = trainer->progress.seconds + patience;
 out:
     return status;

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "comm/launch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+
+static uint32_t number(const char *name)
+{
+    const char *text = name ? getenv(name) : NULL;
+    unsigned long value = text ? strtoul(text, NULL, 10) : 0;
+    return value < UINT32_MAX ? (uint32_t)value : 0;
+}
+
+egg_launch egg_launch_find(void)
+{
+    static const struct {
+        const char *rank, *size;
+    } known[] = {
+        {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},   /* Open MPI's mpirun */
+        {"PMI_RANK", "PMI_SIZE"},                           /* MPICH and Intel MPI's mpirun, srun --mpi=pmi2 */
+        {"PMIX_RANK", "SLURM_NTASKS"},                      /* srun --mpi=pmix, PRRTE */
+    };
+    const char *mode = getenv("EGGROLL_MPI");
+    if (mode && strcmp(mode, "off") == 0) return (egg_launch){0};
+    for (size_t i = 0; i < EGG_COUNT(known); i++)
+        if (getenv(known[i].rank))
+            return (egg_launch){.variable = known[i].rank, .rank = number(known[i].rank), .size = number(known[i].size)};
+    return (egg_launch){0};
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* The one file that knows MPI: the functions of egg_comm in terms of MPI 3. */
+#include "comm/mpi.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* Counts of MPI are ints. */
+enum { PIECE_BYTES = 1 << 30 };
+
+typedef struct mpi_comm {
+    egg_comm base;
+    MPI_Comm world;            /* a copy of MPI_COMM_WORLD: our messages and those of other users do not meet */
+    bool owns_mpi;             /* initialized here */
+    int *counts, *places;      /* (size) of an all-gather */
+    MPI_Request *requests;     /* (2 * size) of a move */
+    MPI_Status *statuses;      /* the same; ignoring them as MPICH lets one makes gcc warn */
+} mpi_comm;
+
+static mpi_comm *mpi_of(egg_comm *comm)
+{
+    return (mpi_comm *)comm;   /* 'base' comes first */
+}
+
+/* A code of MPI as a status; the text names this rank and its host: the rank that is missing cannot speak for itself. */
+static egg_status check(const egg_comm *comm, int code, const char *what, egg_error *error)
+{
+    char reason[MPI_MAX_ERROR_STRING] = "", host[MPI_MAX_PROCESSOR_NAME] = "";
+    int length;
+    if (code == MPI_SUCCESS) return EGG_OK;
+    MPI_Error_string(code, reason, &length);
+    MPI_Get_processor_name(host, &length);
+    return egg_fail(error, EGG_ERR_COMM, "rank %u of %u on %s: %s failed: %.300s", comm->rank, comm->size, host, what, reason);
+}
+
+/* ------------------------------------------------------------------------------------------------------ operations */
+
+static egg_status broadcast_from(egg_comm *comm, void *data, size_t bytes, int root, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    for (size_t done = 0; status == EGG_OK && done < bytes; done += PIECE_BYTES) {
+        size_t piece = bytes - done < PIECE_BYTES ? bytes - done : PIECE_BYTES;
+        status = check(comm, MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, root, mpi_of(comm)->world), "a broadcast",
+                       error);
+    }
+    return status;
+}
+
+static egg_status broadcast(egg_comm *comm, void *data, size_t bytes, egg_error *error)
+{
+    return broadcast_from(comm, data, bytes, 0, error);
+}
+
+/* Parts that an int cannot count go round one by one. */
+static egg_status allgather_large(egg_comm *comm, void *all, const size_t *bytes, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char *part = all;
+    for (uint32_t r = 0; status == EGG_OK && r < comm->size; part += bytes[r++])
+        status = broadcast_from(comm, part, bytes[r], (int)r, error);
+    return status;
+}
+
+static egg_status allgather(egg_comm *comm, void *all, const size_t *bytes, egg_error *error)
+{
+    mpi_comm *mpi = mpi_of(comm);
+    size_t total = 0;
+    for (uint32_t r = 0; r < comm->size; r++) {
+        if (total > INT_MAX || bytes[r] > INT_MAX) return allgather_large(comm, all, bytes, error);
+        mpi->places[r] = (int)total;
+        mpi->counts[r] = (int)bytes[r];
+        total += bytes[r];
+    }
+    int code = MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_BYTE, all, mpi->counts, mpi->places, MPI_BYTE, mpi->world);
+    return check(comm, code, "an all-gather", error);
+}
+
+static egg_status sum(egg_comm *comm, int64_t *values, uint32_t count, egg_error *error)
+{
+    int code = MPI_Allreduce(MPI_IN_PLACE, values, (int)count, MPI_INT64_T, MPI_SUM, mpi_of(comm)->world);
+    return check(comm, code, "a sum", error);
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What of the units goes from rank 'source' to rank 'target', piece 'piece' of it; false: nothing. */
+static bool find_piece(size_t unit, const uint64_t *from, const uint64_t *to, uint32_t source, uint32_t target,
+                       uint64_t piece, size_t *at, int *count)
+{
+    uint64_t begin = later(from[source], to[target]), end = earlier(from[source + 1], to[target + 1]);
+    if (source == target || begin >= end) return false;
+    uint64_t bytes = (end - begin) * unit, done = piece * PIECE_BYTES;
+    if (done >= bytes) return false;
+    *at = begin * unit + done;
+    *count = (int)earlier(bytes - done, PIECE_BYTES);
+    return true;
+}
+
+/* Every two ranks exchange piece number 'piece' of what goes between them; '*more': there was any here. */
+static egg_status move_pieces(egg_comm *comm, void *data, size_t unit, const uint64_t *from, const uint64_t *to,
+                              uint64_t piece, bool *more, egg_error *error)
+{
+    mpi_comm *mpi = mpi_of(comm);
+    int code = MPI_SUCCESS, requests = 0, count;
+    size_t at;
+    for (uint32_t r = 0; r < comm->size && code == MPI_SUCCESS; r++)
+        if (find_piece(unit, from, to, r, comm->rank, piece, &at, &count))
+            code = MPI_Irecv((char *)data + at, count, MPI_BYTE, (int)r, 0, mpi->world, &mpi->requests[requests++]);
+    for (uint32_t r = 0; r < comm->size && code == MPI_SUCCESS; r++)
+        if (find_piece(unit, from, to, comm->rank, r, piece, &at, &count))
+            code = MPI_Isend((char *)data + at, count, MPI_BYTE, (int)r, 0, mpi->world, &mpi->requests[requests++]);
+    if (code == MPI_SUCCESS) code = MPI_Waitall(requests, mpi->requests, mpi->statuses);
+    *more = requests > 0;
+    return check(comm, code, "moving members", error);
+}
+
+static egg_status move(egg_comm *comm, void *data, size_t unit, const uint64_t *from, const uint64_t *to, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    bool more = true;
+    for (uint64_t piece = 0; more && status == EGG_OK; piece++)
+        status = move_pieces(comm, data, unit, from, to, piece, &more, error);
+    return status;
+}
+
+/* ----------------------------------------------------------------------------------------------------- open, close */
+
+static void free_mpi(egg_comm *comm)
+{
+    mpi_comm *mpi = mpi_of(comm);
+    if (!comm->broken) {   /* else they wait for what will never come; a process that ends so makes launchers end them all */
+        if (mpi->world != MPI_COMM_NULL) MPI_Comm_free(&mpi->world);
+        if (mpi->owns_mpi) MPI_Finalize();
+    }
+    egg_free(mpi->counts);
+    egg_free(mpi->places);
+    egg_free(mpi->requests);
+    egg_free(mpi->statuses);
+    egg_free(mpi);
+}
+
+static const egg_comm_ops mpi_ops = {.allgather = allgather, .broadcast = broadcast, .sum = sum, .move = move,
+                                     .free = free_mpi};
+
+static egg_status initialize(mpi_comm *mpi, egg_error *error)
+{
+    int initialized, finalized, level;
+    MPI_Initialized(&initialized);
+    MPI_Finalized(&finalized);
+    if (finalized) return egg_fail(error, EGG_ERR_COMM, "MPI has ended in this process and cannot begin again");
+    if (initialized) return EGG_OK;
+    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS)
+        return egg_fail(error, EGG_ERR_COMM, "MPI does not start");
+    mpi->owns_mpi = true;
+    return EGG_OK;
+}
+
+/* A launcher of another MPI starts processes that do not see each other. */
+static egg_status check_launch(const egg_comm *comm, egg_launch launch, egg_error *error)
+{
+    char library[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length;
+    if (launch.rank == comm->rank && (!launch.size || launch.size == comm->size)) return EGG_OK;
+    MPI_Get_library_version(library, &length);
+    library[strcspn(library, "\n,")] = '\0';
+    return egg_fail(error, EGG_ERR_UNSUPPORTED,
+                    "%s: this is rank %u of %u to the launcher, but rank %u of %u to MPI; start it with the mpirun of "
+                    "%.100s, or with EGGROLL_MPI=off",
+                    launch.variable, launch.rank, launch.size, comm->rank, comm->size, library);
+}
+
+egg_status egg_comm_open_mpi(egg_comm **out, egg_launch launch, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    int rank, size;
+    *out = NULL;
+    mpi_comm *mpi = egg_alloc(sizeof *mpi);
+    if (!mpi) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the ranks");
+    mpi->base.ops = &mpi_ops;
+    mpi->world = MPI_COMM_NULL;
+    EGG_TRY(initialize(mpi, error));
+    EGG_TRY(check(&mpi->base, MPI_Comm_dup(MPI_COMM_WORLD, &mpi->world), "a communicator", error));
+    MPI_Comm_set_errhandler(mpi->world, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(mpi->world, &rank);
+    MPI_Comm_size(mpi->world, &size);
+    mpi->base.rank = (uint32_t)rank;
+    mpi->base.size = (uint32_t)size;
+    EGG_TRY(check_launch(&mpi->base, launch, error));
+    mpi->counts = egg_alloc_array((size_t)size, sizeof *mpi->counts);
+    mpi->places = egg_alloc_array((size_t)size, sizeof *mpi->places);
+    mpi->requests = egg_alloc_array(2 * (size_t)size, sizeof *mpi->requests);
+    mpi->statuses = egg_alloc_array(2 * (size_t)size, sizeof *mpi->statuses);
+    if (!mpi->counts || !mpi->places || !mpi->requests || !mpi->statuses) {
+        mpi->base.broken = true;   /* the other ranks have gone on */
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for %d ranks", size);
+        goto out;
+    }
+    *out = &mpi->base;
+    mpi = NULL;
+out:
+    if (mpi) free_mpi(&mpi->base);
+    return status;
+}

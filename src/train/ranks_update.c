@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* The update of a run over several ranks: by every rank as a whole, or shared out by rows. */
+#include "base/clock.h"
+#include "base/memory.h"
+#include "train/ranks.h"
+
+enum { TRIALS = 3 };
+
+static const double overhead = 1.1;   /* of a shard: factors that two shards both draw, tasks that do not divide evenly */
+
+static size_t all_bytes(const egg_param *params, uint32_t count, egg_shard_part part)
+{
+    return egg_shard_bytes(params, count, (egg_shard){.part = 0, .parts = 1}, part);
+}
+
+egg_status egg_ranks_open_update(egg_ranks *ranks, uint32_t sharding, const egg_param *params, uint32_t count,
+                                 egg_error *error)
+{
+    if (ranks->size == 1 || sharding == EGG_SHARDING_NONE) return EGG_OK;
+    for (egg_shard_part part = EGG_SHARD_DATA; part <= EGG_SHARD_MOMENT_2; part++)
+        if (all_bytes(params, count, part) > ranks->rows_bytes) ranks->rows_bytes = all_bytes(params, count, part);
+    ranks->rows = egg_alloc(ranks->rows_bytes);
+    if (!ranks->rows) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the rows of %u ranks", ranks->size);
+    ranks->undecided = sharding == EGG_SHARDING_AUTO;
+    if (sharding == EGG_SHARDING_ROWS) ranks->shard = (egg_shard){.part = ranks->rank, .parts = ranks->size};
+    return EGG_OK;
+}
+
+static egg_status gather_shards(egg_ranks *ranks, egg_param *params, uint32_t count, egg_shard_part part, egg_error *error)
+{
+    char *rows = ranks->rows;
+    size_t place = 0;
+    if (all_bytes(params, count, part) == 0) return EGG_OK;
+    for (uint32_t r = 0; r < ranks->size; r++) {
+        egg_shard shard = {.part = r, .parts = ranks->size};
+        ranks->bytes[r] = egg_shard_bytes(params, count, shard, part);
+        if (r == ranks->rank) egg_shard_take(params, count, shard, part, rows + place);
+        place += ranks->bytes[r];
+    }
+    egg_status status = egg_comm_allgather(ranks->comm, rows, ranks->bytes, error);
+    for (uint32_t r = 0; status == EGG_OK && r < ranks->size; rows += ranks->bytes[r++])
+        if (r != ranks->rank) egg_shard_put(params, count, (egg_shard){.part = r, .parts = ranks->size}, part, rows);
+    return status;
+}
+
+egg_status egg_ranks_gather_rows(egg_ranks *ranks, egg_param *params, uint32_t count, egg_shard_part part,
+                                 egg_error *error)
+{
+    return ranks->shard.parts == 1 ? EGG_OK : gather_shards(ranks, params, count, part, error);
+}
+
+bool egg_ranks_is_complete(const egg_ranks *ranks, const egg_param *params, uint32_t count)
+{
+    return ranks->shard.parts == 1 || all_bytes(params, count, EGG_SHARD_FRACTION) + all_bytes(params, count, EGG_SHARD_MOMENT_1) == 0;
+}
+
+egg_status egg_ranks_complete(egg_ranks *ranks, egg_param *params, uint32_t count, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    for (egg_shard_part part = EGG_SHARD_FRACTION; part <= EGG_SHARD_MOMENT_2; part++)
+        EGG_TRY(egg_ranks_gather_rows(ranks, params, count, part, error));
+out:
+    return status;
+}
+
+/* The time of an exchange of all rows, which all ranks hold already: the shortest of a few. */
+static egg_status time_exchange(egg_ranks *ranks, egg_param *params, uint32_t count, double *seconds, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    for (int i = 0; i < TRIALS; i++) {
+        double begun = egg_clock_seconds();
+        EGG_TRY(gather_shards(ranks, params, count, EGG_SHARD_DATA, error));
+        double taken = egg_clock_seconds() - begun;
+        if (i == 0 || taken < *seconds) *seconds = taken;
+    }
+out:
+    return status;
+}
+
+egg_status egg_ranks_decide(egg_ranks *ranks, double seconds, egg_param *params, uint32_t count, bool *changed,
+                            egg_error *error)
+{
+    egg_status status = EGG_OK;
+    double exchange;
+    *changed = false;
+    if (!ranks->undecided) return EGG_OK;
+    ranks->undecided = false;
+    EGG_TRY(time_exchange(ranks, params, count, &exchange, error));
+    int64_t shares = ranks->rank == 0 && overhead * seconds / ranks->size + exchange < seconds;
+    EGG_TRY(egg_ranks_agree(ranks, EGG_OK, &shares, 1, error));
+    if (shares) ranks->shard = (egg_shard){.part = ranks->rank, .parts = ranks->size};
+    *changed = shares;
+out:
+    return status;
+}
+
+static egg_status gather_squares(egg_ranks *ranks, egg_update_f32 *update, egg_error *error)
+{
+    for (uint32_t r = 0; r < ranks->size; r++)
+        ranks->bytes[r] = egg_update_f32_tasks(update, (egg_shard){.part = r, .parts = ranks->size}).count * sizeof(double);
+    return egg_comm_allgather(ranks->comm, egg_update_f32_squares(update), ranks->bytes, error);
+}
+
+egg_status egg_ranks_tell(egg_ranks *ranks, egg_evolution *evolution, egg_param *params, uint32_t count,
+                          const egg_kernels *kernels, egg_pool *pool, uint64_t epoch, float *fitness,
+                          egg_evolution_stats *stats, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_update_f32 *update = egg_evolution_update(evolution);
+    double begun = egg_clock_seconds();
+    bool changed;
+    if (ranks->shard.parts == 1) {
+        *stats = egg_evolution_tell(evolution, kernels, pool, epoch, fitness);
+        EGG_TRY(egg_ranks_decide(ranks, egg_clock_seconds() - begun, params, count, &changed, error));
+        if (changed) egg_update_f32_share(update, ranks->shard);
+        return EGG_OK;
+    }
+    egg_evolution_estimate(evolution, kernels, pool, epoch, fitness, stats);
+    EGG_TRY(gather_squares(ranks, update, error));
+    stats->gradient_norm = egg_update_f32_step(update, pool).gradient_norm;
+    EGG_TRY(egg_ranks_gather_rows(ranks, params, count, EGG_SHARD_DATA, error));
+    egg_update_f32_pack(update, kernels, pool);
+out:
+    return status;
+}
