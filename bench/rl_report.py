@@ -47,8 +47,9 @@ def verdict(ours, theirs):
     return "better" if a > b + margin else "worse" if a < b - margin else "equal"
 
 
-def text_of_settings(settings):
-    return ", ".join(f"{name} {value}" for name, value in settings.items() if name not in ("policy-width", "policy-layers"))
+def text_of_settings(settings, algorithm):
+    hidden = {"policy-width", "policy-layers"} | ({"rank"} if algorithm == "openes" else set())   # full rank needs none
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if name not in hidden)
 
 
 def rows(results, names):
@@ -86,7 +87,7 @@ def settings_list(results, names, ranked):
         for algorithm in ("eggroll", "openes"):
             best = ranked(results, env, algorithm, "second ")
             if best:
-                lines.append(f"| {short(env)} | {algorithm} | {text_of_settings(best[0]['settings'])} |")
+                lines.append(f"| {short(env)} | {algorithm} | {text_of_settings(best[0]['settings'], algorithm)} |")
     return "\n".join(["| environment | algorithm | settings |", "|---|---|---|"] + lines)
 
 

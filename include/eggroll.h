@@ -143,7 +143,10 @@ EGG_API void egg_trainer_close(egg_trainer *trainer);
 EGG_API egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *stats, egg_error *error);
 EGG_API bool egg_trainer_finished(const egg_trainer *trainer);   /* the budget (epochs, tokens or minutes) is used */
 
-/* 'stop' is asked at the end of every epoch; where it is true, on any rank, the run is finished, on all. NULL: nobody is. */
+/*
+ * 'stop' is asked at the end of every epoch; where it is true, on any rank, the run is finished, on all. NULL: nobody
+ * is.
+ */
 typedef bool egg_stop_fn(void *context);
 EGG_API void egg_trainer_stop_when(egg_trainer *trainer, egg_stop_fn *stop, void *context);
 EGG_API egg_status egg_trainer_save(egg_trainer *trainer, egg_error *error);
@@ -212,8 +215,8 @@ typedef struct egg_score {
 } egg_score;
 
 /*
- * Scores every document of 'data' from a zero state; the first byte of each (of RWKV-7: the first token) is read but not
- * scored. Options: "eval".
+ * Scores every document of 'data' from a zero state; the first byte of each (of RWKV-7: the first token) is read but
+ * not scored. Options: "eval".
  */
 EGG_API egg_status egg_model_score(egg_model *model, const egg_options *options, const char *const *data,
                                    size_t data_count, egg_score *score, egg_error *error);
@@ -228,7 +231,9 @@ typedef bool egg_text_fn(void *context, uint32_t stream, const char *text, size_
 EGG_API egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_text_fn *write, void *context,
                                       egg_error *error);
 
-/* A JSON text that describes the model or run at 'path': architecture, parameters, history, hashes. egg_text_free() it. */
+/*
+ * A JSON text that describes the model or run at 'path': architecture, parameters, history, hashes. egg_text_free() it.
+ */
 EGG_API egg_status egg_describe(const char *path, char **json, egg_error *error);
 EGG_API void egg_text_free(char *text);
 
@@ -237,15 +242,15 @@ EGG_API void egg_text_free(char *text);
 enum { EGG_ENV_VERSION = 1 };
 
 /*
- * An environment of reinforcement learning. Those that are built in have this form, and so has one that a user brings as
- * a shared library, which exports one function:
+ * An environment of reinforcement learning. Those that are built in have this form, and so has one that a user brings
+ * as a shared library, which exports one function:
  *
  *     const egg_env *egg_env_plugin(void);
  *
- * An episode lives in 'state', state_bytes of zeroed memory aligned to 64 bytes that the library allocates. Many episodes
- * run at once in different states and threads, so nothing may be shared but constants. 'observation' holds 'observations'
- * floats, 'action' one float for discrete environments, a whole number from 0 to actions - 1, else 'actions' floats, which
- * are within [action_low, action_high].
+ * An episode lives in 'state', state_bytes of zeroed memory aligned to 64 bytes that the library allocates. Many
+ * episodes run at once in different states and threads, so nothing may be shared but constants. 'observation' holds
+ * 'observations' floats, 'action' one float for discrete environments, a whole number from 0 to actions - 1, else
+ * 'actions' floats, which are within [action_low, action_high].
  */
 typedef struct egg_env {
     uint32_t version;            /* EGG_ENV_VERSION */
@@ -298,8 +303,8 @@ typedef struct egg_rl_stats {
 } egg_rl_stats;
 
 /*
- * A new run on option "env", or, where option "resume" names a run folder, the one in there. Options: "rl". A run without
- * option "out" keeps nothing on disk. The rest is as with egg_trainer_*.
+ * A new run on option "env", or, where option "resume" names a run folder, the one in there. Options: "rl". A run
+ * without option "out" keeps nothing on disk. The rest is as with egg_trainer_*.
  */
 EGG_API egg_status egg_rl_open(egg_rl **rl, const egg_options *options, egg_error *error);
 EGG_API void egg_rl_close(egg_rl *rl);
@@ -334,7 +339,8 @@ EGG_API egg_status egg_policy_evaluate(egg_policy *policy, const egg_options *op
 typedef bool egg_frame_fn(void *context, const char *text, uint32_t steps, double total, bool ended);
 
 /* Plays one episode and shows every state. */
-EGG_API egg_status egg_policy_play(egg_policy *policy, uint64_t seed, egg_frame_fn *show, void *context, egg_error *error);
+EGG_API egg_status egg_policy_play(egg_policy *policy, uint64_t seed, egg_frame_fn *show, void *context,
+                                   egg_error *error);
 
 /*
  * Writes the policy as one header for C99 and C++ that depends on nothing but math.h: its weights, as literals that
@@ -423,8 +429,8 @@ typedef struct egg_strategy_stats {
 
 /*
  * fitness (members) of all members of the population, in their order; higher is better. Moves the parameters, which
- * ends the epoch; 'stats' may be NULL. A fitness that is not finite counts as the worst one that is; where none is, that
- * is EGG_ERR_ARGUMENT and nothing changes.
+ * ends the epoch; 'stats' may be NULL. A fitness that is not finite counts as the worst one that is; where none is,
+ * that is EGG_ERR_ARGUMENT and nothing changes.
  */
 EGG_API egg_status egg_tell(egg_strategy *strategy, const float *fitness, size_t members, egg_strategy_stats *stats,
                             egg_error *error);
@@ -460,17 +466,17 @@ typedef struct egg_replayed {
 } egg_replayed;
 
 /*
- * Rebuilds the model of an epoch from the journal of a run: 'path' is its folder or the journal itself. Needs neither data
- * nor a forward pass: initial weights come from the seed, updates from the recorded weights of the pairs. Checks every
- * recorded hash on the way; EGG_ERR_FORMAT says where the journal is damaged or the states differ. Options: "replay".
- * Writes a model file where option "out" names one.
+ * Rebuilds the model of an epoch from the journal of a run: 'path' is its folder or the journal itself. Needs neither
+ * data nor a forward pass: initial weights come from the seed, updates from the recorded weights of the pairs. Checks
+ * every recorded hash on the way; EGG_ERR_FORMAT says where the journal is damaged or the states differ. Options:
+ * "replay". Writes a model file where option "out" names one.
  */
 EGG_API egg_status egg_replay(const char *path, const egg_options *options, egg_replayed *replayed, egg_error *error);
 
 /* Replays all of the run in the folder 'path' and compares with its checkpoint and its model. Options: "verify". */
 EGG_API egg_status egg_verify(const char *path, const egg_options *options, egg_replayed *replayed, egg_error *error);
 
-/* --------------------------------------------------------------------------------------- fine-tuning of language models */
+/* ----------------------------------------------------------------------------------- fine-tuning of language models */
 
 enum { EGG_REWARD_VERSION = 1 };
 
@@ -487,8 +493,8 @@ typedef struct egg_answer {
  *
  *     const egg_reward_library *egg_reward_plugin(void);
  *
- * 'reward' gives a finite number, higher is better, or fails with a text. It is called by one thread at a time, in an order
- * that no number of threads changes.
+ * 'reward' gives a finite number, higher is better, or fails with a text. It is called by one thread at a time, in an
+ * order that no number of threads changes.
  */
 typedef struct egg_reward_library {
     uint32_t version;              /* EGG_REWARD_VERSION */
@@ -521,8 +527,9 @@ typedef struct egg_finetune_stats {
 } egg_finetune_stats;
 
 /*
- * A new run on the model of option "base" with the task of option "task", or, where option "resume" names a run folder, the
- * one in there. Options: "finetune". A run without option "out" keeps nothing on disk. The rest is as with egg_trainer_*.
+ * A new run on the model of option "base" with the task of option "task", or, where option "resume" names a run folder,
+ * the one in there. Options: "finetune". A run without option "out" keeps nothing on disk. The rest is as with
+ * egg_trainer_*.
  */
 EGG_API egg_status egg_finetune_open(egg_finetune **finetune, const egg_options *options, egg_error *error);
 EGG_API void egg_finetune_close(egg_finetune *finetune);
@@ -548,8 +555,8 @@ EGG_API egg_status egg_finetune_plan(egg_plan *plan, const egg_options *options,
 EGG_API egg_journal_info egg_finetune_journal(const egg_finetune *finetune);
 
 /*
- * Rebuilds the tuned model of a run from the model it began with and the run's journal, a patch of some kilobytes: the seed
- * and one weight a pair and epoch. Both are checked by hashes. Writes it to 'out', in the published form.
+ * Rebuilds the tuned model of a run from the model it began with and the run's journal, a patch of some kilobytes: the
+ * seed and one weight a pair and epoch. Both are checked by hashes. Writes it to 'out', in the published form.
  */
 EGG_API egg_status egg_patch_apply(const char *base, const char *journal, const char *out, egg_replayed *replayed,
                                    egg_error *error);
@@ -572,9 +579,9 @@ EGG_API egg_status egg_bench(const char *suite, const egg_options *options, egg_
 /* ---------------------------------------------------------------------------------------------------------- ranks */
 
 /*
- * Processes that an MPI launcher (mpirun, srun) started together train one model: each opens the same trainer or egg_rl and
- * calls the same functions on it. Only rank 0 reads and writes the run's folder; one such handle at a time, and one a
- * process unless the caller initializes MPI.
+ * Processes that an MPI launcher (mpirun, srun) started together train one model: each opens the same trainer or egg_rl
+ * and calls the same functions on it. Only rank 0 reads and writes the run's folder; one such handle at a time, and one
+ * a process unless the caller initializes MPI.
  *
  * Which of them this process is, and how many there are, as the launcher tells; 0 and 1 for a process alone.
  */
@@ -594,8 +601,8 @@ typedef struct egg_simulated {
 typedef void egg_simulated_fn(void *context, const egg_simulated *row);
 
 /*
- * Predicts, from what a run on one rank measured of itself, epochs on 1, 2, 4, ... ranks, up to option "ranks". Options:
- * "simulate". EGG_ERR_FORMAT where the run has too few epochs or was on several ranks.
+ * Predicts, from what a run on one rank measured of itself, epochs on 1, 2, 4, ... ranks, up to option "ranks".
+ * Options: "simulate". EGG_ERR_FORMAT where the run has too few epochs or was on several ranks.
  */
 EGG_API egg_status egg_simulate(const char *run, const egg_options *options, egg_simulated_fn *row, void *context,
                                 egg_error *error);

@@ -56,7 +56,8 @@ static int print_machine(const struct command *command, bool json)
     if (!listing_find(build, "processor", machine, sizeof machine)) *machine = 0;
     egg_text_free(build);
     if (json)
-        printf("{\"machine\": \"%s\", \"kernel_level\": \"%s\", \"compiler\": \"%s\", \"rows\": [", machine, level, compiler);
+        printf("{\"machine\": \"%s\", \"kernel_level\": \"%s\", \"compiler\": \"%s\", \"rows\": [", machine, level,
+               compiler);
     else
         printf("%s, %s kernels, %s\n%-38s %10s %10s\n", machine, level, compiler, "", "median", "best");
     return STATUS_OK;
@@ -97,7 +98,8 @@ const struct command command_bench = {
         "decode compares plain decoding with weights held as f32, bf16 and int8, at the shapes of RWKV-7 0.1B.\n\n"
         "population measures 64x2, 128x4, 256x6 and 512x8 at 100 tokens a member, or the model that --width and "
         "--layers name. EGGROLL_ISA chooses the kernel level.",
-    .examples = {{"eggroll bench population --width 256 --layers 6 --population 4096 --seq-len 100", "the paper's model"},
+    .examples = {{"eggroll bench population --width 256 --layers 6 --population 4096 --seq-len 100",
+                  "the paper's model"},
                  {"eggroll bench kernels --json", "for tools"}},
     .run = bench,
 };

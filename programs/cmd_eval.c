@@ -27,7 +27,8 @@ static void print_returns(const egg_returns *returns, bool json)
                "\"episodes\": %llu, \"env_steps\": %llu, \"seconds\": %.3f}\n",
                returns->mean, returns->deviation, returns->best, returns->worst, episodes, steps, returns->seconds);
     else
-        printf("mean return %.3f, standard deviation %.3f, from %.3f to %.3f; %llu episodes, %llu steps\n", returns->mean,
+        printf("mean return %.3f, standard deviation %.3f, from %.3f to %.3f; %llu episodes, %llu steps\n",
+               returns->mean,
                returns->deviation, returns->worst, returns->best, episodes, steps);
 }
 

@@ -68,7 +68,8 @@ static const char *return_text(char out[TEXT_BYTES], double value)
 static void show_epoch(struct run *run)
 {
     const egg_rl_stats *stats = &run->stats;
-    char line[160], title[160], mean[TEXT_BYTES], best[TEXT_BYTES], eval[TEXT_BYTES], steps[TEXT_BYTES], rate[TEXT_BYTES];
+    char line[160], title[160], mean[TEXT_BYTES], best[TEXT_BYTES], eval[TEXT_BYTES], steps[TEXT_BYTES],
+         rate[TEXT_BYTES];
     char elapsed[TEXT_BYTES], left[TEXT_BYTES];
     if (!progress_due(&run->progress, stats->epoch, stats->evaluated)) return;
     snprintf(title, sizeof title, "\n%7s %6s %28s %8s %8s\n%7s %6s %9s %9s %9s %8s %8s %8s %8s\n", "", "",
@@ -77,7 +78,8 @@ static void show_epoch(struct run *run)
     snprintf(line, sizeof line, "%7llu %5.1f%% %9s %9s %9s %8s %8s %8s %8s", (unsigned long long)stats->epoch,
              100 * stats->progress, return_text(mean, stats->return_mean), return_text(best, stats->return_best),
              return_text(eval, stats->eval_return), text_scaled(steps, (double)stats->env_steps, ""),
-             text_scaled(rate, progress_rate(&run->progress, stats->env_steps), ""), text_duration(elapsed, stats->seconds),
+             text_scaled(rate, progress_rate(&run->progress, stats->env_steps), ""),
+             text_duration(elapsed, stats->seconds),
              text_duration(left, stats->progress > 0 ? stats->seconds * (1 - stats->progress) / stats->progress : NAN));
     progress_show(&run->progress, title, line, stats->evaluated);
 }
@@ -164,7 +166,8 @@ static int set_environment(const struct invocation *invocation)
             return report(invocation->command, &error);
     }
     if (!resumes && !*egg_options_get(invocation->options, "env"))
-        return report_usage(invocation->command, "ENV is missing: a name that `eggroll envs` lists, a plug-in, or --resume RUN");
+        return report_usage(invocation->command,
+                            "ENV is missing: a name that `eggroll envs` lists, a plug-in, or --resume RUN");
     return STATUS_OK;
 }
 

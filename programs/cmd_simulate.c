@@ -16,7 +16,8 @@ static void print_json(const egg_simulated *row, bool first)
            "\"exchange_seconds\": %.6g, \"other_seconds\": %.6g, \"epoch_seconds\": %.6g, \"efficiency\": %.4f, "
            "\"bytes_received\": %.0f, \"update_sharding\": \"%s\"}",
            first ? "[" : ",", row->ranks, row->members, row->evaluate_seconds, row->shape_seconds, row->update_seconds,
-           row->exchange_seconds, row->other_seconds, row->epoch_seconds, row->efficiency, row->bytes_received, row->rows ? "rows" : "none");
+           row->exchange_seconds, row->other_seconds, row->epoch_seconds, row->efficiency, row->bytes_received,
+           row->rows ? "rows" : "none");
 }
 
 static void take_row(void *context, const egg_simulated *row)
@@ -28,9 +29,11 @@ static void take_row(void *context, const egg_simulated *row)
         return;
     }
     if (table->rows++ == 0)
-        printf("%8s %9s %10s %9s %9s %10s %9s %10s %9s %6s\n", "ranks", "members", "evaluate s", "shape s", "update s", "exchange s",
+        printf("%8s %9s %10s %9s %9s %10s %9s %10s %9s %6s\n", "ranks", "members", "evaluate s", "shape s", "update s",
+               "exchange s",
                "epoch s", "efficiency", "received", "update");
-    printf("%8u %9s %10.3g %9.3g %9.3g %10.3g %9.3g %10.3f %9s %6s\n", row->ranks, text_scaled(members, row->members, ""),
+    printf("%8u %9s %10.3g %9.3g %9.3g %10.3g %9.3g %10.3f %9s %6s\n", row->ranks,
+           text_scaled(members, row->members, ""),
            row->evaluate_seconds, row->shape_seconds, row->update_seconds, row->exchange_seconds, row->epoch_seconds,
            row->efficiency,
            text_scaled(bytes, row->bytes_received, "B"), row->rows ? "rows" : "none");
@@ -57,6 +60,7 @@ const struct command command_simulate = {
         "itself on one rank, and from two numbers of the network. docs/distributed.md has the model. Efficiency is the time "
         "of one rank for an epoch over the time that all ranks together spend on it.",
     .examples = {{"eggroll simulate runs/first --ranks 100000", "how far one population goes"},
-                 {"eggroll simulate runs/first --weak --ranks 100000 --latency 5e-6", "with as many members on every rank"}},
+                 {"eggroll simulate runs/first --weak --ranks 100000 --latency 5e-6",
+                  "with as many members on every rank"}},
     .run = simulate,
 };

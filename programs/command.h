@@ -51,7 +51,9 @@ int print_described(const struct invocation *invocation, char *json);
 
 void print_plan(const egg_plan *plan, bool fits);
 
-/* Whether this process is to tell people of an error: of several ranks the first, which has the others' failures, too. */
+/*
+ * Whether this process is to tell people of an error: of several ranks the first, which has the others' failures, too.
+ */
 bool speaks(const egg_error *error);
 
 /* Prints what went wrong and returns the exit status that tells so; 'command' may be NULL. */

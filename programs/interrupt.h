@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 /*
- * From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1, which mpirun passes on to all ranks, are noted, but for those that the program
- * was started to ignore.
+ * From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1, which mpirun passes on to all ranks, are noted, but for those that
+ * the program was started to ignore.
  */
 void interrupt_catch(void);
 

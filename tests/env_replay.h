@@ -40,8 +40,8 @@ void replay_steps(const replay_env *replay);
 void replay_episodes(const replay_env *replay, uint32_t steps, double tolerance);
 
 /*
- * Compares every histogram of the recording with as many samples of ours: the chi-square test of homogeneity, at a level
- * of 1e-4. Seeds are fixed, so that a test that passes passes always.
+ * Compares every histogram of the recording with as many samples of ours: the chi-square test of homogeneity, at a
+ * level of 1e-4. Seeds are fixed, so that a test that passes passes always.
  */
 void replay_histograms(const replay_env *replay);
 

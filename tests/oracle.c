@@ -89,10 +89,13 @@ int oracle_noise(const oracle_law *law, int param, int side, int pair, uint64_t 
 void oracle_model_open(oracle_model *model, int width, int layers)
 {
     int d = width;
-    const oracle_param top[3] = {{ORACLE_EMBEDDING, 256, d, 0, 0}, {ORACLE_MATRIX, 256, d, 0, 0}, {ORACLE_VECTOR, 1, d, 0, 0}};
+    const oracle_param top[3] = {{ORACLE_EMBEDDING, 256, d, 0, 0}, {ORACLE_MATRIX, 256, d, 0, 0},
+                                 {ORACLE_VECTOR, 1, d, 0, 0}};
     const oracle_param layer[10] = {
-        {ORACLE_VECTOR, 1, d, 0, 0}, {ORACLE_MATRIX, d, d, 0, 0}, {ORACLE_MATRIX, d, d, 0, 0}, {ORACLE_VECTOR, 1, d, 0, 0},
-        {ORACLE_MATRIX, d, d, 0, 0}, {ORACLE_MATRIX, d, d, 0, 0}, {ORACLE_VECTOR, 1, d, 0, 0}, {ORACLE_VECTOR, 1, d, 0, 0},
+        {ORACLE_VECTOR, 1, d, 0, 0}, {ORACLE_MATRIX, d, d, 0, 0}, {ORACLE_MATRIX, d, d, 0, 0},
+        {ORACLE_VECTOR, 1, d, 0, 0},
+        {ORACLE_MATRIX, d, d, 0, 0}, {ORACLE_MATRIX, d, d, 0, 0}, {ORACLE_VECTOR, 1, d, 0, 0},
+        {ORACLE_VECTOR, 1, d, 0, 0},
         {ORACLE_MATRIX, 4 * d, d, 0, 0}, {ORACLE_MATRIX, d, 4 * d, 0, 0}};
     *model = (oracle_model){.width = width, .layers = layers, .count = 3 + 10 * layers};
     model->params = calloc((size_t)model->count, sizeof *model->params);

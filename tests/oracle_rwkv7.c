@@ -255,7 +255,8 @@ void oracle_rwkv7_perturb(oracle_rwkv7 *oracle, const egg_rwkv7 *model, const eg
             free(noise);
             continue;
         }
-        float *A = malloc((size_t)law->rank * param->out * sizeof *A), *B = malloc((size_t)law->rank * param->in * sizeof *B);
+        float *A = malloc((size_t)law->rank * param->out * sizeof *A),
+               *B = malloc((size_t)law->rank * param->in * sizeof *B);
         egg_noise_f32(law->key, at, 0, (size_t)law->rank * param->out, A);
         at.side = EGG_B;
         egg_noise_f32(law->key, at, 0, (size_t)law->rank * param->in, B);

@@ -37,6 +37,7 @@ void oracle_rwkv7_reset(oracle_rwkv7 *oracle);
 void oracle_rwkv7_step(oracle_rwkv7 *oracle, uint32_t token, double *logits);   /* logits (vocabulary) */
 
 /* Adds to the weights what member 2 * pair + odd of 'model' sees under the law, in double precision. */
-void oracle_rwkv7_perturb(oracle_rwkv7 *oracle, const egg_rwkv7 *model, const egg_perturb *law, uint32_t pair, bool odd);
+void oracle_rwkv7_perturb(oracle_rwkv7 *oracle, const egg_rwkv7 *model, const egg_perturb *law, uint32_t pair,
+                          bool odd);
 
 #endif

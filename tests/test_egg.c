@@ -29,7 +29,8 @@ static void randomize(egg_model *model, uint32_t stream)
         egg_param *param = &model->params[id];
         int8_t *w = param->data;
         size_t n = egg_param_elements(param);
-        egg_noise_i8(egg_key_make(SEED, EGG_DOMAIN_INITIAL_WEIGHTS), (egg_noise_at){.param = id, .pair = stream}, 0, n, w);
+        egg_noise_i8(egg_key_make(SEED, EGG_DOMAIN_INITIAL_WEIGHTS), (egg_noise_at){.param = id, .pair = stream}, 0, n,
+                     w);
         for (size_t i = 0; i < n; i += 37) w[i] = i % 2 ? 127 : -127;
         if (param->kind == EGG_PARAM_VECTOR)
             for (size_t i = 0; i < n; i++) w[i] = (int8_t)(16 + w[i] / 4);
@@ -105,7 +106,8 @@ static void check_forward(const egg_case *c, const egg_kernels *kernels)
         for (uint32_t t = 0; t < c->steps; t++) {
             size_t row = (size_t)m * c->steps + t;
             oracle_step(&oracle, &other, (int)(2 * c->first_pair + m), tokens[row], s, expected);
-            for (int k = 0; k < 256; k++) assert_int_equal(((int8_t *)logits.data)[row * logits.stride + k], expected[k]);
+            for (int k = 0; k < 256; k++) assert_int_equal(((int8_t *)logits.data)[row * logits.stride + k],
+                                                           expected[k]);
             sum += oracle_loss(expected, targets[row]);
         }
         for (size_t i = 0; i < model->state_bytes; i++) assert_int_equal(state[m * model->state_bytes + i], s[i]);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The classic control environments against Gymnasium (tests/gen/envs_gymnasium.py). States are float64 in both; sine
- * and cosine of the C library and of NumPy are within 1 ulp, 2e-16, of the truth. Accelerations are sums of such numbers
- * times at most 1000 (Acrobot with both speeds at their limits) and a step multiplies them by at most 0.2, four times in
- * Runge and Kutta's method; angles are at most 50: less than 1e-12. Two such numbers round to the same float, or to
- * neighbors where a midpoint lies between them.
+ * and cosine of the C library and of NumPy are within 1 ulp, 2e-16, of the truth. Accelerations are sums of such
+ * numbers times at most 1000 (Acrobot with both speeds at their limits) and a step multiplies them by at most 0.2, four
+ * times in Runge and Kutta's method; angles are at most 50: less than 1e-12. Two such numbers round to the same float,
+ * or to neighbors where a midpoint lies between them.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -117,7 +117,8 @@ static void test_rank_limits(void **state)
         uint32_t in, largest;
     } limits[] = {{4096, 3}, {2048, 12}, {1024, 50}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        egg_perturb fits = egg_perturb_i8(1, 0, limits[i].largest, 4), over = egg_perturb_i8(1, 0, limits[i].largest + 3, 4);
+        egg_perturb fits = egg_perturb_i8(1, 0, limits[i].largest, 4),
+                    over = egg_perturb_i8(1, 0, limits[i].largest + 3, 4);
         egg_error error = {0};
         assert_int_equal(egg_perturb_check_i8(&fits, limits[i].in, &error), EGG_OK);
         assert_int_equal(egg_perturb_check_i8(&over, limits[i].in, &error), EGG_ERR_ARGUMENT);
@@ -131,7 +132,8 @@ static void test_rank_limits(void **state)
 static void test_shifts(void **state)
 {
     (void)state;
-    for (uint32_t n = 16; n <= 4096; n *= 4) assert_int_equal(1u << egg_product_shift(n), 16 * (uint32_t)lround(sqrt(n)));
+    for (uint32_t n = 16; n <= 4096; n *= 4) assert_int_equal(1u << egg_product_shift(n),
+                                                              16 * (uint32_t)lround(sqrt(n)));
     assert_int_equal(egg_product_shift(128), 8);
     assert_int_equal(egg_product_shift(512), 9);
 }

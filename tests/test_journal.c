@@ -49,7 +49,8 @@ static egg_options *options_of(const char *command, const char *first, ...)
     egg_options *options = egg_options_new(command);
     va_list list;
     va_start(list, first);
-    for (const char *name = first; name; name = va_arg(list, const char *)) set(options, name, va_arg(list, const char *));
+    for (const char *name = first; name; name = va_arg(list, const char *)) set(options, name,
+                                                                                va_arg(list, const char *));
     va_end(list);
     return options;
 }
@@ -61,8 +62,10 @@ typedef struct run_kind {
 } run_kind;
 
 static const run_kind kinds[] = {
-    {"pretrain", "update", "vote", true},     {"pretrain", "update", "fractional", true}, {"pretrain", "state", "carry", false},
-    {"rl", "optimizer", "sgd", true},         {"rl", "optimizer", "adamw", true},         {"rl", "shaping", "sign", true},
+    {"pretrain", "update", "vote", true},     {"pretrain", "update", "fractional", true},
+    {"pretrain", "state", "carry", false},
+    {"rl", "optimizer", "sgd", true},         {"rl", "optimizer", "adamw", true},
+    {"rl", "shaping", "sign", true},
     {"rl", "algorithm", "openes", true},      {"rl", "pairs", "independent", true},
     {"rl", "freeze", "vector", true},
 };
@@ -72,11 +75,13 @@ static egg_options *small(const run_kind *kind, const char *out)
 {
     egg_options *options;
     if (strcmp(kind->command, "pretrain") == 0)
-        options = options_of("pretrain", "width", "16", "layers", "2", "population", "36", "seq-len", "5", "valid-fraction",
+        options = options_of("pretrain", "width", "16", "layers", "2", "population", "36", "seq-len", "5",
+                             "valid-fraction",
                              "0.1", "validations", "3", "state", "reset", "threads", "2", NULL);
     else
         options = options_of("rl", "env", "CartPole", "preset", "none", "population", "24", "policy-width", "32",
-                             "policy-layers", "1", "eval-epochs", "3", "eval-episodes", "4", "rate", "0.05", "sigma", "0.1",
+                             "policy-layers", "1", "eval-epochs", "3", "eval-episodes", "4", "rate", "0.05", "sigma",
+                             "0.1",
                              "threads", "2", NULL);
     set(options, "epochs", "12");
     set(options, "save-seconds", "1000000");
@@ -86,7 +91,8 @@ static egg_options *small(const run_kind *kind, const char *out)
 }
 
 /* Runs epochs until 'save_at' and saves, then until 'stop', and leaves as a crash would. Frees the options. */
-static egg_status try_run(egg_options *options, const char *command, uint64_t save_at, uint64_t stop, egg_journal_info *info,
+static egg_status try_run(egg_options *options, const char *command, uint64_t save_at, uint64_t stop,
+                          egg_journal_info *info,
                           egg_error *error)
 {
     bool rl_run = strcmp(command, "rl") == 0, fresh = !*egg_options_get(options, "resume");
@@ -102,7 +108,8 @@ static egg_status try_run(egg_options *options, const char *command, uint64_t sa
         if (rl_run ? egg_rl_finished(rl) : egg_trainer_finished(trainer)) break;
         status = rl_run ? egg_rl_epoch(rl, &played, error) : egg_trainer_epoch(trainer, &read, error);
         epoch = rl_run ? played.epoch : read.epoch;
-        if (status == EGG_OK && epoch == save_at) status = rl_run ? egg_rl_save(rl, error) : egg_trainer_save(trainer, error);
+        if (status == EGG_OK && epoch == save_at) status = rl_run ? egg_rl_save(rl, error) : egg_trainer_save(trainer,
+                                                                                                              error);
     }
     egg_rl_close(rl);
     egg_trainer_close(trainer);
@@ -165,7 +172,8 @@ static void refuse_verify(const char *path, const char *part)
     egg_error error = {0};
     egg_replayed replayed;
     egg_status status = try_verify(path, &replayed, &error);
-    if (status == EGG_OK || !strstr(error.text, part)) fail_msg("expected '%s', found %d and '%s'", part, status, error.text);
+    if (status == EGG_OK || !strstr(error.text, part)) fail_msg("expected '%s', found %d and '%s'", part, status,
+                                                                error.text);
 }
 
 static void assert_same_file(const char *a, const char *b)
@@ -266,7 +274,10 @@ static void test_resume_by_tail(void **state)
     }
 }
 
-/* Float bits belong to a kernel level: epochs that another one did are evaluated again, and replaying changes with the run. */
+/*
+ * Float bits belong to a kernel level: epochs that another one did are evaluated again, and replaying changes with the
+ * run.
+ */
 static void test_other_kernels(void **state)
 {
     (void)state;
@@ -444,7 +455,8 @@ static void refuse_resume(const run_kind *kind, const char *path, const char *pa
 {
     egg_error error = {0};
     egg_status status = try_run(resumed(kind, path), kind->command, 0, UINT64_MAX, NULL, &error);
-    if (status == EGG_OK || !strstr(error.text, part)) fail_msg("expected '%s', found %d and '%s'", part, status, error.text);
+    if (status == EGG_OK || !strstr(error.text, part)) fail_msg("expected '%s', found %d and '%s'", part, status,
+                                                                error.text);
 }
 
 static void test_resume_refuses(void **state)
@@ -518,7 +530,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_every_epoch),   TEST(test_resume_by_tail), TEST(test_torn),      TEST(test_kill), TEST(test_flipped_bits),
+        TEST(test_every_epoch),   TEST(test_resume_by_tail), TEST(test_torn),      TEST(test_kill),
+        TEST(test_flipped_bits),
         TEST(test_changed_files), TEST(test_resume_refuses), TEST(test_full_disk), TEST(test_other_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

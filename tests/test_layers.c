@@ -26,7 +26,8 @@ typedef struct fixture {
 
 static void fill(egg_param *param, uint32_t stream)
 {
-    egg_noise_f32(egg_key_make(1, EGG_DOMAIN_INITIAL_WEIGHTS), (egg_noise_at){.param = stream}, 0, egg_param_elements(param),
+    egg_noise_f32(egg_key_make(1, EGG_DOMAIN_INITIAL_WEIGHTS), (egg_noise_at){.param = stream}, 0,
+                  egg_param_elements(param),
                   param->data);
 }
 
@@ -85,11 +86,13 @@ static double perturbation(const egg_perturb *law, const egg_param *param, uint3
     return sign * (double)law->c * sum;
 }
 
-static const float *run_linear(fixture *f, const egg_perturb *law, uint32_t first_pair, uint32_t members, const float *X)
+static const float *run_linear(fixture *f, const egg_perturb *law, uint32_t first_pair, uint32_t members,
+                               const float *X)
 {
     egg_pass pass = egg_pass_begin(&f->kernels, &f->arena, law, first_pair, members);
     egg_mat Y = egg_mat_f32(&pass, STEPS, OUT);
-    egg_linear_f32(&pass, &f->matrix, (egg_mat){.data = (void *)(uintptr_t)X, .stride = IN, .steps = STEPS, .cols = IN}, Y);
+    egg_linear_f32(&pass, &f->matrix, (egg_mat){.data = (void *)(uintptr_t)X, .stride = IN, .steps = STEPS, .cols = IN},
+                   Y);
     assert_false(pass.failed);
     return Y.data;
 }
@@ -111,7 +114,8 @@ static void test_linear_law(void **state)
             for (uint32_t o = 0; o < OUT; o++) {
                 double expected = 0;
                 for (uint32_t i = 0; i < IN; i++)
-                    expected += (double)f->X[b * IN + i] * (W[o * IN + i] + perturbation(&law, &f->matrix, b / STEPS, o, i));
+                    expected += (double)f->X[b * IN + i] * (W[o * IN + i] + perturbation(&law, &f->matrix, b / STEPS, o,
+                                                                                         i));
                 assert_true(fabs(Y[b * OUT + o] - expected) < tolerance);
             }
     }
@@ -122,7 +126,8 @@ static void test_no_law_is_inference(void **state)
     fixture *f = *state;
     egg_perturb nothing = egg_perturb_f32(9, 3, 1, 0);
     egg_arena_release(&f->arena, 0);
-    const float *plain = run_linear(f, NULL, 0, MEMBERS, f->X), *silent = run_linear(f, &nothing, FIRST_PAIR, MEMBERS, f->X);
+    const float *plain = run_linear(f, NULL, 0, MEMBERS, f->X),
+                 *silent = run_linear(f, &nothing, FIRST_PAIR, MEMBERS, f->X);
     for (uint32_t i = 0; i < ROWS * OUT; i++) assert_true(plain[i] == silent[i]);
     const float *odd = run_linear(f, NULL, 0, 3, f->X);   /* any number of rows */
     assert_memory_equal(odd, plain, 3 * STEPS * OUT * sizeof(float));
@@ -223,7 +228,8 @@ static void test_exhausted_scratch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear_law),      cmocka_unit_test(test_no_law_is_inference), cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_linear_law),      cmocka_unit_test(test_no_law_is_inference),
+        cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_embed_law),       cmocka_unit_test(test_layer_norm_law),      cmocka_unit_test(test_add),
         cmocka_unit_test(test_frozen),          cmocka_unit_test(test_exhausted_scratch),
     };

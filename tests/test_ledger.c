@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Ledgers and the records of epochs: what was written comes back, a crash is told apart from damage, every bit counts. */
+/*
+ * Ledgers and the records of epochs: what was written comes back, a crash is told apart from damage, every bit counts.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,7 +51,8 @@ static uint8_t *make(const char *name, size_t *bytes)
 }
 
 /* Reads to the end, checking each record; returns how many there were. 'ends' (RECORDS + 1): where each one ends. */
-static uint64_t read_all(const void *data, size_t bytes, egg_ledger_reader *reader, egg_status *status, egg_error *error,
+static uint64_t read_all(const void *data, size_t bytes, egg_ledger_reader *reader, egg_status *status,
+                         egg_error *error,
                          size_t *ends)
 {
     egg_ledger_record record;

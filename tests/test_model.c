@@ -43,7 +43,8 @@ static egg_options *options_of(const char *command, const char *first, ...)
     va_list arguments;
     va_start(arguments, first);
     for (const char *name = first; name; name = va_arg(arguments, const char *))
-        if (egg_options_set(options, name, va_arg(arguments, const char *), &error) != EGG_OK) fail_msg("%s", error.text);
+        if (egg_options_set(options, name, va_arg(arguments, const char *), &error) != EGG_OK) fail_msg("%s",
+                                                                                                        error.text);
     va_end(arguments);
     return options;
 }
@@ -186,7 +187,8 @@ static void test_generate(void **state)
     assert_int_equal(egg_model_open(&model, path, NULL), EGG_OK);
 
     generate(model, options_of("generate", "bytes", "50", "seed", "7", "prompt", "hello", "threads", "1", NULL), &one);
-    generate(model, options_of("generate", "bytes", "50", "seed", "7", "prompt", "hello", "streams", "37", "threads", "3",
+    generate(model,
+             options_of("generate", "bytes", "50", "seed", "7", "prompt", "hello", "streams", "37", "threads", "3",
                                NULL), &many);
     assert_int_equal(one.bytes[0], 50);
     assert_memory_equal(one.text[0], many.text[0], 50);              /* a stream does not depend on its neighbours */
@@ -262,7 +264,8 @@ static void refuse(const char *path, egg_status expected, const char *part)
 }
 
 /* Writes a model file with the given metadata and the tensors of 'model', the one numbered 'odd' replaced. */
-static void write_file(const char *path, const char *architecture, const char *width, const egg_model *model, uint32_t odd,
+static void write_file(const char *path, const char *architecture, const char *width, const egg_model *model,
+                       uint32_t odd,
                        egg_tensor_type type, uint64_t rows, uint64_t cols)
 {
     static int16_t zeros[1 << 16];

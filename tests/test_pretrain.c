@@ -32,7 +32,8 @@ static int byte_at(const uint8_t *text, uint64_t position, uint64_t train_bytes)
     return position == 0 ? 0 : text[position - 1];
 }
 
-static void check(uint32_t population, uint32_t group, uint32_t steps, uint64_t train_bytes, bool carry, uint32_t threads,
+static void check(uint32_t population, uint32_t group, uint32_t steps, uint64_t train_bytes, bool carry,
+                  uint32_t threads,
                   uint32_t chunk)
 {
     egg_kernels kernels;
@@ -57,7 +58,8 @@ static void check(uint32_t population, uint32_t group, uint32_t steps, uint64_t 
             oracle.params[id].w[i] = ((const int8_t *)model->params[id].data)[i];
 
     const egg_pretrain_shape shape = {.population = population, .group = group, .steps = steps, .rank = 1,
-                                      .chunk_pairs = chunk, .threads = threads, .carry = carry, .train_bytes = train_bytes};
+                                      .chunk_pairs = chunk, .threads = threads, .carry = carry,
+                                      .train_bytes = train_bytes};
     assert_int_equal(egg_pool_open(&pool, threads, &error), EGG_OK);
     assert_int_equal(egg_pretrain_open(&task, &shape, model, corpus, &error), EGG_OK);
     assert_int_equal(egg_pretrain_text_bytes(task), population / group * steps);
@@ -74,7 +76,8 @@ static void check(uint32_t population, uint32_t group, uint32_t steps, uint64_t 
             uint64_t streams = population / group, start = m / group * train_bytes / streams + epoch * steps;
             int loss = 0, logits[256];
             for (uint32_t t = 0; t < steps; t++) {
-                oracle_step(&oracle, &same, (int)m, byte_at(text, start + t, train_bytes), states + m * LAYERS * WIDTH, logits);
+                oracle_step(&oracle, &same, (int)m, byte_at(text, start + t, train_bytes), states + m * LAYERS * WIDTH,
+                            logits);
                 loss += oracle_loss(logits, byte_at(text, start + t + 1, train_bytes));
             }
             assert_int_equal(egg_pretrain_loss(task)[m], loss);
@@ -111,7 +114,8 @@ static void test_too_little_text(void **state)
     egg_kernels_init(&kernels, 0);
     assert_int_equal(egg_corpus_open_memory(&corpus, documents, lengths, 1, &error), EGG_OK);
     assert_int_equal(egg_egg_open(&model, (egg_shape){WIDTH, 1}, &kernels, &error), EGG_OK);
-    const egg_pretrain_shape shape = {.population = 2, .group = 2, .steps = 5, .rank = 1, .threads = 1, .train_bytes = 5};
+    const egg_pretrain_shape shape = {.population = 2, .group = 2, .steps = 5, .rank = 1, .threads = 1,
+                                      .train_bytes = 5};
     assert_int_equal(egg_pretrain_open(&task, &shape, model, corpus, &error), EGG_ERR_ARGUMENT);
     assert_non_null(strstr(error.text, "5 bytes"));
     egg_model_free(model);
@@ -160,7 +164,8 @@ static void test_rate_by_time(void **state)
 static void test_alpha(void **state)
 {
     (void)state;
-    const egg_schedule paper = {.rule = EGG_RULE_VOTE, .record = -1}, constant = {.rule = EGG_RULE_VOTE, .alpha = 0.25, .record = -1};
+    const egg_schedule paper = {.rule = EGG_RULE_VOTE, .record = -1},
+                       constant = {.rule = EGG_RULE_VOTE, .alpha = 0.25, .record = -1};
     assert_true(egg_schedule_alpha(&paper, 0) == 1);
     assert_true(egg_schedule_alpha(&paper, 200) == 0.25);   /* 1 / (0.015 * 200 + 1) */
     assert_true(egg_schedule_alpha(&constant, 12345) == 0.25);
@@ -169,7 +174,8 @@ static void test_alpha(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_streams),      cmocka_unit_test(test_too_little_text), cmocka_unit_test(test_rate_by_epochs),
+        cmocka_unit_test(test_streams),      cmocka_unit_test(test_too_little_text),
+        cmocka_unit_test(test_rate_by_epochs),
         cmocka_unit_test(test_rate_by_time), cmocka_unit_test(test_alpha),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

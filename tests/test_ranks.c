@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What ranks do, without MPI: shares of an update, slices by speed, failing together. tests/test_ranks.sh runs real ranks. */
+/*
+ * What ranks do, without MPI: shares of an update, slices by speed, failing together. tests/test_ranks.sh runs real
+ * ranks.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -26,7 +29,8 @@ static void open_params(egg_param params[PARAMS], egg_dtype dtype, const egg_ker
 {
     static const char *const names[PARAMS] = {"embedding", "tall", "vector", "wide"};
     for (uint32_t i = 0; i < PARAMS; i++) {
-        assert_int_equal(egg_param_open(&params[i], kernels, i, shapes[i].kind, dtype, shapes[i].out, shapes[i].in, names[i],
+        assert_int_equal(egg_param_open(&params[i], kernels, i, shapes[i].kind, dtype, shapes[i].out, shapes[i].in,
+                                        names[i],
                                         NULL), EGG_OK);
         if (dtype == EGG_I8) egg_param_init_normal_i8(&params[i], 5, 12);
         else egg_param_init_normal_f32(&params[i], 5, 0.3f);
@@ -51,7 +55,9 @@ static void assert_params_equal(const egg_param *a, const egg_param *b)
 
 /* ----------------------------------------------------------------------------------------------------------- shards */
 
-/* For any number of parts every row is in exactly one, rows of a part lie together, and frozen parameters are in none. */
+/*
+ * For any number of parts every row is in exactly one, rows of a part lie together, and frozen parameters are in none.
+ */
 static void test_shards_cover(void **state)
 {
     (void)state;
@@ -72,7 +78,8 @@ static void test_shards_cover(void **state)
             }
             assert_int_equal(next, params[i].frozen ? 0 : params[i].out);
         }
-        for (uint32_t p = 0; p < parts; p++) bytes += egg_shard_bytes(params, PARAMS, (egg_shard){p, parts}, EGG_SHARD_DATA);
+        for (uint32_t p = 0; p < parts; p++) bytes += egg_shard_bytes(params, PARAMS, (egg_shard){p, parts},
+                                                                      EGG_SHARD_DATA);
         assert_int_equal(bytes, 256 * 32 + 400 * 32 + 64);
         assert_int_equal(egg_shard_bytes(params, PARAMS, (egg_shard){0, parts}, EGG_SHARD_FRACTION), 0);
     }
@@ -151,7 +158,8 @@ static void check_float_update(float clip, egg_optimizer_kind kind)
     egg_update_f32 *one, *many;
     float weight[PAIRS];
     egg_perturb law = egg_perturb_f32(3, 1, 2, 0.1f);
-    egg_update_shape shape = {.optimizer = {.kind = kind, .beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-8f, .clip = clip},
+    egg_update_shape shape = {.optimizer = {.kind = kind, .beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-8f,
+                                            .clip = clip},
                               .rank = 2, .threads = 1};
     egg_kernels_init(&kernels, egg_cpu_levels(&unknown));
     open_params(whole, EGG_F32, &kernels);

@@ -24,14 +24,16 @@ static egg_options *options_of(const char *first, ...)
     egg_options *options = egg_options_new("rl");
     va_list list;
     va_start(list, first);
-    for (const char *name = first; name; name = va_arg(list, const char *)) set(options, name, va_arg(list, const char *));
+    for (const char *name = first; name; name = va_arg(list, const char *)) set(options, name,
+                                                                                va_arg(list, const char *));
     va_end(list);
     return options;
 }
 
 static egg_options *small(const char *env, const char *out)
 {
-    return options_of("env", env, "preset", "none", "population", "24", "policy-width", "32", "policy-layers", "1", "epochs",
+    return options_of("env", env, "preset", "none", "population", "24", "policy-width", "32", "policy-layers", "1",
+                      "epochs",
                       "6", "eval-epochs", "3", "eval-episodes", "5", "rate", "0.05", "sigma", "0.1", "out", out, NULL);
 }
 

@@ -674,7 +674,8 @@ static void test_written_models(void **state)
     open_random(&f, small, EGG_TENSOR_BF16);   /* so that nothing is lost in either type */
     for (int type = 0; type < 2; type++) {
         const char *path = scratch_path("written.safetensors");
-        assert_int_equal(egg_rwkv7_file_write(f.model, path, type ? EGG_TENSOR_BF16 : EGG_TENSOR_F32, NULL, 0, NULL), EGG_OK);
+        assert_int_equal(egg_rwkv7_file_write(f.model, path, type ? EGG_TENSOR_BF16 : EGG_TENSOR_F32, NULL, 0, NULL),
+                         EGG_OK);
         open_fixture(&g, path);
         assert_int_equal(egg_shards_count(g.shards), egg_shards_count(f.shards));
         for (size_t i = 0; i < egg_shards_count(f.shards); i++) {

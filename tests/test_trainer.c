@@ -80,7 +80,8 @@ static const char *hash_of(const char *folder, const char *key, int slot)
 
 static egg_options *small(const char *out, const char *update)
 {
-    return options_of("width", "32", "layers", "2", "population", "48", "seq-len", "7", "epochs", "24", "update", update,
+    return options_of("width", "32", "layers", "2", "population", "48", "seq-len", "7", "epochs", "24", "update",
+                      update,
                       "valid-fraction", "0.1", "validations", "3", "out", out, NULL);
 }
 
@@ -100,7 +101,8 @@ static void check_invariance(const char *update)
     const char *state = hash_of(a, "state_hash", 0), *model = hash_of(a, "model_hash", 1);
 
     static const char *const variants[][2] = {{"threads", "1"}, {"threads", "2"}, {"threads", "5"}, {"chunk", "1"},
-                                              {"chunk", "7"},   {"chunk", "24"},  {"validations", "24"}, {"save-epochs", "1"}};
+                                              {"chunk", "7"},   {"chunk", "24"},  {"validations", "24"},
+                                              {"save-epochs", "1"}};
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         char name[24];
         snprintf(name, sizeof name, "variant-%zu", i);
@@ -307,14 +309,17 @@ static void test_allocation_failures(void **state)
     folder_remove(folder);
 }
 
-/* What `eggroll plan` says beforehand is what a process then uses at its peak, within a tenth. In a process of its own. */
+/*
+ * What `eggroll plan` says beforehand is what a process then uses at its peak, within a tenth. In a process of its own.
+ */
 static int plan_child(const char *text, const char *width, const char *population)
 {
     egg_error error = {0};
     egg_plan plan;
     egg_trainer *trainer;
     struct rusage usage;
-    egg_options *options = options_of("width", width, "population", population, "threads", "2", "member-tokens", "1", NULL);
+    egg_options *options = options_of("width", width, "population", population, "threads", "2", "member-tokens", "1",
+                                      NULL);
     if (egg_trainer_plan(&plan, options, &text, 1, &error) != EGG_OK ||
         egg_trainer_open(&trainer, options, &text, 1, &error) != EGG_OK ||
         egg_trainer_epoch(trainer, NULL, &error) != EGG_OK) {

@@ -370,7 +370,8 @@ theory_estimate theory_step_without_signal(uint32_t rank, double rate, double si
     egg_param param;
     if (egg_param_open(&param, &kernels, 3, EGG_PARAM_MATRIX, EGG_F32, M, N, "theory", NULL)) abort();
     egg_evolution_shape shape = {
-        .seed = 2511, .population = members, .rank = rank ? rank : 1, .dense = rank == 0, .noise_reuse = 1, .threads = 1,
+        .seed = 2511, .population = members, .rank = rank ? rank : 1, .dense = rank == 0, .noise_reuse = 1,
+        .threads = 1,
         .sigma = sigma, .sigma_decay = 1, .rate = rate, .rate_decay = 1,
         .shaping = {.kind = EGG_SHAPING_ZSCORE, .antithetic = true}, .optimizer = {.kind = EGG_OPTIMIZER_SGD}};
     egg_evolution *evolution;

@@ -27,7 +27,8 @@ static egg_status resolve(egg_options **resolved, const egg_options *options, eg
     return egg_settings_resolve(*resolved, error);
 }
 
-egg_status egg_bench_run(const char *suite, const egg_options *options, const egg_bench_report *report, egg_error *error)
+egg_status egg_bench_run(const char *suite, const egg_options *options, const egg_bench_report *report,
+                         egg_error *error)
 {
     egg_status status = EGG_OK;
     const char *unknown;

@@ -19,7 +19,8 @@ typedef struct egg_bench_setting {
     uint32_t repetitions;
 } egg_bench_setting;
 
-egg_status egg_bench_run(const char *suite, const egg_options *options, const egg_bench_report *report, egg_error *error);
+egg_status egg_bench_run(const char *suite, const egg_options *options, const egg_bench_report *report,
+                         egg_error *error);
 
 egg_status egg_bench_kernels(const egg_bench_setting *setting, egg_error *error);
 egg_status egg_bench_population(const egg_bench_setting *setting, egg_error *error);
@@ -31,7 +32,9 @@ egg_status egg_bench_envs(const egg_bench_setting *setting, egg_error *error);
 egg_status egg_bench_finetune(const egg_bench_setting *setting, egg_error *error);
 egg_status egg_bench_decode(const egg_bench_setting *setting, egg_error *error);
 
-/* A contender that does nothing but multiply-adds on registers, on all threads of the pool; 'context' is the setting. */
+/*
+ * A contender that does nothing but multiply-adds on registers, on all threads of the pool; 'context' is the setting.
+ */
 egg_contender egg_bench_peak(const egg_bench_setting *setting);
 
 #endif

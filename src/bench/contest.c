@@ -42,14 +42,17 @@ out:
     return status;
 }
 
-static void report_row(const egg_bench_report *report, const char *size, const char *name, const char *unit, double median,
+static void report_row(const egg_bench_report *report, const char *size, const char *name, const char *unit,
+                       double median,
                        double best)
 {
-    const egg_bench_row row = {.size = size, .name = name, .unit = unit, .value = median, .median = median, .best = best};
+    const egg_bench_row row = {.size = size, .name = name, .unit = unit, .value = median, .median = median,
+                               .best = best};
     report->row(report->context, &row);
 }
 
-void egg_report_rate(const egg_bench_report *report, const char *size, const egg_contender *contender, uint32_t repetitions)
+void egg_report_rate(const egg_bench_report *report, const char *size, const egg_contender *contender,
+                     uint32_t repetitions)
 {
     report_row(report, size, contender->name, contender->unit,
                contender->work / egg_median(contender->seconds, repetitions),
@@ -65,7 +68,8 @@ void egg_report_ratio(const egg_bench_report *report, const char *size, const ch
                work * least(right->seconds, repetitions) / least(left->seconds, repetitions));
 }
 
-void egg_report_value(const egg_bench_report *report, const char *size, const char *name, const char *unit, double value)
+void egg_report_value(const egg_bench_report *report, const char *size, const char *name, const char *unit,
+                      double value)
 {
     report_row(report, size, name, unit, value, value);
 }

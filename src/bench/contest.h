@@ -40,7 +40,8 @@ void egg_report_ratio(const egg_bench_report *report, const char *size, const ch
                       const egg_contender *right, uint32_t repetitions);
 
 /* A single figure. */
-void egg_report_value(const egg_bench_report *report, const char *size, const char *name, const char *unit, double value);
+void egg_report_value(const egg_bench_report *report, const char *size, const char *name, const char *unit,
+                      double value);
 
 double egg_median(const double *values, uint32_t count);
 

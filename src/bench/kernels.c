@@ -40,7 +40,8 @@ static egg_status run_peak_on_all(void *context, egg_error *error)
 egg_contender egg_bench_peak(const egg_bench_setting *setting)
 {
     double macs = (double)setting->kernels.peak_i8(1) * PEAK_ROUNDS * egg_pool_threads(setting->pool);
-    return (egg_contender){.name = "peak, registers only", .run = run_peak_on_all, .context = (void *)(uintptr_t)setting,
+    return (egg_contender){.name = "peak, registers only", .run = run_peak_on_all,
+                           .context = (void *)(uintptr_t)setting,
                            .work = 1e-9 * macs, .unit = "GMAC/s"};
 }
 
@@ -122,7 +123,8 @@ static egg_status bench_product(const egg_bench_setting *setting, const egg_leve
     size_t peer = count;
     EGG_TRY(egg_onednn_open(&onednn, p.X, p.W, rows, out, in, error));
     if (onednn) {
-        contenders[count++] = (egg_contender){.name = "oneDNN u8s8s32, no epilogue", .run = egg_onednn_run, .context = onednn,
+        contenders[count++] = (egg_contender){.name = "oneDNN u8s8s32, no epilogue", .run = egg_onednn_run,
+                                              .context = onednn,
                                               .work = 1e-9 * rows * out * in, .unit = "GMAC/s"};
     }
     EGG_TRY(egg_contest(contenders, count, setting->repetitions, error));
@@ -232,7 +234,8 @@ static void run_step_fractional(const egg_kernels *kernels, const void *args)
 
 static bool open_buffers(egg_buffers *b)
 {
-    *b = (egg_buffers){.x = egg_alloc(ROWS * N), .y = egg_alloc(ROWS * N), .z = egg_alloc(ROWS * N), .F = egg_alloc(ROWS),
+    *b = (egg_buffers){.x = egg_alloc(ROWS * N), .y = egg_alloc(ROWS * N), .z = egg_alloc(ROWS * N),
+                       .F = egg_alloc(ROWS),
                        .V = egg_alloc(ROWS * N * sizeof *b->V), .Z = egg_alloc(ROWS * N * sizeof *b->Z)};
     if (!b->x || !b->y || !b->z || !b->F || !b->V || !b->Z) return false;
     fill(b->x, ROWS * N, 3);
@@ -260,12 +263,14 @@ static egg_status bench_slots(const egg_bench_setting *setting, const egg_levels
                                     .rank = 1, .scale = 256};
     const egg_embed_args embed = {.W = b.x, .tokens = (const uint8_t *)b.x, .A = b.z, .B = b.z, .Y = b.y, .rows = ROWS,
                                   .steps = STEPS, .vocabulary = 256, .n = N, .rank = 1, .scale = 256, .noise_shift = 8};
-    const egg_perturb_vector_args vector = {.w = b.x, .A = b.z, .B = b.x, .out = b.y, .pairs = ROWS / 2, .n = N, .rank = 1,
+    const egg_perturb_vector_args vector = {.w = b.x, .A = b.z, .B = b.x, .out = b.y, .pairs = ROWS / 2, .n = N,
+                                            .rank = 1,
                                             .scale = 256, .noise_shift = 8};
     const egg_layer_norm_args norm = {.X = b.x, .x_stride = N, .w = b.z, .w_stride = N, .Y = b.y, .y_stride = N,
                                       .rows = ROWS, .steps = STEPS, .n = N};
     const egg_gru_args gru = {.a = b.x, .a_stride = N, .b = b.z, .bias = b.z, .state = b.y, .state_stride = N,
-                              .f = (int8_t *)b.Z, .g = (int8_t *)b.V, .Y = (int8_t *)b.V, .y_stride = N, .rows = ROWS, .n = N};
+                              .f = (int8_t *)b.Z, .g = (int8_t *)b.V, .Y = (int8_t *)b.V, .y_stride = N, .rows = ROWS,
+                              .n = N};
     const egg_loss_args loss = {.logits = b.x, .stride = N, .targets = (const uint8_t *)b.z, .loss = b.Z, .rows = ROWS};
     const egg_noise_args noise_i8 = {.key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .n = N, .pairs = ROWS, .out = b.y,
                                      .out_stride = N};
@@ -368,7 +373,8 @@ egg_status egg_bench_noise(const egg_bench_setting *setting, egg_error *error)
         char size[48];
         uint32_t n = lengths[i];
         snprintf(size, sizeof size, "%d pairs x %u", PAIRS, n);
-        const egg_noise_args args = {.key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .n = n, .pairs = PAIRS, .out = out,
+        const egg_noise_args args = {.key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .n = n, .pairs = PAIRS,
+                                     .out = out,
                                      .out_stride = n};
         const egg_slot_bench bench = {"noise_i8", size, "G/s", run_noise, &args, 1e-9 * PAIRS * n};
         EGG_TRY(egg_bench_slot(setting, &levels, &bench, "noise_vs_reference", error));

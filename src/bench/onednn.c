@@ -8,7 +8,9 @@
 
 #include "base/memory.h"
 
-/* u8 * s8 -> s32, the instruction's own form and the fastest that oneDNN has: X is shifted to unsigned once, untimed. */
+/*
+ * u8 * s8 -> s32, the instruction's own form and the fastest that oneDNN has: X is shifted to unsigned once, untimed.
+ */
 struct egg_onednn {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
@@ -57,7 +59,8 @@ static dnnl_status_t pack_weights(egg_onednn *peer, const dnnl_memory_desc_t *pl
     return result;
 }
 
-egg_status egg_onednn_open(egg_onednn **out, const int8_t *X, const int8_t *W, uint32_t rows, uint32_t out_n, uint32_t in,
+egg_status egg_onednn_open(egg_onednn **out, const int8_t *X, const int8_t *W, uint32_t rows, uint32_t out_n,
+                           uint32_t in,
                            egg_error *error)
 {
     dnnl_memory_desc_t x, w, w_any, c;
@@ -118,7 +121,8 @@ egg_status egg_onednn_run(void *context, egg_error *error)
 
 #else
 
-egg_status egg_onednn_open(egg_onednn **peer, const int8_t *X, const int8_t *W, uint32_t rows, uint32_t out, uint32_t in,
+egg_status egg_onednn_open(egg_onednn **peer, const int8_t *X, const int8_t *W, uint32_t rows, uint32_t out,
+                           uint32_t in,
                            egg_error *error)
 {
     (void)X, (void)W, (void)rows, (void)out, (void)in, (void)error;

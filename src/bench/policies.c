@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A population of policies against one shared policy on the same rows (inference) and against OpenES, whose members have
- * full-rank noise: drawn once for a chunk that fits the caches and used for all its steps, the best that it can do.
+ * A population of policies against one shared policy on the same rows (inference) and against OpenES, whose members
+ * have full-rank noise: drawn once for a chunk that fits the caches and used for all its steps, the best that it can
+ * do.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -62,12 +63,14 @@ out:
     return status;
 }
 
-static egg_status open_bench(policy_bench *bench, const egg_bench_setting *setting, const egg_mlp *policy, egg_perturb law,
+static egg_status open_bench(policy_bench *bench, const egg_bench_setting *setting, const egg_mlp *policy,
+                             egg_perturb law,
                              bool perturbed, uint32_t pairs, uint32_t steps, egg_error *error)
 {
     egg_status status = EGG_OK;
     uint32_t threads = egg_pool_threads(setting->pool);
-    *bench = (policy_bench){.setting = setting, .policy = policy, .threads = threads, .law = law, .perturbed = perturbed,
+    *bench = (policy_bench){.setting = setting, .policy = policy, .threads = threads, .law = law,
+                            .perturbed = perturbed,
                             .chunk = law.dense ? DENSE_PAIRS : CHUNK_PAIRS, .pairs = pairs, .steps = steps,
                             .scratch = egg_alloc_array(threads, sizeof *bench->scratch)};
     if (!bench->scratch) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a benchmark");
@@ -111,7 +114,8 @@ static egg_status measure(const egg_bench_setting *setting, const egg_mlp *polic
     policy_bench benches[CONTENDERS] = {{0}};
     const egg_bench_report *report = &setting->report;
     char size[64];
-    snprintf(size, sizeof size, "policy %ux%u N=%u, %u step%s", policy->shape.layers, policy->shape.width, 2 * pairs, steps,
+    snprintf(size, sizeof size, "policy %ux%u N=%u, %u step%s", policy->shape.layers, policy->shape.width, 2 * pairs,
+             steps,
              steps == 1 ? "" : "s");
     EGG_TRY(open_bench(&benches[POPULATION], setting, policy, low, true, pairs, steps, error));
     EGG_TRY(open_bench(&benches[INFERENCE], setting, policy, low, false, pairs, steps, error));

@@ -68,7 +68,8 @@ static egg_status open_run(egg_bench_run_state *run, const egg_bench_setting *se
     EGG_TRY(egg_update_open(&run->update, run->model->params, run->model->param_count, rank, threads, error));
     run->F = egg_alloc(population / 2);
     run->difference = egg_alloc_array(population / 2, sizeof *run->difference);
-    if (!run->F || !run->difference) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a population of %u", population);
+    if (!run->F || !run->difference) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a population of %u",
+                                                       population);
 out:
     return status;
 }
@@ -91,7 +92,8 @@ static egg_status run_epoch(void *context, egg_error *error)
     egg_fitness fitness = {.F = run->F};
     egg_step step = {.rule = EGG_RULE_VOTE, .threshold = INT32_MAX};
     double begun = egg_clock_seconds();
-    egg_status status = egg_pretrain_evaluate(run->task, &run->setting->kernels, run->pool, &law, run->epoch, all_of(run), error);
+    egg_status status = egg_pretrain_evaluate(run->task, &run->setting->kernels, run->pool, &law, run->epoch,
+                                              all_of(run), error);
     double evaluated = egg_clock_seconds();
     if (status != EGG_OK) return status;
     egg_fitness_differences(egg_pretrain_loss(run->task), run->population / 2, run->difference);
@@ -167,15 +169,20 @@ static egg_status bench_size(const egg_bench_setting *setting, egg_shape shape, 
     const char *unit = "tokens/s";
     double tokens = (double)population * steps, rival_tokens = 2.0 * pairs * steps;
     egg_contender contenders[CONTENDERS] = {
-        [POPULATION] = {.name = "population, whole epoch", .run = run_epoch, .context = &run, .work = tokens, .unit = unit},
+        [POPULATION] = {.name = "population, whole epoch", .run = run_epoch, .context = &run, .work = tokens,
+                        .unit = unit},
         [INFERENCE] = {.name = "inference", .run = run_inference, .context = &run, .work = tokens, .unit = unit},
-        [EVALUATION] = {.name = "population, evaluation", .run = run_evaluation, .context = &run, .work = tokens, .unit = unit},
-        [SINGLE] = {.name = "one member at a time", .run = run_single, .context = rival, .work = rival_tokens, .unit = unit},
-        [DOTS] = {.name = "one member at a time, dots", .run = run_dots, .context = rival, .work = rival_tokens, .unit = unit},
+        [EVALUATION] = {.name = "population, evaluation", .run = run_evaluation, .context = &run, .work = tokens,
+                        .unit = unit},
+        [SINGLE] = {.name = "one member at a time", .run = run_single, .context = rival, .work = rival_tokens,
+                    .unit = unit},
+        [DOTS] = {.name = "one member at a time, dots", .run = run_dots, .context = rival, .work = rival_tokens,
+                  .unit = unit},
         [DENSE] = {.name = "naive ES", .run = run_dense, .context = rival, .work = rival_tokens, .unit = unit},
         [POPULATION_T1] = {.name = "population, one token", .run = run_evaluation, .context = &run1,
                            .work = population, .unit = unit},
-        [DENSE_T1] = {.name = "naive ES, one token", .run = run_dense, .context = rival1, .work = 2.0 * pairs, .unit = unit},
+        [DENSE_T1] = {.name = "naive ES, one token", .run = run_dense, .context = rival1, .work = 2.0 * pairs,
+                      .unit = unit},
         [PEAK] = egg_bench_peak(setting),
         [AVX2] = {.name = "population, whole epoch, avx2", .run = run_epoch, .context = &run_avx2, .work = tokens,
                   .unit = unit},
@@ -232,7 +239,8 @@ static egg_status bench_threads(const egg_bench_setting *setting, egg_shape shap
     egg_bench_run_state run = {0};
     for (uint32_t threads = 1; threads <= most; threads = threads < most && 2 * threads > most ? most : 2 * threads) {
         char size[48];
-        snprintf(size, sizeof size, "%ux%u N=%u T=%u, %u threads", shape.layers, shape.width, population, steps, threads);
+        snprintf(size, sizeof size, "%ux%u N=%u T=%u, %u threads", shape.layers, shape.width, population, steps,
+                 threads);
         EGG_TRY(egg_pool_open(&pool, threads, error));
         EGG_TRY(open_run(&run, setting, pool, shape, population, steps, error));
         egg_contender contender = {.name = "whole epoch", .run = run_epoch, .context = &run,

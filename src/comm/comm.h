@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ranks of a run. All hold the same weights and the same seed; each evaluates a slice of the population, and all that
- * they must exchange is fitness: from it every rank computes the same update.
+ * The ranks of a run. All hold the same weights and the same seed; each evaluates a slice of the population, and all
+ * that they must exchange is fitness: from it every rank computes the same update.
  *
  * Every function but open and close is collective: all ranks call it with the same sizes, in the same order. With one
  * rank none does anything. Numbers travel as they lie in memory, so ranks have to agree in byte order.
@@ -22,7 +22,8 @@ typedef struct egg_comm_ops {
     egg_status (*allgather)(egg_comm *comm, void *all, const size_t *bytes, egg_error *error);
     egg_status (*broadcast)(egg_comm *comm, void *data, size_t bytes, egg_error *error);
     egg_status (*sum)(egg_comm *comm, int64_t *values, uint32_t count, egg_error *error);
-    egg_status (*move)(egg_comm *comm, void *data, size_t unit, const uint64_t *from, const uint64_t *to, egg_error *error);
+    egg_status (*move)(egg_comm *comm, void *data, size_t unit, const uint64_t *from, const uint64_t *to,
+                       egg_error *error);
     void (*free)(egg_comm *comm);
 } egg_comm_ops;
 
@@ -41,14 +42,14 @@ egg_status egg_comm_open(egg_comm **comm, egg_error *error);
 egg_status egg_comm_open_self(egg_comm **comm, egg_error *error);
 
 /*
- * NULL is fine. Where the comm is broken MPI is not finalized: the caller should soon end this process, and with that its
- * launcher ends the others.
+ * NULL is fine. Where the comm is broken MPI is not finalized: the caller should soon end this process, and with that
+ * its launcher ends the others.
  */
 void egg_comm_close(egg_comm *comm);
 
 /*
- * 'all' holds a part of bytes[r] bytes of every rank r, one behind the other: every rank brings its own part, in its place,
- * and leaves with all of them.
+ * 'all' holds a part of bytes[r] bytes of every rank r, one behind the other: every rank brings its own part, in its
+ * place, and leaves with all of them.
  */
 egg_status egg_comm_allgather(egg_comm *comm, void *all, const size_t *bytes, egg_error *error);
 

@@ -26,6 +26,7 @@ egg_launch egg_launch_find(void)
     if (mode && strcmp(mode, "off") == 0) return (egg_launch){0};
     for (size_t i = 0; i < EGG_COUNT(known); i++)
         if (getenv(known[i].rank))
-            return (egg_launch){.variable = known[i].rank, .rank = number(known[i].rank), .size = number(known[i].size)};
+            return (egg_launch){.variable = known[i].rank, .rank = number(known[i].rank),
+                                .size = number(known[i].size)};
     return (egg_launch){0};
 }

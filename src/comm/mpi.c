@@ -25,7 +25,9 @@ static mpi_comm *mpi_of(egg_comm *comm)
     return (mpi_comm *)comm;   /* 'base' comes first */
 }
 
-/* A code of MPI as a status; the text names this rank and its host: the rank that is missing cannot speak for itself. */
+/*
+ * A code of MPI as a status; the text names this rank and its host: the rank that is missing cannot speak for itself.
+ */
 static egg_status check(const egg_comm *comm, int code, const char *what, egg_error *error)
 {
     char reason[MPI_MAX_ERROR_STRING] = "", host[MPI_MAX_PROCESSOR_NAME] = "";
@@ -33,7 +35,8 @@ static egg_status check(const egg_comm *comm, int code, const char *what, egg_er
     if (code == MPI_SUCCESS) return EGG_OK;
     MPI_Error_string(code, reason, &length);
     MPI_Get_processor_name(host, &length);
-    return egg_fail(error, EGG_ERR_COMM, "rank %u of %u on %s: %s failed: %.300s", comm->rank, comm->size, host, what, reason);
+    return egg_fail(error, EGG_ERR_COMM, "rank %u of %u on %s: %s failed: %.300s", comm->rank, comm->size, host, what,
+                    reason);
 }
 
 /* ------------------------------------------------------------------------------------------------------ operations */
@@ -43,7 +46,8 @@ static egg_status broadcast_from(egg_comm *comm, void *data, size_t bytes, int r
     egg_status status = EGG_OK;
     for (size_t done = 0; status == EGG_OK && done < bytes; done += PIECE_BYTES) {
         size_t piece = bytes - done < PIECE_BYTES ? bytes - done : PIECE_BYTES;
-        status = check(comm, MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, root, mpi_of(comm)->world), "a broadcast",
+        status = check(comm, MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, root, mpi_of(comm)->world),
+                       "a broadcast",
                        error);
     }
     return status;
@@ -125,7 +129,8 @@ static egg_status move_pieces(egg_comm *comm, void *data, size_t unit, const uin
     return check(comm, code, "moving members", error);
 }
 
-static egg_status move(egg_comm *comm, void *data, size_t unit, const uint64_t *from, const uint64_t *to, egg_error *error)
+static egg_status move(egg_comm *comm, void *data, size_t unit, const uint64_t *from, const uint64_t *to,
+                       egg_error *error)
 {
     egg_status status = EGG_OK;
     bool more = true;

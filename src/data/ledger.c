@@ -14,9 +14,9 @@
 #include "base/memory.h"
 
 /*
- * The file: 8 bytes that name it, then records. A record: kind (4), bytes of the data (4), epoch (8), check of the data (8),
- * check of these 24 bytes and of the check of the record before (8), the data. Little-endian; checks are the low half of
- * XXH3's 128 bits.
+ * The file: 8 bytes that name it, then records. A record: kind (4), bytes of the data (4), epoch (8), check of the data
+ * (8), check of these 24 bytes and of the check of the record before (8), the data. Little-endian; checks are the low
+ * half of XXH3's 128 bits.
  */
 static const uint8_t ledger_name[8] = {'E', 'G', 'G', 'L', 'E', 'D', 'G', '1'};
 
@@ -54,7 +54,8 @@ static uint64_t head_check(const uint8_t head[HEAD_BYTES], uint64_t chain)
 
 /* -------------------------------------------------------------------------------------------------------- reading */
 
-egg_status egg_ledger_begin(egg_ledger_reader *reader, const void *data, size_t bytes, const char *name, egg_error *error)
+egg_status egg_ledger_begin(egg_ledger_reader *reader, const void *data, size_t bytes, const char *name,
+                            egg_error *error)
 {
     *reader = (egg_ledger_reader){.data = data, .bytes = bytes, .name = name, .chain = first_chain()};
     size_t known = bytes < sizeof ledger_name ? bytes : sizeof ledger_name;
@@ -96,7 +97,8 @@ egg_status egg_ledger_next(egg_ledger_reader *reader, egg_ledger_record *record,
     }
     size_t bytes = (size_t)get(head + 4, 4);
     if (bytes > left - HEAD_BYTES) return EGG_OK;
-    *record = (egg_ledger_record){.kind = (uint32_t)get(head, 4), .epoch = epoch, .data = head + HEAD_BYTES, .bytes = bytes,
+    *record = (egg_ledger_record){.kind = (uint32_t)get(head, 4), .epoch = epoch, .data = head + HEAD_BYTES,
+                                  .bytes = bytes,
                                   .number = reader->number, .offset = reader->offset};
     if (check_of(record->data, bytes) != get(head + 16, 8)) return damaged(reader, "of", epoch, "data", error);
     reader->offset += HEAD_BYTES + bytes;
@@ -206,7 +208,8 @@ egg_status egg_ledger_add(egg_ledger *ledger, uint32_t kind, uint64_t epoch, con
 {
     uint8_t head[HEAD_BYTES];
     if (bytes > UINT32_MAX)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "%s: a record of %zu bytes, expected less than 4 GiB", ledger->path, bytes);
+        return egg_fail(error, EGG_ERR_ARGUMENT, "%s: a record of %zu bytes, expected less than 4 GiB", ledger->path,
+                        bytes);
     if (ledger->broken && ftruncate(ledger->fd, (off_t)ledger->offset) != 0)
         return egg_fail_errno(error, "%s: cannot take away a record cut short", ledger->path);
     ledger->broken = false;

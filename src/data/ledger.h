@@ -3,8 +3,8 @@
  * A ledger: a file of records that only grows, each with a checksum that also covers all before it. What is in a record
  * is the caller's affair. docs/journal.md gives the format.
  *
- * A process that dies leaves whole records and at most one cut short, which reading tells apart from damage: any changed
- * bit, and any record that was removed, moved or put in, is found and named.
+ * A process that dies leaves whole records and at most one cut short, which reading tells apart from damage: any
+ * changed bit, and any record that was removed, moved or put in, is found and named.
  */
 #ifndef EGG_DATA_LEDGER_H
 #define EGG_DATA_LEDGER_H
@@ -37,11 +37,12 @@ typedef struct egg_ledger_reader {
 } egg_ledger_reader;
 
 /* 'data' must outlive the reader. An empty file is a ledger without records. EGG_ERR_FORMAT: not a ledger. */
-egg_status egg_ledger_begin(egg_ledger_reader *reader, const void *data, size_t bytes, const char *name, egg_error *error);
+egg_status egg_ledger_begin(egg_ledger_reader *reader, const void *data, size_t bytes, const char *name,
+                            egg_error *error);
 
 /*
- * The next record; '*found' false: there is no further one. EGG_ERR_FORMAT: the record is not as it was written; the error
- * says which, of which epoch, and its 'offset' is where it begins.
+ * The next record; '*found' false: there is no further one. EGG_ERR_FORMAT: the record is not as it was written; the
+ * error says which, of which epoch, and its 'offset' is where it begins.
  */
 egg_status egg_ledger_next(egg_ledger_reader *reader, egg_ledger_record *record, bool *found, egg_error *error);
 

@@ -67,7 +67,8 @@ static egg_status fail_unknown(const char *name, egg_error *error)
             break;
         }
     }
-    return egg_fail(error, EGG_ERR_ARGUMENT, "'%.60s': no environment of this name%s%s%s%s%s%s; `eggroll envs` lists all",
+    return egg_fail(error, EGG_ERR_ARGUMENT,
+                    "'%.60s': no environment of this name%s%s%s%s%s%s; `eggroll envs` lists all",
                     name, best[0] ? "; the nearest are " : "", best[0] ? best[0] : "", best[1] ? ", " : "",
                     best[1] ? best[1] : "", best[2] ? ", " : "", best[2] ? best[2] : "");
 }

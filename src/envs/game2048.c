@@ -6,7 +6,8 @@
  * move.
  *
  * Observation, 20 numbers: the exponents of the 16 cells row by row, divided by 16 (empty: 0); then for each action 1
- * if it moves a tile, else 0 (Jumanji's action mask). Jumanji has no bound on steps; 2000 leaves room for the tile 4096.
+ * if it moves a tile, else 0 (Jumanji's action mask). Jumanji has no bound on steps; 2000 leaves room for the tile
+ * 4096.
  */
 #include "envs/game2048.h"
 

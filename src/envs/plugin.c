@@ -24,7 +24,8 @@ static egg_status check(const egg_env *env, const char *path, egg_error *error)
     const char *wrong = NULL;
     if (!env) return egg_fail(error, EGG_ERR_FORMAT, "%s: %s() returned NULL, expected an environment", path, SYMBOL);
     if (env->version != EGG_ENV_VERSION)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: an environment of version %u, expected %u; build it again with this eggroll.h",
+        return egg_fail(error, EGG_ERR_FORMAT,
+                        "%s: an environment of version %u, expected %u; build it again with this eggroll.h",
                         path, env->version, EGG_ENV_VERSION);
     if (!env->name || !*env->name) wrong = "name: expected a text, found none";
     else if (!env->summary) wrong = "summary: expected a text, found NULL";

@@ -11,8 +11,8 @@ typedef struct egg_env_handle {
 } egg_env_handle;
 
 /*
- * A 'name' with a slash, or that ends in .so, is the path of a plug-in; any other that of a built-in environment. Errors
- * say which field of a plug-in is wrong.
+ * A 'name' with a slash, or that ends in .so, is the path of a plug-in; any other that of a built-in environment.
+ * Errors say which field of a plug-in is wrong.
  */
 egg_status egg_env_open(egg_env_handle *handle, const char *name, egg_error *error);
 void egg_env_close(egg_env_handle *handle);

@@ -95,7 +95,8 @@ float *egg_evolution_weights(egg_evolution *evolution, uint32_t *count)
     return evolution->weight;
 }
 
-egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
+egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
+                                     uint64_t epoch,
                                      double rate)
 {
     const egg_evolution_shape *shape = &evolution->shape;
@@ -104,7 +105,8 @@ egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels
                               egg_shaping_pairs(&shape->shaping, shape->population), epoch + 1, rate);
 }
 
-egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
+egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
+                                       uint64_t epoch,
                                        float *fitness)
 {
     const egg_evolution_shape *shape = &evolution->shape;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Evolution of float parameters, epoch by epoch: which law perturbs them, and how the fitness of the population moves
- * them. What reinforcement learning, fine-tuning and ask/tell have in common; who evaluates the members is their affair.
+ * them. What reinforcement learning, fine-tuning and ask/tell have in common; who evaluates the members is their
+ * affair.
  */
 #ifndef EGG_ES_EVOLUTION_H
 #define EGG_ES_EVOLUTION_H
@@ -45,20 +46,22 @@ typedef struct egg_evolution_stats {
 } egg_evolution_stats;
 
 /* Shapes fitness (population), which is repaired in place, and moves the parameters: the end of epoch 'epoch'. */
-egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
+egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
+                                       uint64_t epoch,
                                        float *fitness);
 
 /*
- * The weights of the pairs (count), as the last tell shaped them, and the second half of tell alone: moves the parameters
- * by what is in there.
+ * The weights of the pairs (count), as the last tell shaped them, and the second half of tell alone: moves the
+ * parameters by what is in there.
  */
 float *egg_evolution_weights(egg_evolution *evolution, uint32_t *count);
-egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
+egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
+                                     uint64_t epoch,
                                      double rate);
 
 /*
- * The same as ranks share it out: tell up to and with the estimate of the gradient of this rank's rows. The rest is left to
- * do with the update (update_f32.h), which knows the gradient's norm, too.
+ * The same as ranks share it out: tell up to and with the estimate of the gradient of this rank's rows. The rest is
+ * left to do with the update (update_f32.h), which knows the gradient's norm, too.
  */
 void egg_evolution_estimate(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
                             float *fitness, egg_evolution_stats *stats);

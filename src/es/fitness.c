@@ -22,7 +22,9 @@ void egg_fitness_differences(const int32_t *loss, uint32_t pairs, int32_t *diffe
     for (uint32_t p = 0; p < pairs; p++) difference[p] = loss[2 * (size_t)p + 1] - loss[2 * (size_t)p];
 }
 
-/* 16 times the root mean square of the differences; at least 1. Differences below 2^21 and 2^21 pairs keep to 64 bits. */
+/*
+ * 16 times the root mean square of the differences; at least 1. Differences below 2^21 and 2^21 pairs keep to 64 bits.
+ */
 static int64_t spread(const int32_t *difference, uint32_t pairs)
 {
     uint64_t sum = 0;

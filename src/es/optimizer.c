@@ -22,10 +22,11 @@ static void step_momentum(float lr, float beta, float scale, size_t n, const flo
 }
 
 /*
- * With c1 = 1 / (1 - beta1^t) and c2 = 1 / sqrt(1 - beta2^t):  W += lr c1 m / (c2 sqrt(v) + epsilon). The powers come from
- * libm, once a step and rounded to single precision, where libraries agree.
+ * With c1 = 1 / (1 - beta1^t) and c2 = 1 / sqrt(1 - beta2^t):  W += lr c1 m / (c2 sqrt(v) + epsilon). The powers come
+ * from libm, once a step and rounded to single precision, where libraries agree.
  */
-static void step_adam(const egg_optimizer *adam, uint64_t step, double lr, float scale, size_t n, const float *G, float *W,
+static void step_adam(const egg_optimizer *adam, uint64_t step, double lr, float scale, size_t n, const float *G,
+                      float *W,
                       float *m, float *v)
 {
     const float b1 = adam->beta1, b2 = adam->beta2, epsilon = adam->epsilon;

@@ -157,7 +157,8 @@ egg_status egg_params_freeze(egg_param *params, uint32_t count, const char *patt
         for (uint32_t i = 0; i < count; i++)
             if (fits(&params[i], word)) params[i].frozen = used = true;
         if (!used)
-            return egg_fail(error, EGG_ERR_ARGUMENT, "--freeze: no parameter is named '%s', expected a kind (matrix, embedding, "
+            return egg_fail(error, EGG_ERR_ARGUMENT,
+                            "--freeze: no parameter is named '%s', expected a kind (matrix, embedding, "
                             "vector) or a name such as '%s'", word, count ? params[0].name : "");
     }
     for (uint32_t i = 0; i < count; i++) left += !params[i].frozen;

@@ -53,8 +53,8 @@ static inline uint32_t egg_param_factor_length(const egg_param *param, egg_side 
 }
 
 /*
- * Allocates 'data' (zeros), and 'packed' for a matrix; with kernels == NULL neither: a shape to plan with. float32 shapes
- * are padded up to EGG_ROW_QUANTUM, except the one row of a vector; integer models have none to pad.
+ * Allocates 'data' (zeros), and 'packed' for a matrix; with kernels == NULL neither: a shape to plan with. float32
+ * shapes are padded up to EGG_ROW_QUANTUM, except the one row of a vector; integer models have none to pad.
  */
 egg_status egg_param_open(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
                           egg_dtype dtype, uint32_t out, uint32_t in, const char *name, egg_error *error);
@@ -105,7 +105,10 @@ void egg_param_pack(const egg_param *param, const egg_kernels *kernels);
  */
 uint32_t egg_product_shift(uint32_t in);
 
-/* Fills an int8 parameter with round(deviation * n), n normal, from the stream (seed, id): the sum of four int8 normals. */
+/*
+ * Fills an int8 parameter with round(deviation * n), n normal, from the stream (seed, id): the sum of four int8
+ * normals.
+ */
 void egg_param_init_normal_i8(egg_param *param, uint64_t seed, double deviation);
 void egg_param_init_constant_i8(egg_param *param, int8_t value);
 

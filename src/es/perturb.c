@@ -45,7 +45,8 @@ egg_status egg_perturb_check_i8(const egg_perturb *law, uint32_t in, egg_error *
     uint64_t shrunk = ((uint64_t)in * 127 * EGG_NORMAL_I8_MAX * (uint64_t)law->scale >> 8) + 1;
     if (shrunk * EGG_NORMAL_I8_MAX * law->rank < INT32_MAX) return EGG_OK;
     return egg_fail(error, EGG_ERR_ARGUMENT,
-                    "--rank: %u is too large for products over %u inputs, whose perturbation must fit 32 bits", law->rank,
+                    "--rank: %u is too large for products over %u inputs, whose perturbation must fit 32 bits",
+                    law->rank,
                     in);
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The law of an epoch's perturbations: what turns (parameter, pair) into a low-rank E = (1/sqrt(r)) A B^T times sigma. */
+/*
+ * The law of an epoch's perturbations: what turns (parameter, pair) into a low-rank E = (1/sqrt(r)) A B^T times sigma.
+ */
 #ifndef EGG_ES_PERTURB_H
 #define EGG_ES_PERTURB_H
 
@@ -35,8 +37,8 @@ void egg_perturb_draw(const egg_perturb *law, const egg_kernels *kernels, const 
                       uint32_t first_pair, uint32_t pairs, uint32_t first, uint32_t n, void *out);
 
 /*
- * float32: draws elements [first, first + n) of dense N(0,1) noise in the shape of the parameter, side A of its address:
- * out (pairs, n). What perturbs vectors, and matrices under a dense law.
+ * float32: draws elements [first, first + n) of dense N(0,1) noise in the shape of the parameter, side A of its
+ * address: out (pairs, n). What perturbs vectors, and matrices under a dense law.
  */
 void egg_perturb_draw_dense(const egg_perturb *law, const egg_kernels *kernels, const egg_param *param,
                             uint32_t first_pair, uint32_t pairs, uint64_t first, size_t n, float *out);

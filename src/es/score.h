@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From real-valued fitness to one weight a pair (float models; docs/math.md has the formulas). All sums run in ascending
- * order in double precision, so that every rank and any number of threads computes the same weights.
+ * From real-valued fitness to one weight a pair (float models; docs/math.md has the formulas). All sums run in
+ * ascending order in double precision, so that every rank and any number of threads computes the same weights.
  */
 #ifndef EGG_ES_SCORE_H
 #define EGG_ES_SCORE_H

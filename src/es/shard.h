@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which rows of the parameters a rank updates where ranks share out the update: all parameters that evolve, one behind the
- * other, cut into parts of about equal numbers of elements, at multiples of EGG_SHARD_ROWS rows of a parameter.
+ * Which rows of the parameters a rank updates where ranks share out the update: all parameters that evolve, one behind
+ * the other, cut into parts of about equal numbers of elements, at multiples of EGG_SHARD_ROWS rows of a parameter.
  */
 #ifndef EGG_ES_SHARD_H
 #define EGG_ES_SHARD_H
@@ -22,7 +22,8 @@ typedef struct egg_rows {
 egg_rows egg_shard_rows(const egg_param *params, uint32_t count, uint32_t index, egg_shard shard);
 
 /* What the update keeps of a parameter, and where. */
-typedef enum egg_shard_part { EGG_SHARD_DATA, EGG_SHARD_FRACTION, EGG_SHARD_MOMENT_1, EGG_SHARD_MOMENT_2 } egg_shard_part;
+typedef enum egg_shard_part { EGG_SHARD_DATA, EGG_SHARD_FRACTION, EGG_SHARD_MOMENT_1,
+                             EGG_SHARD_MOMENT_2 } egg_shard_part;
 
 /* Bytes of that part of all rows in a shard; parameters that do not have it count nothing. */
 size_t egg_shard_bytes(const egg_param *params, uint32_t count, egg_shard shard, egg_shard_part part);

@@ -49,15 +49,17 @@ void egg_update_close(egg_update *update);
 uint64_t egg_update_bytes(const egg_param *params, uint32_t count, uint32_t rank, uint32_t threads);
 
 /*
- * The update as ranks share it out: 'rows' moves the rows of the last shard given to 'share' (at first all) and returns how
- * many weights changed; who has the rows of all shards then packs.
+ * The update as ranks share it out: 'rows' moves the rows of the last shard given to 'share' (at first all) and returns
+ * how many weights changed; who has the rows of all shards then packs.
  */
 void egg_update_share(egg_update *update, egg_shard shard);
 uint64_t egg_update_rows(egg_update *update, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
                          const egg_step *step, const int8_t *F, uint32_t pairs);
 void egg_update_pack(egg_update *update, const egg_kernels *kernels, egg_pool *pool);
 
-/* Both: moves and repacks all parameters; returns how many weights changed. F (pairs) as egg_fitness_shape() gives it. */
+/*
+ * Both: moves and repacks all parameters; returns how many weights changed. F (pairs) as egg_fitness_shape() gives it.
+ */
 uint64_t egg_update_run(egg_update *update, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
                         const egg_step *step, const int8_t *F, uint32_t pairs);
 

@@ -100,7 +100,7 @@ uint64_t egg_update_f32_bytes(const egg_param *params, uint32_t count, const egg
     return bytes;
 }
 
-/* -------------------------------------------------------------------------------------------------------- open, close */
+/* ------------------------------------------------------------------------------------------------------ open, close */
 
 static egg_status open_copies(egg_param *param, const egg_optimizer *optimizer, egg_error *error)
 {
@@ -165,9 +165,11 @@ static egg_status open_scratch(egg_update_f32 *update, egg_error *error)
     if (!update->scratch) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the update");
     for (uint32_t i = 0; i < update->shape.threads; i++) {
         task_scratch *scratch = &update->scratch[i];
-        *scratch = (task_scratch){.A = egg_alloc(sizes.A + 64), .B = egg_alloc(sizes.B + 64), .G = egg_alloc(sizes.G + 64)};
+        *scratch = (task_scratch){.A = egg_alloc(sizes.A + 64), .B = egg_alloc(sizes.B + 64),
+                                  .G = egg_alloc(sizes.G + 64)};
         if (!scratch->A || !scratch->B || !scratch->G)
-            return egg_fail(error, EGG_ERR_NOMEM, "no memory for the update's scratch of %u threads", update->shape.threads);
+            return egg_fail(error, EGG_ERR_NOMEM, "no memory for the update's scratch of %u threads",
+                            update->shape.threads);
     }
     return EGG_OK;
 }
@@ -226,8 +228,10 @@ static void accumulate_dense(const egg_update_f32 *update, const row_task *task,
                              uint32_t first, uint32_t pairs, float *G)
 {
     size_t in = task->param->in, n = task->rows * in;
-    egg_perturb_draw_dense(update->law, update->kernels, task->param, first, pairs, task->first_row * in, n, scratch->B);
-    update->kernels->outer_f32(&(egg_outer_f32_args){.A = update->weight + first, .B = scratch->B, .Z = G, .count = pairs,
+    egg_perturb_draw_dense(update->law, update->kernels, task->param, first, pairs, task->first_row * in, n,
+                           scratch->B);
+    update->kernels->outer_f32(&(egg_outer_f32_args){.A = update->weight + first, .B = scratch->B, .Z = G,
+                                                     .count = pairs,
                                                      .m = 1, .n = (uint32_t)n});
 }
 
@@ -335,7 +339,8 @@ void egg_update_f32_pack(egg_update_f32 *update, const egg_kernels *kernels, egg
 }
 
 egg_update_stats egg_update_f32_run(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool,
-                                    const egg_perturb *law, const float *weight, uint32_t pairs, uint64_t step, double lr)
+                                    const egg_perturb *law, const float *weight, uint32_t pairs, uint64_t step,
+                                                       double lr)
 {
     egg_update_f32_estimate(update, kernels, pool, law, weight, pairs, step, lr);
     egg_update_stats stats = egg_update_f32_step(update, pool);

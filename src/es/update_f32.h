@@ -28,7 +28,8 @@ typedef struct egg_update_shape {
  * 'params' (count) must outlive the update; their moments are allocated here, and gradients where the optimizer clips.
  * Scratch is for 'threads' threads.
  */
-egg_status egg_update_f32_open(egg_update_f32 **update, egg_param *params, uint32_t count, const egg_update_shape *shape,
+egg_status egg_update_f32_open(egg_update_f32 **update, egg_param *params, uint32_t count,
+                               const egg_update_shape *shape,
                                egg_error *error);
 void egg_update_f32_close(egg_update_f32 *update);
 
@@ -40,9 +41,10 @@ typedef struct egg_update_stats {
 } egg_update_stats;
 
 /*
- * The update as ranks share it out. 'estimate' sums the gradient of the rows in our shard (at first all) and, unless the
- * optimizer clips, moves them at once; what it leaves of every task in egg_update_f32_squares() has to be there for all
- * shards when 'step' clips and moves the rest of ours; who has the rows of all shards then packs. egg_update_f32_tasks() says which tasks, of all, belong to a shard.
+ * The update as ranks share it out. 'estimate' sums the gradient of the rows in our shard (at first all) and, unless
+ * the optimizer clips, moves them at once; what it leaves of every task in egg_update_f32_squares() has to be there for
+ * all shards when 'step' clips and moves the rest of ours; who has the rows of all shards then packs.
+ * egg_update_f32_tasks() says which tasks, of all, belong to a shard.
  */
 void egg_update_f32_share(egg_update_f32 *update, egg_shard shard);
 egg_rows egg_update_f32_tasks(const egg_update_f32 *update, egg_shard shard);
@@ -53,10 +55,11 @@ egg_update_stats egg_update_f32_step(egg_update_f32 *update, egg_pool *pool);
 void egg_update_f32_pack(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool);
 
 /*
- * All of it: moves and packs all parameters that are not frozen. weight (pairs) as egg_scores_shape gives it; 'step' counts the
- * steps of the run from 1.
+ * All of it: moves and packs all parameters that are not frozen. weight (pairs) as egg_scores_shape gives it; 'step'
+ * counts the steps of the run from 1.
  */
 egg_update_stats egg_update_f32_run(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool,
-                                    const egg_perturb *law, const float *weight, uint32_t pairs, uint64_t step, double lr);
+                                    const egg_perturb *law, const float *weight, uint32_t pairs, uint64_t step,
+                                                       double lr);
 
 #endif

@@ -10,7 +10,10 @@
 
 /* ---------------------------------------------------------------------------------------------------- layer norm */
 
-/* Four rows at a time, each with its own chain of sums for each lane and then the same tree, whatever rows come with it. */
+/*
+ * Four rows at a time, each with its own chain of sums for each lane and then the same tree, whatever rows come with
+ * it.
+ */
 typedef struct four_rows {
     const float *x[4];
     float mean[4], scale[4];

@@ -122,7 +122,8 @@ typedef struct egg_linear_args {
 typedef void egg_linear_fn(const egg_linear_args *args);
 
 /*
- * dense (float32):  Y[b,o] += s(b) * c * sum_i X[b,i] * E[p(b),o,i]           full-rank noise: OpenES, which we compare with
+ * dense (float32):  Y[b,o] += s(b) * c * sum_i X[b,i] * E[p(b),o,i]           full-rank noise: OpenES, which we compare
+ * with
  *
  *   X (rows, in; x_stride)   E (pairs, out, in)   Y (rows, out; y_stride)     c = sigma
  */

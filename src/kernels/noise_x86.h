@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Template of the noise kernels, as many blocks of the generator at a time as a vector has 32-bit lanes. Before it come a
- * level's level.h (vec, VEC, ISA(), store_part) and what the levels do differently: interleaving within 128-bit lanes,
- * the square root, and the table of magnitudes with normal_i8(), which turns random bytes into normals.
+ * Template of the noise kernels, as many blocks of the generator at a time as a vector has 32-bit lanes. Before it come
+ * a level's level.h (vec, VEC, ISA(), store_part) and what the levels do differently: interleaving within 128-bit
+ * lanes, the square root, and the table of magnitudes with normal_i8(), which turns random bytes into normals.
  *
  * The arithmetic is written with the compiler's own vectors; each operation is rounded by itself (no contraction), so
  * floats have the bits of egg_normal_f32.
@@ -63,9 +63,9 @@ EGG_INLINE void threefry(blocks *b, const uint32_t schedule[5])
 _Static_assert(EGG_NOISE_ROUNDS == 12, "threefry() has its rounds written out");
 
 /*
- * The blocks of a call in the order of their places in memory: all of pair 0, then all of pair 1. Consecutive ones fill a
- * vector even where a pair has only one or two. Lane 4g + j stands for block j * LANES / 4 + g, so that transposing the
- * words within 128-bit lanes leaves the blocks in order.
+ * The blocks of a call in the order of their places in memory: all of pair 0, then all of pair 1. Consecutive ones fill
+ * a vector even where a pair has only one or two. Lane 4g + j stands for block j * LANES / 4 + g, so that transposing
+ * the words within 128-bit lanes leaves the blocks in order.
  */
 typedef struct cursor {
     dwords block, pair;        /* per lane, from 0 */

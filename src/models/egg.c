@@ -134,7 +134,8 @@ egg_status egg_egg_open(egg_model **out, egg_shape shape, const egg_kernels *ker
         param_name(id, name);
         param_dimensions(shape, id, &rows, &cols);
         model->param_count = id + 1;
-        EGG_TRY(egg_param_open(&model->params[id], kernels, id, param_shape(id)->kind, EGG_I8, rows, cols, name, error));
+        EGG_TRY(egg_param_open(&model->params[id], kernels, id, param_shape(id)->kind, EGG_I8, rows, cols, name,
+                               error));
     }
     *out = model;
     model = NULL;
@@ -147,7 +148,8 @@ void egg_egg_init_weights(egg_model *model, const egg_egg_init *init)
 {
     for (uint32_t id = 0; id < model->param_count; id++) {
         egg_param *param = &model->params[id];
-        bool bias = id >= FIRST_LAYER && ((id - FIRST_LAYER) % LAYER_PARAMS == BF || (id - FIRST_LAYER) % LAYER_PARAMS == BH);
+        bool bias = id >= FIRST_LAYER &&
+             ((id - FIRST_LAYER) % LAYER_PARAMS == BF || (id - FIRST_LAYER) % LAYER_PARAMS == BH);
         if (param->kind == EGG_PARAM_VECTOR)
             egg_param_init_constant_i8(param, bias ? 0 : 16);
         else

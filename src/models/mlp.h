@@ -36,7 +36,9 @@ static inline uint32_t egg_mlp_columns(uint32_t n)
 egg_status egg_mlp_open(egg_mlp *mlp, const egg_mlp_shape *shape, const egg_kernels *kernels, egg_error *error);
 void egg_mlp_close(egg_mlp *mlp);
 
-/* Matrices normal with deviation 1 / sqrt(inputs of the matrix), the head's times 'head'; biases 0; log_std as given. */
+/*
+ * Matrices normal with deviation 1 / sqrt(inputs of the matrix), the head's times 'head'; biases 0; log_std as given.
+ */
 void egg_mlp_init_weights(egg_mlp *mlp, uint64_t seed, float head, float log_std);
 
 /* After the weights changed. */

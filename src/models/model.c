@@ -48,8 +48,8 @@ size_t egg_model_scratch_bytes(const egg_model *model, uint32_t members, uint32_
 {
     /*
      * At the deepest points of EGG's forward: three residual matrices, then either the recurrent unit's two inputs, its
-     * three rows a member and the factors of two square matrices and two biases; or the hidden matrix of four widths and
-     * the factors of one product. The logits and their losses lie below all of that.
+     * three rows a member and the factors of two square matrices and two biases; or the hidden matrix of four widths
+     * and the factors of one product. The logits and their losses lie below all of that.
      */
     size_t rows = (size_t)members * steps, width = model->shape.width, pairs = (members + 1) / 2;
     size_t common = 3 * rows * width + rows * EGG_VOCABULARY + rows * sizeof(int32_t) + rows * rank * sizeof(int32_t);

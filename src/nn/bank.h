@@ -10,8 +10,8 @@
 #include "es/perturb.h"
 
 /*
- * The noise of one parameter. Low rank: A (pairs, rank, out), B (pairs, rank, in). Dense law: A (pairs, out, in), B NULL.
- * Both NULL: none.
+ * The noise of one parameter. Low rank: A (pairs, rank, out), B (pairs, rank, in). Dense law: A (pairs, out, in), B
+ * NULL. Both NULL: none.
  */
 typedef struct egg_factors {
     const void *A, *B;

@@ -14,7 +14,8 @@ void egg_linear_bias_f32(egg_pass *pass, const egg_param *W, const egg_param *bi
 }
 
 /* y += the perturbation of row v of an embedding, as member m sees it. */
-static void perturb_row(const egg_perturb *law, const egg_param *W, egg_factors factors, uint32_t m, uint32_t v, float *y)
+static void perturb_row(const egg_perturb *law, const egg_param *W, egg_factors factors, uint32_t m, uint32_t v,
+                        float *y)
 {
     uint32_t rank = factors.B ? law->rank : 1;
     float scale = factors.B ? law->c : law->sigma;

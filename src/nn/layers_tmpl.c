@@ -61,7 +61,8 @@ static void NAME(product)(egg_pass *pass, const egg_param *W, egg_factors factor
     if (factors.A && !factors.B)
         pass->kernels->dense_f32(&(egg_dense_args){.X = X.data, .x_stride = X.stride, .E = factors.A, .Y = Y.data,
                                                    .y_stride = Y.stride, .member = pass->row_member, .rows = rows,
-                                                   .steps = X.steps, .out = W->out, .in = W->in, .c = pass->law->sigma});
+                                                   .steps = X.steps, .out = W->out, .in = W->in,
+                                                   .c = pass->law->sigma});
 #endif
     egg_arena_release(pass->arena, mark);
 }
@@ -84,7 +85,8 @@ void NAME(egg_embed)(egg_pass *pass, const egg_param *W, const uint8_t *tokens, 
     egg_factors factors = NAME(egg_factors)(pass, W);
     if (pass->failed) return;
     egg_embed_args args = {.W = W->data, .tokens = tokens, .A = factors.A, .B = factors.B, .Y = Y.data,
-                           .member = pass->row_member, .rows = egg_mat_rows(pass, Y), .steps = Y.steps, .vocabulary = W->out, .n = W->in};
+                           .member = pass->row_member, .rows = egg_mat_rows(pass, Y), .steps = Y.steps,
+                           .vocabulary = W->out, .n = W->in};
     if (factors.A) {
         args.rank = pass->law->rank;
         args.scale = pass->law->scale;
@@ -117,7 +119,8 @@ egg_member_vector NAME(egg_member_vector)(egg_pass *pass, const egg_param *w)
     egg_mark mark = egg_arena_mark(pass->arena);
     egg_factors factors = NAME(draw_vector)(pass, w, pairs);
     if (!pass->failed)
-        KERNEL(pass, perturb_vector)(&(egg_perturb_vector_args){.w = w->data, .A = factors.A, .B = factors.B, .out = out,
+        KERNEL(pass,
+               perturb_vector)(&(egg_perturb_vector_args){.w = w->data, .A = factors.A, .B = factors.B, .out = out,
                                                                 .pairs = pairs, .n = w->in,
                                                                 .rank = pass->law->rank, .scale = pass->law->scale,
                                                                 .c = pass->law->sigma,
@@ -133,7 +136,8 @@ void NAME(egg_layer_norm)(egg_pass *pass, const egg_param *w, egg_mat X, egg_mat
     if (pass->failed) return;
     KERNEL(pass, layer_norm)(&(egg_layer_norm_args){.X = X.data, .x_stride = X.stride, .w = weights.data,
                                                     .w_stride = weights.stride, .Y = Y.data, .y_stride = Y.stride,
-                                                    .member = pass->row_member, .rows = egg_mat_rows(pass, X), .steps = X.steps, .n = X.cols,
+                                                    .member = pass->row_member, .rows = egg_mat_rows(pass, X),
+                                                    .steps = X.steps, .n = X.cols,
                                                     .epsilon = 1e-5f});
     egg_arena_release(pass->arena, mark);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random numbers with an address instead of a state. Every number that a run draws is element e of a stream; a stream is
- * named by a key (seed, domain) and an address (epoch, parameter, side, pair). The fields have their own bits of the
+ * Random numbers with an address instead of a state. Every number that a run draws is element e of a stream; a stream
+ * is named by a key (seed, domain) and an address (epoch, parameter, side, pair). The fields have their own bits of the
  * generator's key and counter, so that two different addresses can never meet.
  *
  *   key     = { seed low, seed high, domain, 0 }
@@ -62,7 +62,9 @@ static inline int8_t egg_normal_i8(uint8_t byte)
     return (int8_t)(byte & 128 ? -magnitude : magnitude);
 }
 
-/* Two independent N(0,1) from two random words, by Box and Muller, in IEEE single operations only: the same everywhere. */
+/*
+ * Two independent N(0,1) from two random words, by Box and Muller, in IEEE single operations only: the same everywhere.
+ */
 void egg_normal_f32(uint32_t first, uint32_t second, float out[2]);
 
 /* out[0..n) = elements first..first+n of the stream at 'at'. Any range of any stream, in any order. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a language model is fine-tuned on: training and held-out questions, how its members deal with them, and what they
- * get for it. Questions are answered and graded, or given texts are read (sft).
+ * What a language model is fine-tuned on: training and held-out questions, how its members deal with them, and what
+ * they get for it. Questions are answered and graded, or given texts are read (sft).
  */
 #ifndef EGG_TASKS_COURSE_H
 #define EGG_TASKS_COURSE_H
@@ -34,8 +34,8 @@ typedef struct egg_course_shape {
 typedef struct egg_course egg_course;
 
 /*
- * Reads or makes the questions. EGG_ERR_ARGUMENT or EGG_ERR_FORMAT where there are none, or no held-out ones. The language
- * and all that the shape points to must outlive it.
+ * Reads or makes the questions. EGG_ERR_ARGUMENT or EGG_ERR_FORMAT where there are none, or no held-out ones. The
+ * language and all that the shape points to must outlive it.
  */
 egg_status egg_course_open(egg_course **course, const egg_course_shape *shape, const egg_language *language,
                            egg_error *error);
@@ -53,7 +53,8 @@ typedef struct egg_course_stats {
  * S (2 * slice.pairs, questions) = the rewards of the members of 'slice' for the questions of the epoch; of sft the
  * logarithm of the likelihood of its texts, in nats.
  */
-egg_status egg_course_evaluate(egg_course *course, egg_pool *pool, const egg_perturb *law, uint64_t epoch, egg_slice slice,
+egg_status egg_course_evaluate(egg_course *course, egg_pool *pool, const egg_perturb *law, uint64_t epoch,
+                               egg_slice slice,
                                float *S, egg_course_stats *stats, egg_error *error);
 
 /* The unperturbed model on the held-out questions: mean reward, or of sft bits per byte. */

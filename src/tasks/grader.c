@@ -47,7 +47,8 @@ static egg_status ask(egg_grader *grader, const egg_graded *items, size_t count,
     for (size_t i = 0; i < count; i++) {
         const egg_question *question = items[i].question;
         grader->requests[i] = (egg_reward_request){.prompt = question->prompt, .prompt_bytes = question->prompt_bytes,
-                                                   .completion = items[i].completion, .completion_bytes = items[i].bytes,
+                                                   .completion = items[i].completion,
+                                                   .completion_bytes = items[i].bytes,
                                                    .row = question->row, .row_bytes = question->row_bytes};
     }
     if (grader->process) return egg_reward_process_run(grader->process, grader->requests, count, rewards, error);

@@ -222,7 +222,8 @@ egg_status egg_language_tokenizer(egg_tokenizer **tokenizer, const egg_rwkv7 *mo
     *tokenizer = NULL;
     if (*vocabulary) return egg_tokenizer_open_world(tokenizer, vocabulary, error);
     if (model->shape.vocabulary != EGG_VOCABULARY)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "--vocab: the model has %u tokens, expected the file of its vocabulary",
+        return egg_fail(error, EGG_ERR_ARGUMENT,
+                        "--vocab: the model has %u tokens, expected the file of its vocabulary",
                         model->shape.vocabulary);
     return egg_tokenizer_open_byte(tokenizer, error);
 }

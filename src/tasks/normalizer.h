@@ -24,7 +24,9 @@ void egg_normalizer_close(egg_normalizer *normalizer);
 /* Adds 'count' observations with these sums of values and of squares, (n) each. */
 void egg_normalizer_add(egg_normalizer *normalizer, double count, const double *sums, const double *squares);
 
-/* Puts what was learned to use: shift = mean, scale = 1 / standard deviation. 'on' false, or nothing learned: 0 and 1. */
+/*
+ * Puts what was learned to use: shift = mean, scale = 1 / standard deviation. 'on' false, or nothing learned: 0 and 1.
+ */
 void egg_normalizer_refresh(egg_normalizer *normalizer, bool on);
 
 /* out[i] = (in[i] - shift[i]) * scale[i], cut at +-10. */

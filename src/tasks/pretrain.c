@@ -144,7 +144,8 @@ static void read_segment(const egg_pretrain *task, uint32_t stream, uint8_t *seg
     }
 }
 
-static void load_tokens(const egg_pretrain *task, egg_pretrain_scratch *scratch, uint32_t first_member, uint32_t members)
+static void load_tokens(const egg_pretrain *task, egg_pretrain_scratch *scratch, uint32_t first_member,
+                        uint32_t members)
 {
     size_t steps = task->shape.steps;
     for (uint32_t m = 0; m < members; m++) {

@@ -132,13 +132,14 @@ uint64_t egg_rollout_bytes(const egg_rollout_shape *shape, const egg_mlp *policy
            sample_count(shape) * sample_floats(env) * sizeof(double);
 }
 
-/* -------------------------------------------------------------------------------------------------------- open, close */
+/* ------------------------------------------------------------------------------------------------------ open, close */
 
 static egg_status open_states(const egg_rollout *rollout, rollout_worker *worker, egg_error *error)
 {
     const egg_env *env = rollout->shape.env;
     worker->states = egg_alloc_array(rollout->capacity, rollout->state_stride);
-    if (!worker->states) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the states of %u episodes", rollout->capacity);
+    if (!worker->states) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the states of %u episodes",
+                                         rollout->capacity);
     for (; env->init && worker->prepared < rollout->capacity; worker->prepared++) {
         egg_status status = env->init(worker->states + worker->prepared * rollout->state_stride, error);
         if (status != EGG_OK) return status;
@@ -160,7 +161,8 @@ static egg_status open_worker(const egg_rollout *rollout, rollout_worker *worker
     worker->action = egg_alloc_array(shape->env->actions, sizeof *worker->action);
     worker->slots = egg_alloc_array(rollout->slots, sizeof *worker->slots);
     worker->totals = egg_alloc_array(capacity, sizeof *worker->totals);
-    if (!worker->rows || !worker->member || !worker->raw || !worker->X || !worker->Y || !worker->action || !worker->slots ||
+    if (!worker->rows || !worker->member || !worker->raw || !worker->X || !worker->Y || !worker->action ||
+        !worker->slots ||
         !worker->totals)
         return egg_fail(error, EGG_ERR_NOMEM, "no memory for %u episodes side by side", rollout->capacity);
     EGG_TRY(egg_bank_open(&worker->bank, policy->params, policy->param_count, rollout->slots, shape->rank, shape->dense,
@@ -224,7 +226,8 @@ static void close_worker(const egg_rollout *rollout, rollout_worker *worker)
 void egg_rollout_close(egg_rollout *rollout)
 {
     if (!rollout) return;
-    for (uint32_t i = 0; rollout->workers && i < rollout->shape.threads; i++) close_worker(rollout, &rollout->workers[i]);
+    for (uint32_t i = 0; rollout->workers && i < rollout->shape.threads; i++) close_worker(rollout,
+                                                                                           &rollout->workers[i]);
     egg_free(rollout->workers);
     egg_free(rollout->samples);
     egg_free(rollout->fitness);
@@ -249,7 +252,7 @@ static void draw_luck(const egg_rollout *rollout, uint32_t pair, uint32_t side, 
     egg_noise_block(egg_key_make(seed, EGG_DOMAIN_ROLLOUT), at, episode, words);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- episodes */
+/* --------------------------------------------------------------------------------------------------------- episodes */
 
 static void *state_of(const egg_rollout *rollout, const rollout_worker *worker, const episode_row *row)
 {
@@ -264,8 +267,8 @@ static double *sample_of(const egg_rollout *rollout, const rollout_worker *worke
 }
 
 /*
- * The observation of row r: kept for the normalizer if the row is sampled, and normalized for the policy. One row of a pair
- * is sampled, and adds up in the order of its own steps, whatever its neighbours do. False: it is not finite.
+ * The observation of row r: kept for the normalizer if the row is sampled, and normalized for the policy. One row of a
+ * pair is sampled, and adds up in the order of its own steps, whatever its neighbours do. False: it is not finite.
  */
 static bool take_observation(const egg_rollout *rollout, rollout_worker *worker, uint32_t r)
 {
@@ -295,7 +298,8 @@ static void end_row(rollout_worker *worker, episode_row *row, bool valid)
     row->total = NAN;
 }
 
-static void begin_row(const egg_rollout *rollout, rollout_worker *worker, uint32_t slot, uint32_t side, uint32_t episode)
+static void begin_row(const egg_rollout *rollout, rollout_worker *worker, uint32_t slot, uint32_t side,
+                      uint32_t episode)
 {
     uint32_t r = worker->count++, words[4];
     episode_row *row = &worker->rows[r];
@@ -394,7 +398,7 @@ static void choose_action(const egg_rollout *rollout, rollout_worker *worker, ui
         worker->action[0] = (float)draw_category(logits, legal, env->actions, &worker->rows[r].luck);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- steps */
+/* ------------------------------------------------------------------------------------------------------------ steps */
 
 static void forward(egg_rollout *rollout, rollout_worker *worker)
 {
@@ -431,7 +435,7 @@ static void step_rows(egg_rollout *rollout, rollout_worker *worker)
     for (uint32_t r = 0; r < worker->count; r++) step_row(rollout, worker, r);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ endings */
+/* ---------------------------------------------------------------------------------------------------------- endings */
 
 /* The returns of a pair whose episodes have all ended, added up in their order. */
 static void settle_pair(const egg_rollout *rollout, const rollout_worker *worker, uint32_t s)
@@ -510,7 +514,8 @@ static egg_status run_workers(egg_rollout *rollout, egg_pool *pool, uint32_t fir
     return EGG_OK;
 }
 
-egg_status egg_rollout_evaluate(egg_rollout *rollout, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
+egg_status egg_rollout_evaluate(egg_rollout *rollout, const egg_kernels *kernels, egg_pool *pool,
+                                const egg_perturb *law,
                                 uint64_t epoch, egg_slice slice, egg_rollout_stats *stats, egg_error *error)
 {
     const egg_rollout_shape *shape = &rollout->shape;
@@ -545,7 +550,7 @@ void egg_rollout_learn_observations(egg_rollout *rollout)
     }
 }
 
-/* -------------------------------------------------------------------------------------------------------------- play */
+/* ------------------------------------------------------------------------------------------------------------- play */
 
 static void begin_play(egg_rollout *rollout, const egg_kernels *kernels, uint64_t seed)
 {
@@ -564,7 +569,8 @@ egg_status egg_rollout_play(egg_rollout *rollout, const egg_kernels *kernels, eg
     return run_workers(rollout, pool, 0, count, stats, error);
 }
 
-egg_status egg_rollout_watch(egg_rollout *rollout, const egg_kernels *kernels, uint64_t seed, egg_rollout_watch_fn *watch,
+egg_status egg_rollout_watch(egg_rollout *rollout, const egg_kernels *kernels, uint64_t seed,
+                             egg_rollout_watch_fn *watch,
                              void *context, egg_error *error)
 {
     rollout_worker *worker = &rollout->workers[0];

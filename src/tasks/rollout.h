@@ -3,9 +3,9 @@
  * Reinforcement learning: every member of a population plays episodes of an environment with its own perturbed policy;
  * its raw fitness is its mean return (paper section 6.2).
  *
- * Threads keep a table of rows, one an episode in flight. An episode that ends gives up its row, a pair that is done gives
- * its slot of the bank to the next pair, so that the shared products stay full until the last pairs. No result depends
- * on who played next to whom.
+ * Threads keep a table of rows, one an episode in flight. An episode that ends gives up its row, a pair that is done
+ * gives its slot of the bank to the next pair, so that the shared products stay full until the last pairs. No result
+ * depends on who played next to whom.
  */
 #ifndef EGG_TASKS_ROLLOUT_H
 #define EGG_TASKS_ROLLOUT_H
@@ -63,13 +63,14 @@ typedef struct egg_rollout_stats {
  * egg_rollout_fitness; NaN for a member with an invalid episode. Observations of some pairs are kept for
  * egg_rollout_learn_observations.
  */
-egg_status egg_rollout_evaluate(egg_rollout *rollout, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
+egg_status egg_rollout_evaluate(egg_rollout *rollout, const egg_kernels *kernels, egg_pool *pool,
+                                const egg_perturb *law,
                                 uint64_t epoch, egg_slice slice, egg_rollout_stats *stats, egg_error *error);
 float *egg_rollout_fitness(egg_rollout *rollout);   /* (population) */
 
 /*
- * The observations kept of the last evaluation: (samples, bytes_each), one of every 'stride'th pair, from pair 0 on. Those of
- * pairs outside its slice are the caller's to fill in before they are learned.
+ * The observations kept of the last evaluation: (samples, bytes_each), one of every 'stride'th pair, from pair 0 on.
+ * Those of pairs outside its slice are the caller's to fill in before they are learned.
  */
 double *egg_rollout_samples(egg_rollout *rollout, uint32_t *stride, size_t *bytes_each);
 
@@ -87,7 +88,8 @@ egg_status egg_rollout_play(egg_rollout *rollout, const egg_kernels *kernels, eg
 typedef bool egg_rollout_watch_fn(void *context, const void *state, uint32_t steps, double total, bool ended);
 
 /* One episode of the unperturbed policy, step by step, for somebody who watches. */
-egg_status egg_rollout_watch(egg_rollout *rollout, const egg_kernels *kernels, uint64_t seed, egg_rollout_watch_fn *watch,
+egg_status egg_rollout_watch(egg_rollout *rollout, const egg_kernels *kernels, uint64_t seed,
+                             egg_rollout_watch_fn *watch,
                              void *context, egg_error *error);
 
 #endif

@@ -134,7 +134,8 @@ static int64_t code_length(const egg_scorer *scorer, const int8_t *logits, uint8
 static void load_block(const egg_scorer *scorer, egg_score_scratch *scratch, const egg_lane *lanes, uint32_t count)
 {
     for (uint32_t m = 0; m < count; m++) {
-        uint8_t *tokens = scratch->tokens + (size_t)m * BLOCK_STEPS, *targets = scratch->targets + (size_t)m * BLOCK_STEPS;
+        uint8_t *tokens = scratch->tokens + (size_t)m * BLOCK_STEPS,
+                 *targets = scratch->targets + (size_t)m * BLOCK_STEPS;
         uint64_t inputs = lanes[m].end - lanes[m].at - 1;
         size_t n = inputs < BLOCK_STEPS ? (size_t)inputs : BLOCK_STEPS;
         memset(tokens, 0, BLOCK_STEPS);
@@ -158,7 +159,8 @@ static void run_block(const egg_scorer *scorer, egg_score_scratch *scratch, egg_
         uint64_t inputs = lanes[m].end - lanes[m].at - 1;
         for (uint32_t t = 0; t < BLOCK_STEPS && t < inputs; t++) {
             size_t row = (size_t)m * BLOCK_STEPS + t;
-            scratch->code += code_length(scorer, (const int8_t *)logits.data + row * logits.stride, scratch->targets[row]);
+            scratch->code += code_length(scorer, (const int8_t *)logits.data + row * logits.stride,
+                                         scratch->targets[row]);
             scratch->bytes++;
         }
     }

@@ -23,7 +23,9 @@ egg_status egg_scorer_open(egg_scorer **scorer, const egg_model *model, uint32_t
 void egg_scorer_close(egg_scorer *scorer);
 uint64_t egg_scorer_bytes(const egg_model *model, uint32_t threads);
 
-/* Scores [begin, end) of the corpus; a part of a document counts as one. Allocates nothing. Any threads, same result. */
+/*
+ * Scores [begin, end) of the corpus; a part of a document counts as one. Allocates nothing. Any threads, same result.
+ */
 egg_status egg_scorer_run(egg_scorer *scorer, const egg_kernels *kernels, egg_pool *pool, const egg_corpus *corpus,
                           uint64_t begin, uint64_t end, egg_score_result *result, egg_error *error);
 

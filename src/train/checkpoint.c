@@ -48,7 +48,8 @@ egg_status egg_checkpoint_save(const egg_checkpoint *checkpoint, const char *pat
         egg_fraction_name name;
         if (!param->fraction) continue;
         fraction_name(param, name);
-        egg_safetensors_writer_tensor(writer, name, EGG_TENSOR_I16, 2, (uint64_t[]){param->out, param->in}, param->fraction);
+        egg_safetensors_writer_tensor(writer, name, EGG_TENSOR_I16, 2, (uint64_t[]){param->out, param->in},
+                                      param->fraction);
     }
     if (checkpoint->states)
         egg_safetensors_writer_tensor(writer, STATES_NAME, EGG_TENSOR_I8, 1, (uint64_t[]){checkpoint->states_bytes},
@@ -91,7 +92,8 @@ static egg_status metadata(const egg_safetensors *file, const char *path, const 
     return egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is missing; not a checkpoint of a run", path, key);
 }
 
-egg_status egg_checkpoint_progress(const egg_safetensors *file, const char *path, egg_progress *progress, egg_error *error)
+egg_status egg_checkpoint_progress(const egg_safetensors *file, const char *path, egg_progress *progress,
+                                   egg_error *error)
 {
     egg_status status = EGG_OK;
     const char *epoch, *tokens, *seconds, *bits, *text, *bytes;
@@ -107,7 +109,8 @@ egg_status egg_checkpoint_progress(const egg_safetensors *file, const char *path
     progress->valid_bits_per_byte = strtod(bits, NULL);
     progress->text_bytes = strtoull(bytes, NULL, 10);
     if (strlen(text) != 32 || sscanf(text, "%16" SCNx64 "%16" SCNx64, &progress->text.high, &progress->text.low) != 2)
-        status = egg_fail(error, EGG_ERR_FORMAT, "%s: metadata 'text' is '%s', expected 32 hexadecimal digits", path, text);
+        status = egg_fail(error, EGG_ERR_FORMAT, "%s: metadata 'text' is '%s', expected 32 hexadecimal digits", path,
+                          text);
 out:
     return status;
 }
@@ -138,7 +141,8 @@ egg_status egg_checkpoint_load(egg_checkpoint *checkpoint, const char *path, egg
     EGG_TRY(load_fractions(file, checkpoint->model, error));
     if (checkpoint->states) {
         const egg_tensor *tensor;
-        EGG_TRY(egg_safetensors_expect(file, STATES_NAME, EGG_TENSOR_I8, 1, (uint64_t[]){checkpoint->states_bytes}, &tensor,
+        EGG_TRY(egg_safetensors_expect(file, STATES_NAME, EGG_TENSOR_I8, 1, (uint64_t[]){checkpoint->states_bytes},
+                                       &tensor,
                                        error));
         memcpy(checkpoint->states, tensor->data, checkpoint->states_bytes);
     }

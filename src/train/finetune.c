@@ -214,7 +214,8 @@ static egg_status refuse_ranks(egg_error *error)
 {
     egg_launch launch = egg_launch_find();
     if (!launch.variable || launch.size == 1) return EGG_OK;
-    return egg_fail(error, EGG_ERR_UNSUPPORTED, "finetune runs on one rank, found %u started by an MPI launcher; start it "
+    return egg_fail(error, EGG_ERR_UNSUPPORTED,
+                    "finetune runs on one rank, found %u started by an MPI launcher; start it "
                     "without one, or with EGGROLL_MPI=off", launch.size);
 }
 
@@ -306,7 +307,8 @@ static egg_status evaluate_population(egg_finetune *finetune, egg_course_stats *
 {
     egg_perturb law = egg_evolution_law(&finetune->shape, finetune->progress.epoch);
     egg_slice slice = {.pairs = (uint32_t)finetune->settings->population / 2};
-    return egg_course_evaluate(finetune->course, finetune->pool, &law, finetune->progress.epoch, slice, finetune->S, stats,
+    return egg_course_evaluate(finetune->course, finetune->pool, &law, finetune->progress.epoch, slice, finetune->S,
+                               stats,
                                error);
 }
 

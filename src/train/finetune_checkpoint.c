@@ -97,7 +97,8 @@ static egg_status read_text(const egg_safetensors *file, const char *path, const
     return egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is missing; not a checkpoint of fine-tuning", path, key);
 }
 
-static egg_status read_real(const egg_safetensors *file, const char *path, const char *key, double *value, egg_error *error)
+static egg_status read_real(const egg_safetensors *file, const char *path, const char *key, double *value,
+                            egg_error *error)
 {
     const char *text;
     egg_status status = read_text(file, path, key, &text, error);
@@ -123,14 +124,16 @@ static egg_status check_hash(const egg_safetensors *file, const char *path, cons
     if (status != EGG_OK) return status;
     egg_hash_text(hash, found);
     if (strcmp(found, expected) == 0) return EGG_OK;
-    return egg_fail(error, EGG_ERR_FORMAT, "%s: %s: the run had those of hash %s, found %s", path, what, expected, found);
+    return egg_fail(error, EGG_ERR_FORMAT, "%s: %s: the run had those of hash %s, found %s", path, what, expected,
+                    found);
 }
 
 static egg_status read_tensor(const egg_safetensors *file, const char *name, const egg_param *param, float *out,
                               egg_error *error)
 {
     const egg_tensor *tensor;
-    egg_status status = egg_safetensors_expect(file, name, EGG_TENSOR_F32, 2, (uint64_t[]){param->out, param->in}, &tensor,
+    egg_status status = egg_safetensors_expect(file, name, EGG_TENSOR_F32, 2, (uint64_t[]){param->out, param->in},
+                                               &tensor,
                                                error);
     if (status == EGG_OK) memcpy(out, tensor->data, egg_param_elements(param) * sizeof *out);
     return status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All that a run of fine-tuning needs to go on with the same bits, beside the model that it began with: the parameters that
- * evolve, what the optimizer keeps of them, and how far the run is.
+ * All that a run of fine-tuning needs to go on with the same bits, beside the model that it began with: the parameters
+ * that evolve, what the optimizer keeps of them, and how far the run is.
  */
 #ifndef EGG_TRAIN_FINETUNE_CHECKPOINT_H
 #define EGG_TRAIN_FINETUNE_CHECKPOINT_H
@@ -28,8 +28,9 @@ typedef struct egg_finetune_checkpoint {
 egg_status egg_finetune_checkpoint_save(const egg_finetune_checkpoint *checkpoint, const char *path, egg_error *error);
 
 /*
- * Into the model that the run began with, frozen as then and opened with the same optimizer; does not pack. 'progress' comes
- * in with the hashes of what is there, all zero for questions that are not; EGG_ERR_FORMAT where the run had others.
+ * Into the model that the run began with, frozen as then and opened with the same optimizer; does not pack. 'progress'
+ * comes in with the hashes of what is there, all zero for questions that are not; EGG_ERR_FORMAT where the run had
+ * others.
  */
 egg_status egg_finetune_checkpoint_load(egg_finetune_checkpoint *checkpoint, const char *path, egg_error *error);
 

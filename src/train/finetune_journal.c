@@ -17,7 +17,8 @@ egg_status egg_finetune_journal_check(const egg_ledger_record *run, const char *
     char expected[40] = "", found[33];
     egg_hash_text(base, found);
     if (egg_journal_fact(run, "model", expected, sizeof expected) && strcmp(expected, found) == 0) return EGG_OK;
-    return egg_fail(error, EGG_ERR_FORMAT, "%s: the run began with a model of hash '%s', found one of '%s'", name, expected,
+    return egg_fail(error, EGG_ERR_FORMAT, "%s: the run began with a model of hash '%s', found one of '%s'", name,
+                    expected,
                     found);
 }
 

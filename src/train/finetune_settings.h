@@ -15,7 +15,9 @@ egg_status egg_finetune_resolve(egg_options *options, egg_error *error);
 /* Views of resolved settings. */
 egg_evolution_shape egg_finetune_evolution(const egg_settings *settings, uint32_t threads);
 
-/* Of 'pairs' pairs in one process; 'stops' are those of the option and must outlive the course, as the settings must. */
+/*
+ * Of 'pairs' pairs in one process; 'stops' are those of the option and must outlive the course, as the settings must.
+ */
 egg_course_shape egg_finetune_course(const egg_settings *settings, uint32_t pairs, const egg_stops *stops,
                                      uint32_t threads);
 

@@ -57,7 +57,8 @@ static egg_status add_introduction(egg_journal *journal, egg_error *error)
     egg_status status = EGG_OK;
     const egg_journal_run *run = &journal->run;
     char *build = NULL, *options = NULL, text[TEXT_BYTES];
-    int length = snprintf(text, sizeof text, "command=%s\nkernels=%s\n%s", egg_options_command(run->options), run->kernels,
+    int length = snprintf(text, sizeof text, "command=%s\nkernels=%s\n%s", egg_options_command(run->options),
+                          run->kernels,
                           run->facts);
     if (length < 0 || length >= TEXT_BYTES)
         return egg_fail(error, EGG_ERR_ARGUMENT, "%s: %d bytes of facts, expected less than %d", journal->path, length,
@@ -141,7 +142,8 @@ egg_status egg_journal_begin(egg_journal **out, const egg_journal_run *run, egg_
 
 /* ----------------------------------------------------------------------------------------------------------- resume */
 
-static egg_status check_state(const egg_journal_run *run, const egg_ledger_record *record, const egg_ledger_reader *reader,
+static egg_status check_state(const egg_journal_run *run, const egg_ledger_record *record,
+                              const egg_ledger_reader *reader,
                               const char *whose, egg_error *error)
 {
     egg_hash hash = egg_params_state(run->params, run->param_count);
@@ -162,10 +164,11 @@ static void follow_kernels(const egg_journal_run *run, const egg_ledger_record *
 }
 
 /*
- * Reads on until the end or a record that cannot be used, where 'reader' stays: behind the checkpoint only the records that
- * follow epoch by epoch can be.
+ * Reads on until the end or a record that cannot be used, where 'reader' stays: behind the checkpoint only the records
+ * that follow epoch by epoch can be.
  */
-static egg_status read_tail(const egg_journal_run *run, egg_ledger_reader *reader, egg_journal_tail *tail, egg_error *error)
+static egg_status read_tail(const egg_journal_run *run, egg_ledger_reader *reader, egg_journal_tail *tail,
+                            egg_error *error)
 {
     egg_status status = EGG_OK;
     const uint64_t saved = tail->epoch;

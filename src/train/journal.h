@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The journal of a run: a ledger of what it was and of what its population told it, epoch by epoch. With the seed that is
- * all that its weights depend on, so any epoch can be rebuilt from it without data and without a forward pass.
+ * The journal of a run: a ledger of what it was and of what its population told it, epoch by epoch. With the seed that
+ * is all that its weights depend on, so any epoch can be rebuilt from it without data and without a forward pass.
  *
- * The record of an epoch is written once the epoch is done, before a save that includes it. docs/journal.md describes the
- * records and what they prove.
+ * The record of an epoch is written once the epoch is done, before a save that includes it. docs/journal.md describes
+ * the records and what they prove.
  */
 #ifndef EGG_TRAIN_JOURNAL_H
 #define EGG_TRAIN_JOURNAL_H
@@ -90,8 +90,8 @@ typedef struct egg_journal_tail {
 } egg_journal_tail;
 
 /*
- * Checks the journal up to the checkpoint, applies what lies behind it where that is usable, and drops what is not. Where
- * there is no journal one begins here. journal == NULL: reads only, for a rank that keeps none.
+ * Checks the journal up to the checkpoint, applies what lies behind it where that is usable, and drops what is not.
+ * Where there is no journal one begins here. journal == NULL: reads only, for a rank that keeps none.
  */
 egg_status egg_journal_resume(egg_journal **journal, const egg_journal_run *run, egg_journal_tail *tail,
                               egg_error *error);
@@ -99,7 +99,8 @@ void egg_journal_close(egg_journal *journal);
 
 /*
  * Records an epoch, and the state behind it as long as hashing takes at most 1 / 200 of the time of the run. Allocates
- * nothing. A failure is kept and reported by the next save; the epochs in between become a gap. NULL journals do nothing.
+ * nothing. A failure is kept and reported by the next save; the epochs in between become a gap. NULL journals do
+ * nothing.
  */
 void egg_journal_add(egg_journal *journal, const egg_journal_epoch *epoch);
 

@@ -27,7 +27,10 @@ size_t egg_journal_epoch_bytes(egg_dtype dtype, uint32_t pairs, size_t extra_byt
 
 /* ----------------------------------------------------------------------------------------------------------- write */
 
-/* The one magnitude of all weights that are not 0, or 0 where there are several. A negative zero is a magnitude of its own. */
+/*
+ * The one magnitude of all weights that are not 0, or 0 where there are several. A negative zero is a magnitude of its
+ * own.
+ */
 static float common_unit(egg_dtype dtype, const void *weights, uint32_t pairs)
 {
     const int8_t *integers = weights;

@@ -8,7 +8,8 @@ egg_status egg_machine_levels(uint32_t *levels, egg_error *error)
     const char *unknown;
     *levels = egg_cpu_levels(&unknown);
     if (!unknown) return EGG_OK;
-    return egg_fail(error, EGG_ERR_ARGUMENT, "EGGROLL_ISA: '%s' is no kernel level; expected ref, neon, avx2 or avx512vnni",
+    return egg_fail(error, EGG_ERR_ARGUMENT,
+                    "EGGROLL_ISA: '%s' is no kernel level; expected ref, neon, avx2 or avx512vnni",
                     unknown);
 }
 

@@ -22,8 +22,8 @@ typedef struct egg_metric {
 } egg_metric;
 
 /*
- * Writes the figures of an epoch; 'important' ones (a validation among them) go into the event file at once, others once
- * a second. Buffered; failures are kept and reported by the next flush. NULL metrics do nothing.
+ * Writes the figures of an epoch; 'important' ones (a validation among them) go into the event file at once, others
+ * once a second. Buffered; failures are kept and reported by the next flush. NULL metrics do nothing.
  */
 void egg_metrics_add(egg_metrics *metrics, uint64_t epoch, const egg_metric *figures, size_t count, bool important);
 

@@ -55,7 +55,8 @@ egg_status egg_model_file_shape(const egg_safetensors *file, const char *path, e
     const char *format = egg_safetensors_metadata(file, "format");
     const char *architecture = egg_safetensors_metadata(file, "architecture");
     if (!format || strcmp(format, FORMAT_NAME) != 0)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: not a model of eggroll: metadata 'format' is %s%s%s, expected '%s'", path,
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: not a model of eggroll: metadata 'format' is %s%s%s, expected '%s'",
+                        path,
                         format ? "'" : "missing", format ? format : "", format ? "'" : "", FORMAT_NAME);
     if (!architecture || strcmp(architecture, "egg") != 0)
         return egg_fail(error, EGG_ERR_UNSUPPORTED, "%s: a model of architecture '%s', expected 'egg'", path,
@@ -87,7 +88,8 @@ egg_status egg_model_file_fill(egg_model *model, const egg_safetensors *file, co
     egg_shape shape;
     EGG_TRY(egg_model_file_shape(file, path, &shape, error));
     if (shape.width != model->shape.width || shape.layers != model->shape.layers) {
-        status = egg_fail(error, EGG_ERR_FORMAT, "%s: a model of width %u with %u layers, expected width %u with %u layers",
+        status = egg_fail(error, EGG_ERR_FORMAT,
+                          "%s: a model of width %u with %u layers, expected width %u with %u layers",
                           path, shape.width, shape.layers, model->shape.width, model->shape.layers);
         goto out;
     }

@@ -16,7 +16,10 @@ void egg_model_file_write(egg_safetensors_writer *writer, const egg_model *model
 /* The shape in a file's metadata. EGG_ERR_FORMAT where it is no model of ours or of an architecture we do not know. */
 egg_status egg_model_file_shape(const egg_safetensors *file, const char *path, egg_shape *shape, egg_error *error);
 
-/* Copies the weights into a model of the same shape, without packing. Every tensor is checked: name, type, shape, range. */
+/*
+ * Copies the weights into a model of the same shape, without packing. Every tensor is checked: name, type, shape,
+ * range.
+ */
 egg_status egg_model_file_fill(egg_model *model, const egg_safetensors *file, const char *path, egg_error *error);
 
 /* Builds the model in 'file' and packs it for 'kernels'. */

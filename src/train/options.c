@@ -56,7 +56,8 @@ static const option_row rows[] = {
 static const struct {
     const char *name;
     uint32_t letter;
-} commands[] = {{"pretrain", PRETRAIN}, {"plan", L}, {"rl", R}, {"eval", E}, {"generate", G}, {"play", Y}, {"export", X},
+} commands[] = {{"pretrain", PRETRAIN}, {"plan", L}, {"rl", R}, {"eval", E}, {"generate", G}, {"play", Y},
+                {"export", X},
               {"patch", X}, {"replay", N}, {"verify", V}, {"info", I}, {"envs", I}, {"version", I}, {"bench", B},
               {"strategy", S}, {"finetune", F}, {"simulate", M}};
 

@@ -5,7 +5,10 @@
 #include "es/update.h"
 #include "tasks/score.h"
 
-/* Small things beside the large: tables to count bytes, a file's write buffer, code that has not run yet; a thread's stack. */
+/*
+ * Small things beside the large: tables to count bytes, a file's write buffer, code that has not run yet; a thread's
+ * stack.
+ */
 enum { SUNDRIES_BYTES = 1 << 20, STACK_BYTES = 1 << 16 };
 
 void egg_plan_add(egg_plan *plan, const char *name, uint64_t bytes)

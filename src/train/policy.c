@@ -30,7 +30,8 @@ static egg_status check_spaces(const egg_policy *policy, const char *path, egg_e
     const egg_mlp_shape *shape = &policy->mlp.shape;
     if (shape->inputs == env->observations && shape->outputs == env->actions && shape->deviation == !env->discrete)
         return EGG_OK;
-    return egg_fail(error, EGG_ERR_FORMAT, "%s: a policy of %u observations and %u %s actions, but %s has %u and %u %s", path,
+    return egg_fail(error, EGG_ERR_FORMAT, "%s: a policy of %u observations and %u %s actions, but %s has %u and %u %s",
+                    path,
                     shape->inputs, shape->outputs, shape->deviation ? "continuous" : "discrete", env->name,
                     env->observations, env->actions, env->discrete ? "discrete" : "continuous");
 }
@@ -46,7 +47,8 @@ egg_status egg_policy_open(egg_policy **out, const char *path, egg_error *error)
     EGG_TRY(egg_describe_model_path(path, file_path, sizeof file_path, error));
     EGG_TRY(egg_machine_kernels(&policy->kernels, error));
     EGG_TRY(egg_safetensors_open(&file, file_path, error));
-    EGG_TRY(egg_policy_file_read(&policy->mlp, &policy->normalizer, &policy->info, file, file_path, &policy->kernels, error));
+    EGG_TRY(egg_policy_file_read(&policy->mlp, &policy->normalizer, &policy->info, file, file_path, &policy->kernels,
+                                 error));
     EGG_TRY(egg_env_open(&policy->env, policy->info.environment, error));
     EGG_TRY(check_spaces(policy, file_path, error));
     *out = policy;
@@ -66,7 +68,8 @@ void egg_policy_close(egg_policy *policy)
     egg_free(policy);
 }
 
-static egg_status open_rollout(egg_rollout **rollout, egg_policy *policy, uint32_t threads, uint32_t rows, egg_error *error)
+static egg_status open_rollout(egg_rollout **rollout, egg_policy *policy, uint32_t threads, uint32_t rows,
+                               egg_error *error)
 {
     const egg_rollout_shape shape = {.env = policy->env.env, .population = rows * threads, .episodes = 1, .rank = 1,
                                      .deterministic = policy->info.deterministic, .slots = rows, .threads = threads};
@@ -106,7 +109,8 @@ egg_status egg_policy_evaluate(egg_policy *policy, const egg_options *options, e
     double begun = egg_clock_seconds();
     EGG_TRY(egg_rollout_play(rollout, &policy->kernels, pool, settings->seed, n, returns, &stats, error));
     if (stats.invalid) {
-        status = egg_fail(error, EGG_ERR_FORMAT, "%s gave rewards or observations that are not finite in %llu of %u episodes",
+        status = egg_fail(error, EGG_ERR_FORMAT,
+                          "%s gave rewards or observations that are not finite in %llu of %u episodes",
                           policy->env.env->name, (unsigned long long)stats.invalid, n);
         goto out;
     }

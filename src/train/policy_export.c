@@ -200,7 +200,8 @@ static egg_status check_name(const char *name, egg_error *error)
         good = good && (*c == '_' || (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z'));
     if (good) return EGG_OK;
     return egg_fail(error, EGG_ERR_ARGUMENT,
-                    "'%.80s' is no name for C: expected letters, digits and '_', at most %d, no digit first", name, MOST);
+                    "'%.80s' is no name for C: expected letters, digits and '_', at most %d, no digit first", name,
+                    MOST);
 }
 
 egg_status egg_policy_export(const egg_policy *policy, const char *name, const char *path, egg_error *error)

@@ -79,7 +79,8 @@ static egg_status read_text(const egg_safetensors *file, const char *path, const
     return *text ? EGG_OK : egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is missing; not a policy", path, key);
 }
 
-static egg_status read_number(const egg_safetensors *file, const char *path, const char *key, uint32_t low, uint32_t high,
+static egg_status read_number(const egg_safetensors *file, const char *path, const char *key, uint32_t low,
+                              uint32_t high,
                               uint32_t *value, egg_error *error)
 {
     const char *text;
@@ -88,7 +89,8 @@ static egg_status read_number(const egg_safetensors *file, const char *path, con
     if (status != EGG_OK) return status;
     unsigned long number = strtoul(text, &end, 10);
     if (!*text || *end || number < low || number > high)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is '%.40s', expected a number from %u to %u", path, key, text,
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is '%.40s', expected a number from %u to %u", path,
+                        key, text,
                         low, high);
     *value = (uint32_t)number;
     return EGG_OK;
@@ -100,7 +102,8 @@ static egg_status read_choice(const egg_safetensors *file, const char *path, con
     const char *text;
     egg_status status = read_text(file, path, key, &text, error);
     if (status == EGG_OK && !egg_choice_parse(text, words, choice))
-        status = egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is '%.40s', expected one of %s", path, key, text, words);
+        status = egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is '%.40s', expected one of %s", path, key, text,
+                          words);
     return status;
 }
 
@@ -111,7 +114,8 @@ static egg_status read_shape(const egg_safetensors *file, const char *path, egg_
     const char *environment;
     uint32_t activation, policy, actions;
     if (!egg_policy_file_is(file))
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: not a policy of eggroll: expected metadata format 'eggroll' and architecture "
+        return egg_fail(error, EGG_ERR_FORMAT,
+                        "%s: not a policy of eggroll: expected metadata format 'eggroll' and architecture "
                         "'" EGG_POLICY_ARCHITECTURE "'", path);
     EGG_TRY(read_text(file, path, "environment", &environment, error));
     EGG_TRY(read_choice(file, path, "activation", ACTIVATIONS, &activation, error));
@@ -122,7 +126,8 @@ static egg_status read_shape(const egg_safetensors *file, const char *path, egg_
     EGG_TRY(read_number(file, path, "width", EGG_ROW_QUANTUM, 1 << 16, &shape->width, error));
     EGG_TRY(read_number(file, path, "layers", 0, 1 << 10, &shape->layers, error));
     if (shape->width % EGG_ROW_QUANTUM) {
-        status = egg_fail(error, EGG_ERR_FORMAT, "%s: width %u is not a multiple of %d", path, shape->width, EGG_ROW_QUANTUM);
+        status = egg_fail(error, EGG_ERR_FORMAT, "%s: width %u is not a multiple of %d", path, shape->width,
+                          EGG_ROW_QUANTUM);
         goto out;
     }
     shape->activation = (egg_activation)activation;
@@ -141,7 +146,8 @@ static egg_status check_finite(const float *values, size_t n, const char *path, 
     return EGG_OK;
 }
 
-static egg_status read_vector(const egg_safetensors *file, const char *path, const char *name, uint32_t n, float *values,
+static egg_status read_vector(const egg_safetensors *file, const char *path, const char *name, uint32_t n,
+                              float *values,
                               egg_error *error)
 {
     const egg_tensor *tensor;
@@ -173,7 +179,8 @@ out:
 }
 
 egg_status egg_policy_file_read(egg_mlp *mlp, egg_normalizer *normalizer, egg_policy_info *info,
-                                const egg_safetensors *file, const char *path, const egg_kernels *kernels, egg_error *error)
+                                const egg_safetensors *file, const char *path, const egg_kernels *kernels,
+                                                       egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_mlp_shape shape;

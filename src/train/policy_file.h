@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Policies as safetensors files: a float32 tensor a parameter, without padding; "observation.shift" and "observation.scale",
- * what observations are normalized by; in the metadata what is needed to build and play it: format = "eggroll",
- * architecture = "mlp", environment, inputs, outputs, width, layers, activation, actions, policy.
+ * Policies as safetensors files: a float32 tensor a parameter, without padding; "observation.shift" and
+ * "observation.scale", what observations are normalized by; in the metadata what is needed to build and play it: format
+ * = "eggroll", architecture = "mlp", environment, inputs, outputs, width, layers, activation, actions, policy.
  */
 #ifndef EGG_TRAIN_POLICY_FILE_H
 #define EGG_TRAIN_POLICY_FILE_H
@@ -27,7 +27,8 @@ void egg_policy_file_write(egg_safetensors_writer *writer, const egg_mlp *mlp, c
 
 /* Builds the policy of a file and packs it. */
 egg_status egg_policy_file_read(egg_mlp *mlp, egg_normalizer *normalizer, egg_policy_info *info,
-                                const egg_safetensors *file, const char *path, const egg_kernels *kernels, egg_error *error);
+                                const egg_safetensors *file, const char *path, const egg_kernels *kernels,
+                                                       egg_error *error);
 
 /* Whether a file is a policy of ours. */
 bool egg_policy_file_is(const egg_safetensors *file);

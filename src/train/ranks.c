@@ -81,7 +81,8 @@ static egg_status fail_together(egg_ranks *ranks, egg_status own, egg_error *err
     rank_report *mine = &reports[ranks->rank];
     mine->status = own;
     name_host(mine->host);
-    if (own != EGG_OK && error) snprintf(mine->text, sizeof mine->text, "%.*s", (int)sizeof mine->text - 1, error->text);
+    if (own != EGG_OK && error) snprintf(mine->text, sizeof mine->text, "%.*s", (int)sizeof mine->text - 1,
+                                         error->text);
     egg_status status = gather_each(ranks, reports, sizeof *reports, error);
     if (status == EGG_OK) {
         uint32_t first = 0;
@@ -266,7 +267,8 @@ egg_status egg_ranks_compare(egg_ranks *ranks, egg_hash hash, const char *what, 
     egg_hash right = majority(hashes, ranks->size);
     for (uint32_t r = 0; r < ranks->size; r++) {
         if (is_equal(hashes[r].hash, right)) continue;
-        status = egg_fail(error, EGG_ERR_COMM, "rank %u on %s: %s differ from those of the other ranks, rank %u on %s among them",
+        status = egg_fail(error, EGG_ERR_COMM,
+                          "rank %u on %s: %s differ from those of the other ranks, rank %u on %s among them",
                           r, hashes[r].host, what, r ? 0 : 1, hashes[r ? 0 : 1].host);
         break;
     }
@@ -309,7 +311,8 @@ out:
 
 egg_status egg_ranks_may_save(const egg_ranks *ranks, egg_error *error)
 {
-    if (ranks->differ) return egg_fail(error, EGG_ERR_COMM, "not saved: the ranks differ, and the last save is the last good one");
+    if (ranks->differ) return egg_fail(error, EGG_ERR_COMM,
+                                       "not saved: the ranks differ, and the last save is the last good one");
     if (ranks->comm->broken) return egg_fail(error, EGG_ERR_COMM, "not saved: a rank is lost");
     return EGG_OK;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A run over several ranks, as all kinds of runs do it: who evaluates what, what is exchanged, and how ranks fail together.
- * docs/distributed.md describes it. With one rank, none of this does anything.
+ * A run over several ranks, as all kinds of runs do it: who evaluates what, what is exchanged, and how ranks fail
+ * together. docs/distributed.md describes it. With one rank, none of this does anything.
  *
  * Rank 0 reads and writes the run folder, and its clock is the run's. Functions with 'error' are collective unless they
  * say otherwise: all ranks call them, in the same order.
@@ -49,8 +49,8 @@ void egg_ranks_close(egg_ranks *ranks);   /* all zeros are fine */
 /* ------------------------------------------------------------------------------------------------------- agreement */
 
 /*
- * Every rank brings the status of what it did alone. Where all are EGG_OK values (count <= 8) become their sums over the
- * ranks; else all ranks leave with the failure of the first that failed.
+ * Every rank brings the status of what it did alone. Where all are EGG_OK values (count <= 8) become their sums over
+ * the ranks; else all ranks leave with the failure of the first that failed.
  */
 egg_status egg_ranks_agree(egg_ranks *ranks, egg_status own, int64_t *values, uint32_t count, egg_error *error);
 
@@ -90,8 +90,9 @@ egg_status egg_ranks_divide(egg_ranks *ranks, uint32_t pairs, egg_error *error);
 egg_slice egg_ranks_slice(const egg_ranks *ranks);   /* of this rank */
 
 /*
- * After an epoch in which this rank's slice took 'seconds': now and then the slices are weighed anew by the speeds of all.
- * 'held' (pairs, bytes_each): what a rank keeps of its pairs from epoch to epoch, which moves along; NULL: nothing.
+ * After an epoch in which this rank's slice took 'seconds': now and then the slices are weighed anew by the speeds of
+ * all. 'held' (pairs, bytes_each): what a rank keeps of its pairs from epoch to epoch, which moves along; NULL:
+ * nothing.
  */
 egg_status egg_ranks_balance(egg_ranks *ranks, double seconds, void *held, size_t bytes_each, egg_error *error);
 
@@ -120,7 +121,10 @@ uint64_t egg_ranks_traffic(egg_ranks *ranks);
 egg_status egg_ranks_open_update(egg_ranks *ranks, uint32_t sharding, const egg_param *params, uint32_t count,
                                  egg_error *error);
 
-/* That part of all parameters: every rank brings its shard's rows and leaves with all. Nothing where rows are not shared. */
+/*
+ * That part of all parameters: every rank brings its shard's rows and leaves with all. Nothing where rows are not
+ * shared.
+ */
 egg_status egg_ranks_gather_rows(egg_ranks *ranks, egg_param *params, uint32_t count, egg_shard_part part,
                                  egg_error *error);
 

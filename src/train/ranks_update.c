@@ -26,7 +26,8 @@ egg_status egg_ranks_open_update(egg_ranks *ranks, uint32_t sharding, const egg_
     return EGG_OK;
 }
 
-static egg_status gather_shards(egg_ranks *ranks, egg_param *params, uint32_t count, egg_shard_part part, egg_error *error)
+static egg_status gather_shards(egg_ranks *ranks, egg_param *params, uint32_t count, egg_shard_part part,
+                                egg_error *error)
 {
     char *rows = ranks->rows;
     size_t place = 0;
@@ -97,7 +98,8 @@ out:
 static egg_status gather_squares(egg_ranks *ranks, egg_update_f32 *update, egg_error *error)
 {
     for (uint32_t r = 0; r < ranks->size; r++)
-        ranks->bytes[r] = egg_update_f32_tasks(update, (egg_shard){.part = r, .parts = ranks->size}).count * sizeof(double);
+        ranks->bytes[r] = egg_update_f32_tasks(update,
+                                               (egg_shard){.part = r, .parts = ranks->size}).count * sizeof(double);
     return egg_comm_allgather(ranks->comm, egg_update_f32_squares(update), ranks->bytes, error);
 }
 

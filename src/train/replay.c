@@ -49,7 +49,8 @@ static egg_status follow_kernels(replayer *replay, const egg_ledger_record *run,
 {
     uint32_t levels;
     if (!egg_journal_fact(run, "kernels", replay->level, sizeof replay->level))
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: record %" PRIu64 " names no kernel level", replay->path, run->number);
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: record %" PRIu64 " names no kernel level", replay->path,
+                        run->number);
     if (egg_cpu_levels_up_to(replay->level, &levels) && replay->ops->is_float)
         egg_kernels_init(&replay->kernels, levels);
     return EGG_OK;
@@ -63,7 +64,8 @@ static egg_status choose_kind(replayer *replay, egg_error *error)
         if (strcmp(kinds[i]->command, command) == 0) replay->ops = kinds[i];
     replay->options = replay->ops ? egg_options_new(command) : NULL;
     if (!replay->ops)
-        return egg_fail(error, EGG_ERR_UNSUPPORTED, "%s: a run of '%s', which this build cannot replay", replay->path, command);
+        return egg_fail(error, EGG_ERR_UNSUPPORTED, "%s: a run of '%s', which this build cannot replay", replay->path,
+                        command);
     return replay->options ? EGG_OK : egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
 }
 
@@ -72,7 +74,8 @@ static egg_status expect_record(replayer *replay, uint32_t kind, egg_ledger_reco
     bool found;
     egg_status status = egg_ledger_next(&replay->reader, record, &found, error);
     if (status == EGG_OK && (!found || record->kind != kind))
-        status = egg_fail(error, EGG_ERR_FORMAT, "%s: does not begin with what the run was; its record %" PRIu64 " is %s",
+        status = egg_fail(error, EGG_ERR_FORMAT,
+                          "%s: does not begin with what the run was; its record %" PRIu64 " is %s",
                           replay->path, replay->reader.number - found, found ? "of another kind" : "missing");
     return status;
 }
@@ -140,7 +143,8 @@ static egg_status check_goals(replayer *replay, egg_error *error)
         const replay_goal *goal = &replay->goals[i];
         egg_hash hash;
         if (goal->epoch != replay->epoch) continue;
-        egg_status status = (goal->whole ? replay->ops->state_hash : replay->ops->model_hash)(replay->state, &hash, error);
+        egg_status status = (goal->whole ? replay->ops->state_hash : replay->ops->model_hash)(replay->state, &hash,
+                                                                                              error);
         if (status != EGG_OK) return status;
         if (hash.high != goal->hash.high || hash.low != goal->hash.low) return differs(replay, goal->path, error);
     }
@@ -292,7 +296,8 @@ static egg_status check_reached(const replayer *replay, egg_error *error)
 {
     for (uint32_t i = 0; i < replay->goal_count; i++)
         if (replay->goals[i].epoch > replay->epoch)
-            return egg_fail(error, EGG_ERR_FORMAT, "%s: ends with epoch %" PRIu64 ", before %s, which is of epoch %" PRIu64,
+            return egg_fail(error, EGG_ERR_FORMAT,
+                            "%s: ends with epoch %" PRIu64 ", before %s, which is of epoch %" PRIu64,
                             replay->path, replay->epoch, replay->goals[i].path, replay->goals[i].epoch);
     return EGG_OK;
 }

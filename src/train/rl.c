@@ -337,14 +337,16 @@ static egg_status evaluate_population(egg_rl *rl, const egg_perturb *law, egg_ro
     uint32_t stride;
     size_t sample_bytes;
     double begun = egg_clock_seconds();
-    status = egg_rollout_evaluate(rl->rollout, &rl->kernels, rl->pool, law, rl->progress.epoch, egg_ranks_slice(ranks), stats,
+    status = egg_rollout_evaluate(rl->rollout, &rl->kernels, rl->pool, law, rl->progress.epoch, egg_ranks_slice(ranks),
+                                  stats,
                                   error);
     double seconds = egg_clock_seconds() - begun;
     int64_t sums[] = {(int64_t)stats->steps, (int64_t)stats->episodes, (int64_t)stats->cut, (int64_t)stats->invalid};
     EGG_TRY(egg_ranks_agree(ranks, status, sums, EGG_COUNT(sums), error));
     *stats = (egg_rollout_stats){.steps = (uint64_t)sums[0], .episodes = (uint64_t)sums[1], .cut = (uint64_t)sums[2],
                                  .invalid = (uint64_t)sums[3]};
-    EGG_TRY(egg_ranks_gather(ranks, egg_rollout_fitness(rl->rollout), rl->shape.population / ranks->pairs * sizeof(float),
+    EGG_TRY(egg_ranks_gather(ranks, egg_rollout_fitness(rl->rollout),
+                             rl->shape.population / ranks->pairs * sizeof(float),
                              error));
     double *samples = egg_rollout_samples(rl->rollout, &stride, &sample_bytes);
     EGG_TRY(egg_ranks_gather_every(ranks, stride, samples, sample_bytes, error));
@@ -366,8 +368,10 @@ static egg_status evolve(egg_rl *rl, egg_rl_stats *stats, egg_error *error)
                            rl->progress.epoch, egg_rollout_fitness(rl->rollout), &evolved, error));
     if (!isfinite(evolved.gradient_norm)) {
         rl->broken = true;
-        status = egg_fail(error, EGG_ERR_ARGUMENT, "epoch %" PRIu64 ": the update is no longer finite; the policy has grown "
-                          "beyond all bounds: lower --rate, or give --clip-norm or --weight-decay", rl->progress.epoch + 1);
+        status = egg_fail(error, EGG_ERR_ARGUMENT,
+                          "epoch %" PRIu64 ": the update is no longer finite; the policy has grown "
+                          "beyond all bounds: lower --rate, or give --clip-norm or --weight-decay",
+                          rl->progress.epoch + 1);
         goto out;
     }
     egg_rollout_learn_observations(rl->rollout);

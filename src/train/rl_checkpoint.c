@@ -86,10 +86,12 @@ egg_status egg_rl_checkpoint_save_policy(const egg_rl_checkpoint *checkpoint, co
 
 /* ------------------------------------------------------------------------------------------------------------ load */
 
-static egg_status read_real(const egg_safetensors *file, const char *path, const char *key, double *value, egg_error *error)
+static egg_status read_real(const egg_safetensors *file, const char *path, const char *key, double *value,
+                            egg_error *error)
 {
     const char *text = egg_safetensors_metadata(file, key);
-    if (!text) return egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is missing; not a checkpoint of a run", path, key);
+    if (!text) return egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is missing; not a checkpoint of a run", path,
+                               key);
     *value = strtod(text, NULL);
     return EGG_OK;
 }
@@ -107,7 +109,8 @@ static egg_status read_tensor(const egg_safetensors *file, const char *name, con
                               egg_error *error)
 {
     const egg_tensor *tensor;
-    egg_status status = egg_safetensors_expect(file, name, EGG_TENSOR_F32, 2, (uint64_t[]){param->out, param->in}, &tensor,
+    egg_status status = egg_safetensors_expect(file, name, EGG_TENSOR_F32, 2, (uint64_t[]){param->out, param->in},
+                                               &tensor,
                                                error);
     if (status == EGG_OK) memcpy(out, tensor->data, egg_param_elements(param) * sizeof *out);
     return status;
@@ -125,7 +128,8 @@ static egg_status read_param(const egg_safetensors *file, egg_param *param, egg_
     return status;
 }
 
-static egg_status read_statistic(const egg_safetensors *file, const char *name, uint32_t n, double *out, egg_error *error)
+static egg_status read_statistic(const egg_safetensors *file, const char *name, uint32_t n, double *out,
+                                 egg_error *error)
 {
     const egg_tensor *tensor;
     const uint64_t shape = n;

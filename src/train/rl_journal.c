@@ -19,7 +19,8 @@ static egg_status read_number(const egg_ledger_record *run, const char *name, co
     bool there = egg_journal_fact(run, key, text, sizeof text);
     unsigned long number = strtoul(text, &end, 10);
     if (!there || !*text || *end || number == 0 || number > 1 << 20)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: record %" PRIu64 ": '%s' is '%s', expected a number from 1 to %d", name,
+        return egg_fail(error, EGG_ERR_FORMAT, "%s: record %" PRIu64 ": '%s' is '%s', expected a number from 1 to %d",
+                        name,
                         run->number, key, text, 1 << 20);
     *value = (uint32_t)number;
     return EGG_OK;
@@ -34,7 +35,8 @@ egg_status egg_rl_journal_read_facts(const egg_ledger_record *run, const char *n
     EGG_TRY(read_number(run, name, "outputs", &shape->outputs, error));
     if (!egg_journal_fact(run, "environment", info->environment, sizeof info->environment) ||
         !egg_journal_fact(run, "actions", actions, sizeof actions))
-        status = egg_fail(error, EGG_ERR_FORMAT, "%s: record %" PRIu64 " names no environment or no actions", name, run->number);
+        status = egg_fail(error, EGG_ERR_FORMAT, "%s: record %" PRIu64 " names no environment or no actions", name,
+                          run->number);
     shape->deviation = strcmp(actions, "continuous") == 0;
 out:
     return status;

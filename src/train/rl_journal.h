@@ -19,8 +19,8 @@ size_t egg_rl_journal_extra_bytes(const egg_normalizer *normalizer);
 size_t egg_rl_journal_extra(uint8_t *extra, const egg_normalizer *normalizer, uint64_t episodes);
 
 /*
- * Moves the policy and the progress of 'checkpoint' on by a recorded epoch, and sets the statistics of its normalizer, which
- * the caller refreshes.
+ * Moves the policy and the progress of 'checkpoint' on by a recorded epoch, and sets the statistics of its normalizer,
+ * which the caller refreshes.
  */
 egg_status egg_rl_journal_apply(egg_rl_checkpoint *checkpoint, egg_evolution *evolution, const egg_kernels *kernels,
                                 egg_pool *pool, const egg_journal_epoch *epoch, const char *name, egg_error *error);

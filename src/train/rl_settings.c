@@ -11,7 +11,8 @@ egg_status egg_evolution_resolve(egg_options *options, egg_error *error)
     if (s->optimizer == EGG_OPTIMIZER_ADAMW && s->weight_decay == 0)
         egg_options_resolve_number(options, "weight-decay", 1e-4);
     if (s->sigma <= 0)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "--sigma: expected more than 0, found %g: nothing would be perturbed", s->sigma);
+        return egg_fail(error, EGG_ERR_ARGUMENT, "--sigma: expected more than 0, found %g: nothing would be perturbed",
+                        s->sigma);
     egg_shaping shaping = egg_rl_evolution(s, 1).shaping;
     egg_error reason = {0};
     if (egg_shaping_check(&shaping, (uint32_t)s->population, &reason) != EGG_OK)
@@ -33,7 +34,8 @@ egg_status egg_rl_resolve(egg_options *options, egg_error *error)
     egg_status status = EGG_OK;
     egg_env_handle handle = {0};
     const egg_settings *s = egg_options_values(options);
-    if (!*s->env) return egg_fail(error, EGG_ERR_ARGUMENT, "ENV is missing: name an environment that `eggroll envs` lists");
+    if (!*s->env) return egg_fail(error, EGG_ERR_ARGUMENT,
+                                  "ENV is missing: name an environment that `eggroll envs` lists");
     EGG_TRY(egg_env_open(&handle, s->env, error));
     bool bounded = s->epochs || s->env_steps || s->minutes != 0 || s->target != 0;
     EGG_TRY(egg_preset_apply(options, handle.env->name, error));
@@ -48,7 +50,8 @@ out:
 
 static egg_shaping shaping_of(const egg_settings *s)
 {
-    return (egg_shaping){.kind = (egg_shaping_kind)s->shaping, .group = (uint32_t)s->group, .antithetic = s->pairs == 0};
+    return (egg_shaping){.kind = (egg_shaping_kind)s->shaping, .group = (uint32_t)s->group,
+                         .antithetic = s->pairs == 0};
 }
 
 egg_evolution_shape egg_rl_evolution(const egg_settings *s, uint32_t threads)
@@ -65,7 +68,8 @@ egg_evolution_shape egg_rl_evolution(const egg_settings *s, uint32_t threads)
         .noise_reuse = s->noise_reuse,
         .shaping = shaping_of(s),
         .optimizer = {.kind = (egg_optimizer_kind)s->optimizer, .beta1 = (float)s->beta1, .beta2 = (float)s->beta2,
-                      .epsilon = (float)s->epsilon, .weight_decay = (float)s->weight_decay, .clip = (float)s->clip_norm},
+                      .epsilon = (float)s->epsilon, .weight_decay = (float)s->weight_decay,
+                      .clip = (float)s->clip_norm},
         .threads = threads,
     };
 }

@@ -22,7 +22,8 @@ egg_status egg_run_refuse_existing(const char *folder, egg_error *error)
                     folder, folder);
 }
 
-egg_status egg_run_write_config(const char *folder, const egg_options *options, const char *const *data, size_t data_count,
+egg_status egg_run_write_config(const char *folder, const egg_options *options, const char *const *data,
+                                size_t data_count,
                                 egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -51,7 +52,8 @@ static bool matters(const char *name)
 {
     static const char *const without_effect[] = {
         "threads", "chunk",  "validations", "valid-bytes", "save-seconds", "quiet",         "save-epochs", "config",
-        "resume",  "out",    "valid",       "field",       "json",         "eval-epochs",   "slots",       "eval-episodes",
+        "resume",  "out",    "valid",       "field",       "json",         "eval-epochs",   "slots",
+        "eval-episodes",
         "target",  "journal", "rows",        "plan", "valid-questions", "base", "data", "vocab", "reward-workers",
         "reward-seconds", "update-sharding", "check-epochs",
     };

@@ -23,7 +23,8 @@ egg_status egg_run_path(const char *folder, const char *name, char path[EGG_PATH
 
 /* A folder holds a run once its configuration is there, which is written last. */
 egg_status egg_run_refuse_existing(const char *folder, egg_error *error);
-egg_status egg_run_write_config(const char *folder, const egg_options *options, const char *const *data, size_t data_count,
+egg_status egg_run_write_config(const char *folder, const egg_options *options, const char *const *data,
+                                size_t data_count,
                                 egg_error *error);
 
 /* The folder that the options name, by "resume" or "out"; "" for none. */

@@ -30,14 +30,16 @@ static off_t record_offset(uint64_t epoch)
 static uint32_t recorded(const egg_schedule *schedule, uint64_t epoch)
 {
     uint8_t bytes[4];
-    if (schedule->record < 0 || pread(schedule->record, bytes, sizeof bytes, record_offset(epoch)) != sizeof bytes) return 0;
+    if (schedule->record < 0 ||
+        pread(schedule->record, bytes, sizeof bytes, record_offset(epoch)) != sizeof bytes) return 0;
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
 /* A full disk leaves a hole: should the run be killed before its next save, that epoch's rate comes from the clock. */
 static void record(const egg_schedule *schedule, uint64_t epoch, uint32_t rate24)
 {
-    const uint8_t bytes[4] = {(uint8_t)rate24, (uint8_t)(rate24 >> 8), (uint8_t)(rate24 >> 16), (uint8_t)(rate24 >> 24)};
+    const uint8_t bytes[4] = {(uint8_t)rate24, (uint8_t)(rate24 >> 8), (uint8_t)(rate24 >> 16),
+                              (uint8_t)(rate24 >> 24)};
     if (schedule->record < 0) return;
     ssize_t written = pwrite(schedule->record, bytes, sizeof bytes, record_offset(epoch));
     (void)written;

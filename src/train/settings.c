@@ -77,7 +77,8 @@ static egg_status apply_change(egg_options *options, egg_options *given, const c
     if (may_change(name)) return egg_options_set(options, name, value, error);
     const char *current = egg_options_get(options, name);
     if (strcmp(current, value) == 0) return EGG_OK;
-    return egg_fail(error, EGG_ERR_ARGUMENT, "--%s: the run in '%s' has %s, found %s; a resumed run cannot change it", name,
+    return egg_fail(error, EGG_ERR_ARGUMENT, "--%s: the run in '%s' has %s, found %s; a resumed run cannot change it",
+                    name,
                     folder, *current ? current : "none", value);
 }
 
@@ -148,7 +149,8 @@ egg_schedule egg_settings_schedule(const egg_settings *settings)
 egg_perturb egg_settings_law(const egg_settings *settings, uint64_t epoch)
 {
     uint64_t noise_epoch = settings->noise_reuse ? epoch / settings->noise_reuse : 0;
-    return egg_perturb_i8(settings->seed, (uint32_t)noise_epoch, (uint32_t)settings->rank, (uint32_t)settings->sigma_shift);
+    return egg_perturb_i8(settings->seed, (uint32_t)noise_epoch, (uint32_t)settings->rank,
+                          (uint32_t)settings->sigma_shift);
 }
 
 egg_step egg_settings_step(const egg_settings *settings, double rate, const int8_t *F)

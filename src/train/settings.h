@@ -13,8 +13,9 @@
 egg_status egg_settings_resolve(egg_options *options, egg_error *error);
 
 /*
- * The options of a resumed run: those of its configuration, with the ones that 'given' sets and that may change (budget,
- * threads, saving, validating). Another value for any other option is refused by name. 'resolve' is that of the command.
+ * The options of a resumed run: those of its configuration, with the ones that 'given' sets and that may change
+ * (budget, threads, saving, validating). Another value for any other option is refused by name. 'resolve' is that of
+ * the command.
  */
 typedef egg_status egg_settings_resolve_fn(egg_options *options, egg_error *error);
 egg_status egg_settings_resume(egg_options **options, const egg_options *given, const char *folder,

@@ -93,7 +93,8 @@ static egg_status read_figures(epoch_figures *figures, const egg_mapping *file, 
         tokens = work;
     }
     if (figures->count >= LEAST_EPOCHS) return EGG_OK;
-    return egg_fail(error, EGG_ERR_FORMAT, "%s: %zu measured epochs, expected at least %d", path, figures->count, LEAST_EPOCHS);
+    return egg_fail(error, EGG_ERR_FORMAT, "%s: %zu measured epochs, expected at least %d", path, figures->count,
+                    LEAST_EPOCHS);
 }
 
 static egg_status measure_epochs(measured *m, const char *run, egg_error *error)
@@ -181,7 +182,8 @@ static egg_status time_shaping(measured *m, egg_error *error)
             egg_ternary_unpack(packed, N, F);
         }
         if (m->is_float)
-            egg_scores_shape(&scores, &(egg_shaping){.kind = EGG_SHAPING_ZSCORE, .antithetic = true}, fitness, 2 * N, score, NULL);
+            egg_scores_shape(&scores, &(egg_shaping){.kind = EGG_SHAPING_ZSCORE, .antithetic = true}, fitness, 2 * N,
+                             score, NULL);
         else
             egg_fitness_shape(&shaped, m->is_vote ? EGG_RULE_VOTE : EGG_RULE_FRACTIONAL, difference, N);
         double seconds = (egg_clock_seconds() - begun) / N;
@@ -229,7 +231,8 @@ static egg_simulated predict(const measured *m, const egg_settings *s, uint32_t 
     return row;
 }
 
-egg_status egg_simulate(const char *run, const egg_options *options, egg_simulated_fn *write, void *context, egg_error *error)
+egg_status egg_simulate(const char *run, const egg_options *options, egg_simulated_fn *write, void *context,
+                        egg_error *error)
 {
     egg_status status = EGG_OK;
     const egg_settings *s = egg_options_values(options);

@@ -174,13 +174,15 @@ static egg_status open_machine(egg_trainer *trainer, egg_error *error)
     egg_egg_init_weights(trainer->model, &init);
     if (settings->update == EGG_UPDATE_FRACTIONAL) EGG_TRY(egg_model_open_fractions(trainer->model, error));
     EGG_TRY(egg_pretrain_open(&trainer->task, &shape, trainer->model, trainer->text.corpus, error));
-    EGG_TRY(egg_update_open(&trainer->update, trainer->model->params, trainer->model->param_count, rank, threads, error));
+    EGG_TRY(egg_update_open(&trainer->update, trainer->model->params, trainer->model->param_count, rank, threads,
+                            error));
     EGG_TRY(egg_scorer_open(&trainer->scorer, trainer->model, threads, error));
     EGG_TRY(egg_ranks_open_update(&trainer->ranks, settings->update_sharding, trainer->model->params,
                                   trainer->model->param_count, error));
     trainer->F = egg_alloc((size_t)settings->population / 2);
     trainer->difference = egg_alloc_array((size_t)settings->population / 2, sizeof *trainer->difference);
-    if (!trainer->F || !trainer->difference) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for the fitness of the population");
+    if (!trainer->F || !trainer->difference) status = egg_fail(error, EGG_ERR_NOMEM,
+                                                               "no memory for the fitness of the population");
 out:
     return status;
 }
@@ -232,7 +234,10 @@ static egg_status apply_recorded(void *context, const egg_journal_epoch *epoch, 
     return EGG_OK;
 }
 
-/* Carried states are results of evaluating and not in the journal: with them the epochs behind the checkpoint run again. */
+/*
+ * Carried states are results of evaluating and not in the journal: with them the epochs behind the checkpoint run
+ * again.
+ */
 static egg_status open_journal(egg_trainer *trainer, bool resumed, egg_error *error)
 {
     char facts[128], hash[33];
@@ -312,7 +317,8 @@ static egg_status choose(egg_trainer *trainer, const egg_options *given, const c
         EGG_TRY(run_path(trainer, EGG_RUN_CONFIG, path, error));
         EGG_TRY(egg_options_load_data(path, &trainer->data.paths, &trainer->data.count, error));
     }
-    if (!trainer->data.count) return egg_fail(error, EGG_ERR_ARGUMENT, "no text to train on: name a file or a directory");
+    if (!trainer->data.count) return egg_fail(error, EGG_ERR_ARGUMENT,
+                                              "no text to train on: name a file or a directory");
     trainer->keeps = trainer->folder;
 out:
     return status;
@@ -470,8 +476,8 @@ static double weights_saturated(const egg_model *model)
 }
 
 /*
- * Every rank's slice of the population, and then everybody's fitness. '*rate' becomes that of rank 0, whose clock and record
- * decide it.
+ * Every rank's slice of the population, and then everybody's fitness. '*rate' becomes that of rank 0, whose clock and
+ * record decide it.
  */
 static egg_status evaluate(egg_trainer *trainer, const egg_perturb *law, double *rate, double *bits_per_byte,
                            egg_error *error)
@@ -481,7 +487,8 @@ static egg_status evaluate(egg_trainer *trainer, const egg_perturb *law, double 
     egg_ranks *ranks = &trainer->ranks;
     egg_slice slice = egg_ranks_slice(ranks);
     double begun = egg_clock_seconds();
-    status = egg_pretrain_evaluate(trainer->task, &trainer->kernels, trainer->pool, law, trainer->progress.epoch, slice, error);
+    status = egg_pretrain_evaluate(trainer->task, &trainer->kernels, trainer->pool, law, trainer->progress.epoch, slice,
+                                   error);
     trainer->own_seconds = egg_clock_seconds() - begun;
     int64_t loss = sum_losses(trainer, slice);
     EGG_TRY(egg_ranks_agree_real(ranks, status, rate, &loss, 1, error));
@@ -502,7 +509,8 @@ static egg_status update(egg_trainer *trainer, const egg_perturb *law, const egg
     egg_model *model = trainer->model;
     double begun = egg_clock_seconds();
     bool changed;
-    *moved = (int64_t)egg_update_rows(trainer->update, &trainer->kernels, trainer->pool, law, step, trainer->F, ranks->pairs);
+    *moved = (int64_t)egg_update_rows(trainer->update, &trainer->kernels, trainer->pool, law, step, trainer->F,
+                                      ranks->pairs);
     double seconds = egg_clock_seconds() - begun;
     EGG_TRY(egg_ranks_gather_rows(ranks, model->params, model->param_count, EGG_SHARD_DATA, error));
     if (ranks->shard.parts > 1) EGG_TRY(egg_ranks_agree(ranks, EGG_OK, moved, 1, error));
@@ -560,7 +568,8 @@ egg_status egg_trainer_validate(egg_trainer *trainer, double *bits_per_byte, egg
     egg_status status = EGG_OK;
     const egg_run_text *text = &trainer->text;
     if (trainer->ranks.rank == 0)
-        status = egg_scorer_run(trainer->scorer, &trainer->kernels, trainer->pool, valid_corpus(text), text->valid_begin,
+        status = egg_scorer_run(trainer->scorer, &trainer->kernels, trainer->pool, valid_corpus(text),
+                                text->valid_begin,
                                 text->valid_end, &trainer->score, error);
     EGG_TRY(egg_ranks_agree(&trainer->ranks, status, NULL, 0, error));
     EGG_TRY(egg_ranks_share(&trainer->ranks, &trainer->score, sizeof trainer->score, error));
@@ -646,7 +655,8 @@ egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_err
     stats.text_bytes = stats.epoch * egg_pretrain_text_bytes(trainer->task);
     EGG_TRY(look_up(trainer, error));
     if (settings->check_epochs && stats.epoch % settings->check_epochs == 0)
-        EGG_TRY(egg_ranks_compare_weights(&trainer->ranks, trainer->model->params, trainer->model->param_count, stats.epoch,
+        EGG_TRY(egg_ranks_compare_weights(&trainer->ranks, trainer->model->params, trainer->model->param_count,
+                                          stats.epoch,
                                           error));
 
     stats.validated = validation_due(trainer);

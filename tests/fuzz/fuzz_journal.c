@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any bytes as a journal: whole records and then an end or an error that names a place, never a step beyond them. Then the
- * same bytes as the record of an epoch, which checksums would otherwise keep out of reach.
+ * Any bytes as a journal: whole records and then an end or an error that names a place, never a step beyond them. Then
+ * the same bytes as the record of an epoch, which checksums would otherwise keep out of reach.
  */
 #include <stdbool.h>
 #include <stddef.h>
