@@ -90,7 +90,15 @@ static egg_options *small(const run_kind *kind, const char *out)
     return options;
 }
 
-/* Runs epochs until 'save_at' and saves, then until 'stop', and leaves as a crash would. Frees the options. */
+static egg_status save(egg_rl *rl, egg_trainer *trainer, egg_error *error)
+{
+    return rl ? egg_rl_save(rl, error) : egg_trainer_save(trainer, error);
+}
+
+/*
+ * Runs epochs until 'save_at' and saves, then until 'stop', and leaves as a crash would; a run that is found finished,
+ * perhaps killed before its last save, is saved as the command line would. Frees the options.
+ */
 static egg_status try_run(egg_options *options, const char *command, uint64_t save_at, uint64_t stop,
                           egg_journal_info *info,
                           egg_error *error)
@@ -105,11 +113,13 @@ static egg_status try_run(egg_options *options, const char *command, uint64_t sa
                                : egg_trainer_open(&trainer, options, &data, fresh ? 1 : 0, error);
     if (status == EGG_OK && info) *info = rl_run ? egg_rl_journal(rl) : egg_trainer_journal(trainer);
     for (uint64_t epoch = 0; status == EGG_OK && epoch < stop;) {
-        if (rl_run ? egg_rl_finished(rl) : egg_trainer_finished(trainer)) break;
+        if (rl_run ? egg_rl_finished(rl) : egg_trainer_finished(trainer)) {
+            if (epoch == 0) status = save(rl, trainer, error);
+            break;
+        }
         status = rl_run ? egg_rl_epoch(rl, &played, error) : egg_trainer_epoch(trainer, &read, error);
         epoch = rl_run ? played.epoch : read.epoch;
-        if (status == EGG_OK && epoch == save_at) status = rl_run ? egg_rl_save(rl, error) : egg_trainer_save(trainer,
-                                                                                                              error);
+        if (status == EGG_OK && epoch == save_at) status = save(rl, trainer, error);
     }
     egg_rl_close(rl);
     egg_trainer_close(trainer);
