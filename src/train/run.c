@@ -51,7 +51,7 @@ egg_status egg_run_folder(const egg_options *options, const char **folder, bool 
 static bool matters(const char *name)
 {
     static const char *const without_effect[] = {
-        "threads", "chunk",  "validations", "valid-bytes", "save-seconds", "quiet",         "save-epochs", "config",
+        "threads", "chunk", "device", "validations", "valid-bytes", "save-seconds", "quiet",         "save-epochs", "config",
         "resume",  "out",    "valid",       "field",       "json",         "eval-epochs",   "slots",
         "eval-episodes",
         "target",  "journal", "rows",        "plan", "valid-questions", "base", "data", "vocab", "reward-workers",

@@ -59,7 +59,7 @@ egg_status egg_settings_resolve(egg_options *options, egg_error *error)
 /* Options that say how a run is carried out or how far it goes, not what it computes. */
 static bool may_change(const char *name)
 {
-    static const char *const names[] = {"epochs",      "member-tokens", "minutes",      "threads", "chunk",
+    static const char *const names[] = {"epochs",      "member-tokens", "minutes",      "threads", "chunk", "device",
                                         "validations", "save-seconds",  "save-epochs",  "quiet",   "config",
                                         "resume",      "valid-bytes",   "learning-rate", "alpha",   "env-steps",
                                         "target",      "eval-epochs",   "eval-episodes", "slots",   "journal",

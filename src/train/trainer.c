@@ -11,6 +11,8 @@
 #include "base/memory.h"
 #include "base/system.h"
 #include "data/entropy.h"
+#include "comm/launch.h"
+#include "es/device_memory.h"
 #include "es/update.h"
 #include "tasks/score.h"
 #include "train/checkpoint.h"
@@ -46,6 +48,7 @@ struct egg_trainer {
 
     egg_ranks ranks;
     egg_kernels kernels;
+    bool opened_machine;
     egg_pool *pool;
     egg_model *model;
     egg_pretrain *task;
@@ -141,11 +144,6 @@ static void free_paths(egg_text_list *list)
 
 /* ------------------------------------------------------------------------------------------------------ the machine */
 
-static uint32_t thread_count(const egg_settings *settings)
-{
-    return settings->threads ? (uint32_t)settings->threads : egg_processor_count();
-}
-
 static egg_status check_memory(egg_trainer *trainer, uint64_t base_bytes, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -153,7 +151,7 @@ static egg_status check_memory(egg_trainer *trainer, uint64_t base_bytes, egg_er
     egg_plan plan;
     const egg_corpus *corpora[2] = {trainer->text.corpus, trainer->text.valid};
     EGG_TRY(egg_egg_open(&shape, egg_settings_shape(trainer->settings), NULL, error));
-    EGG_TRY(egg_plan_run(&plan, trainer->settings, shape, &trainer->kernels, thread_count(trainer->settings), corpora,
+    EGG_TRY(egg_plan_run(&plan, trainer->settings, shape, &trainer->kernels, egg_machine_threads(&trainer->kernels, trainer->settings->threads), corpora,
                          corpora[1] ? 2 : 1, trainer->text.train_bytes, base_bytes, error));
 out:
     egg_model_free(shape);
@@ -165,8 +163,9 @@ static egg_status open_machine(egg_trainer *trainer, egg_error *error)
     egg_status status = EGG_OK;
     const egg_settings *settings = trainer->settings;
     EGG_TRY(egg_ranks_divide(&trainer->ranks, (uint32_t)settings->population / 2, error));
-    EGG_TRY(egg_pool_open(&trainer->pool, (uint32_t)settings->threads, error));
-    uint32_t threads = egg_pool_threads(trainer->pool), rank = (uint32_t)settings->rank;
+    uint32_t threads = egg_machine_threads(&trainer->kernels, settings->threads);
+    EGG_TRY(egg_pool_open(&trainer->pool, threads, error));
+    uint32_t rank = (uint32_t)settings->rank;
     egg_pretrain_shape shape = egg_settings_pretrain(settings, threads, trainer->text.train_bytes);
     egg_egg_init init = egg_settings_init(settings);
 
@@ -197,6 +196,7 @@ static egg_status run_path(const egg_trainer *trainer, const char *name, char pa
 static egg_checkpoint checkpoint_of(egg_trainer *trainer)
 {
     egg_checkpoint checkpoint = {.model = trainer->model, .progress = trainer->progress, .law = trainer->law};
+    egg_params_fetch(trainer->model->params, trainer->model->param_count);
     checkpoint.states = egg_pretrain_states(trainer->task, &checkpoint.states_bytes);
     return checkpoint;
 }
@@ -209,6 +209,8 @@ static egg_status load_checkpoint(egg_trainer *trainer, egg_error *error)
     egg_progress now = trainer->progress;
     EGG_TRY(run_path(trainer, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_checkpoint_load(&checkpoint, path, error));
+    egg_model_pack(trainer->model, &trainer->kernels);
+    egg_pretrain_states_changed(trainer->task);
     trainer->progress = checkpoint.progress;
     if (now.text.high != trainer->progress.text.high || now.text.low != trainer->progress.text.low)
         status = egg_fail(error, EGG_ERR_ARGUMENT,
@@ -357,7 +359,8 @@ out:
 static egg_status open_own(egg_trainer *trainer, uint64_t base_bytes, egg_error *error)
 {
     egg_status status = EGG_OK;
-    EGG_TRY(egg_machine_kernels(&trainer->kernels, error));
+    EGG_TRY(egg_machine_open(&trainer->kernels, trainer->settings->device, egg_launch_find().local_rank, error));
+    trainer->opened_machine = true;
     EGG_TRY(open_data(trainer, error));
     EGG_TRY(check_memory(trainer, base_bytes, error));
     EGG_TRY(open_machine(trainer, error));
@@ -387,9 +390,11 @@ static egg_status share_state(egg_trainer *trainer, egg_error *error)
     size_t bytes;
     egg_ranks *ranks = &trainer->ranks;
     EGG_TRY(egg_ranks_share(ranks, &trainer->progress, sizeof trainer->progress, error));
+    egg_params_fetch(trainer->model->params, trainer->model->param_count);
     EGG_TRY(egg_ranks_share_params(ranks, trainer->model->params, trainer->model->param_count, error));
     int8_t *states = egg_pretrain_states(trainer->task, &bytes);
     if (states) EGG_TRY(egg_ranks_scatter(ranks, states, bytes / ranks->pairs, error));
+    egg_pretrain_states_changed(trainer->task);
 out:
     return status;
 }
@@ -438,6 +443,7 @@ void egg_trainer_close(egg_trainer *trainer)
     egg_pretrain_close(trainer->task);
     egg_model_free(trainer->model);
     egg_pool_close(trainer->pool);
+    if (trainer->opened_machine) egg_machine_close(&trainer->kernels);
     close_text(&trainer->text);
     free_paths(&trainer->data);
     egg_options_free(trainer->options);
@@ -467,6 +473,7 @@ static int64_t sum_losses(egg_trainer *trainer, egg_slice slice)
 static double weights_saturated(const egg_model *model)
 {
     uint64_t saturated = 0;
+    egg_params_fetch(model->params, model->param_count);
     for (uint32_t i = 0; i < model->param_count; i++) {
         const int8_t *w = model->params[i].data;
         size_t n = egg_param_elements(&model->params[i]);
@@ -512,12 +519,25 @@ static egg_status update(egg_trainer *trainer, const egg_perturb *law, const egg
     *moved = (int64_t)egg_update_rows(trainer->update, &trainer->kernels, trainer->pool, law, step, trainer->F,
                                       ranks->pairs);
     double seconds = egg_clock_seconds() - begun;
+    EGG_TRY(egg_device_wait(trainer->kernels.device, error));
     EGG_TRY(egg_ranks_gather_rows(ranks, model->params, model->param_count, EGG_SHARD_DATA, error));
     if (ranks->shard.parts > 1) EGG_TRY(egg_ranks_agree(ranks, EGG_OK, moved, 1, error));
+    egg_params_send(model->params, model->param_count);
     egg_update_pack(trainer->update, &trainer->kernels, trainer->pool);
     EGG_TRY(egg_ranks_decide(ranks, seconds, model->params, model->param_count, &changed, error));
     if (changed) egg_update_share(trainer->update, ranks->shard);
 out:
+    return status;
+}
+
+/* Weighs the slices anew; members that change ranks take their states along. */
+static egg_status balance(egg_trainer *trainer, egg_error *error)
+{
+    size_t bytes;
+    int8_t *states = egg_pretrain_states(trainer->task, &bytes);
+    egg_status status = egg_ranks_balance(&trainer->ranks, trainer->own_seconds, states, bytes / trainer->ranks.pairs,
+                                          error);
+    egg_pretrain_states_changed(trainer->task);
     return status;
 }
 
@@ -530,7 +550,6 @@ static egg_status evolve(egg_trainer *trainer, egg_epoch_stats *stats, egg_error
     egg_perturb law = egg_settings_law(trainer->settings, epoch);
     egg_fitness fitness = {.F = trainer->F};
     int64_t moved;
-    size_t state_bytes;
 
     stats->rate = trainer->schedule.rule == EGG_RULE_VOTE
                       ? egg_schedule_alpha(&trainer->schedule, epoch)
@@ -542,8 +561,7 @@ static egg_status evolve(egg_trainer *trainer, egg_epoch_stats *stats, egg_error
     egg_step step = egg_settings_step(trainer->settings, stats->rate, trainer->F);
     EGG_TRY(update(trainer, &law, &step, &moved, error));
     double updated = egg_clock_seconds();
-    int8_t *states = egg_pretrain_states(trainer->task, &state_bytes);
-    EGG_TRY(egg_ranks_balance(&trainer->ranks, trainer->own_seconds, states, state_bytes / pairs, error));
+    if (trainer->ranks.size > 1) EGG_TRY(balance(trainer, error));
 
     stats->tied_pairs = (double)fitness.ties / pairs;
     stats->weights_moved = (double)moved / (double)egg_model_parameters(trainer->model);
@@ -654,10 +672,12 @@ egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_err
     stats.member_tokens = trainer->progress.member_tokens += settings->population * settings->seq_len;
     stats.text_bytes = stats.epoch * egg_pretrain_text_bytes(trainer->task);
     EGG_TRY(look_up(trainer, error));
-    if (settings->check_epochs && stats.epoch % settings->check_epochs == 0)
+    if (settings->check_epochs && stats.epoch % settings->check_epochs == 0) {
+        if (trainer->ranks.size > 1) egg_params_fetch(trainer->model->params, trainer->model->param_count);
         EGG_TRY(egg_ranks_compare_weights(&trainer->ranks, trainer->model->params, trainer->model->param_count,
                                           stats.epoch,
                                           error));
+    }
 
     stats.validated = validation_due(trainer);
     if (stats.validated) {
@@ -737,7 +757,7 @@ egg_status egg_trainer_plan(egg_plan *plan, const egg_options *options, const ch
                             egg_error *error)
 {
     egg_status status = EGG_OK;
-    egg_kernels kernels;
+    egg_kernels kernels = {0};
     egg_model *shape = NULL;
     egg_run_text text = {0};
     uint64_t base_bytes = egg_system_resident_bytes();
@@ -745,16 +765,17 @@ egg_status egg_trainer_plan(egg_plan *plan, const egg_options *options, const ch
     *plan = (egg_plan){0};
     if (!resolved) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
     EGG_TRY(egg_settings_resolve(resolved, error));
-    EGG_TRY(egg_machine_kernels(&kernels, error));
     const egg_settings *settings = egg_options_values(resolved);
+    EGG_TRY(egg_machine_open(&kernels, settings->device, 0, error));
     EGG_TRY(egg_egg_open(&shape, egg_settings_shape(settings), NULL, error));
     EGG_TRY(open_text(&text, settings, data, data_count, error));
     const egg_corpus *corpora[2] = {text.corpus, text.valid};
-    EGG_TRY(egg_plan_run(plan, settings, shape, &kernels, thread_count(settings), corpora, text.valid ? 2 : 1,
+    EGG_TRY(egg_plan_run(plan, settings, shape, &kernels, egg_machine_threads(&kernels, settings->threads), corpora, text.valid ? 2 : 1,
                          text.train_bytes, base_bytes, error));
 out:
     close_text(&text);
     egg_model_free(shape);
+    egg_machine_close(&kernels);
     egg_options_free(resolved);
     return status;
 }
