@@ -251,7 +251,7 @@ egg_status egg_envs_describe(char **json, egg_error *error)
 
 egg_status egg_build_info(char **json, egg_error *error)
 {
-    return egg_describe_build(json, error);
+    return egg_describe_build(json, true, error);
 }
 
 void egg_text_free(char *text)

@@ -29,7 +29,7 @@ static struct {
     size_t bytes;
 } blocks[BLOCKS];
 static size_t left = SIZE_MAX;      /* how often memory may still be taken */
-static uint64_t downloaded;
+static uint64_t downloaded, taken;  /* bytes */
 static const char *failure;
 
 static void *take(size_t bytes)
@@ -41,6 +41,7 @@ static void *take(size_t bytes)
         assert_int_equal(posix_memalign((void **)&blocks[i].memory, 256, bytes + 1), 0);
         memset(blocks[i].memory, 0, bytes + 1);
         blocks[i].bytes = bytes;
+        taken += bytes;
         return blocks[i].memory;
     }
     fail_msg("more than %d blocks", BLOCKS);
@@ -213,6 +214,33 @@ static void test_same_bits(void **state)
     }
 }
 
+/* What a run takes of the device is what was planned. */
+static void test_plan(void **state)
+{
+    (void)state;
+    for (int carry = 0; carry < 2; carry++) {
+        const egg_kernels kernels = kernels_of(&pretended);
+        egg_corpus *corpus = open_text();
+        egg_model *planned;
+        static result unused;
+        const run_kind kind = {EGG_RULE_FRACTIONAL, 2, 4, carry};
+        const egg_pretrain_shape shape = {.population = POPULATION, .group = 4, .steps = STEPS, .rank = kind.rank,
+                                          .chunk_pairs = kind.chunk, .threads = 1, .carry = carry,
+                                          .train_bytes = egg_corpus_bytes(corpus)};
+        assert_int_equal(egg_egg_open(&planned, (egg_shape){16, 2}, NULL, NULL), EGG_OK);
+        egg_model_plan_for(planned, &kernels);
+        const egg_pretrain_memory memory = egg_pretrain_bytes(&shape, planned);
+        uint64_t plan = egg_model_device_bytes(planned, &kernels) + egg_model_parameters(planned) * sizeof(int16_t) +
+                        memory.device_states + memory.device_scratch + egg_scorer_device_bytes(planned) +
+                        egg_update_bytes(planned->params, planned->param_count, kind.rank, 1);
+        taken = 0;
+        run(&kernels, &kind, &unused);
+        assert_in_range(taken, plan, plan + 1024);   /* counters */
+        egg_model_free(planned);
+        egg_corpus_close(corpus);
+    }
+}
+
 /* What the host writes after the kernels did: neither may get lost. */
 static void test_both_sides_write(void **state)
 {
@@ -289,7 +317,8 @@ static void test_device_fails(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_both_sides_write),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_plan),
+                                       cmocka_unit_test(test_both_sides_write),
                                        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_device_fails)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

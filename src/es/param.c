@@ -66,7 +66,12 @@ static size_t packed_bytes(const egg_param *param, const egg_kernels *kernels)
 
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels)
 {
-    return data_bytes(param) + packed_bytes(param, kernels);
+    return data_bytes(param) + (kernels->device ? 0 : packed_bytes(param, kernels));
+}
+
+uint64_t egg_param_device_bytes(const egg_param *param, const egg_kernels *kernels)
+{
+    return kernels->device ? data_bytes(param) + packed_bytes(param, kernels) : 0;
 }
 
 /* so_far = the hash of so_far and of the hash of the data, if there is any. */

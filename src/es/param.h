@@ -124,8 +124,12 @@ egg_hash egg_params_state(const egg_param *params, uint32_t count);
 /* The product of the parameter's arithmetic and storage. */
 egg_linear_fn *egg_param_linear(const egg_param *param, const egg_kernels *kernels);
 
-/* Bytes of 'data' and 'packed'; of a shape to plan with, those it would have. */
+/*
+ * Bytes of 'data' and 'packed'; of a shape to plan with, those it would have. With a device, those of the host's 'data',
+ * and those of the mirror and 'packed' on the device, fractions left out.
+ */
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels);
+uint64_t egg_param_device_bytes(const egg_param *param, const egg_kernels *kernels);
 
 /* Gives up the packed copies, which then are not kept up either: for who updates, but never multiplies. */
 void egg_params_unpack(egg_param *params, uint32_t count);

@@ -49,6 +49,7 @@ typedef struct egg_update egg_update;
 egg_status egg_update_open(egg_update **update, egg_param *params, uint32_t count, uint32_t rank, uint32_t threads,
                            egg_error *error);
 void egg_update_close(egg_update *update);
+/* Bytes that open would allocate, nearly all of them where the kernels work. */
 uint64_t egg_update_bytes(const egg_param *params, uint32_t count, uint32_t rank, uint32_t threads);
 
 /*

@@ -27,6 +27,18 @@ uint64_t egg_model_bytes(const egg_model *model, const egg_kernels *kernels)
     return bytes;
 }
 
+uint64_t egg_model_device_bytes(const egg_model *model, const egg_kernels *kernels)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < model->param_count; i++) bytes += egg_param_device_bytes(&model->params[i], kernels);
+    return bytes;
+}
+
+void egg_model_plan_for(egg_model *model, const egg_kernels *kernels)
+{
+    for (uint32_t i = 0; i < model->param_count; i++) model->params[i].device = kernels->device;
+}
+
 egg_status egg_model_open_fractions(egg_model *model, egg_error *error)
 {
     egg_status status = EGG_OK;

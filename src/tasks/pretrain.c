@@ -75,14 +75,18 @@ static size_t arena_bytes(const egg_pretrain_shape *shape, const egg_model *mode
 
 egg_pretrain_memory egg_pretrain_bytes(const egg_pretrain_shape *shape, const egg_model *model)
 {
-    uint64_t members = 2 * (uint64_t)chunk_pairs(shape, model);
-    uint64_t chunk = arena_bytes(shape, model) + 2 * members * shape->steps + shape->steps + 1;
-    if (!shape->carry) chunk += members * model->state_bytes;
-    return (egg_pretrain_memory){
-        .states = shape->carry ? (uint64_t)shape->population * model->state_bytes : 0,
-        .scratch = shape->threads * chunk,
-        .fitness = (uint64_t)shape->population * sizeof(int32_t),
-    };
+    const uint64_t members = 2 * (uint64_t)chunk_pairs(shape, model), rows = members * shape->steps;
+    const uint64_t states = shape->carry ? (uint64_t)shape->population * model->state_bytes : 0;
+    const uint64_t own_states = shape->carry ? 0 : members * model->state_bytes;
+    egg_pretrain_memory memory = {.states = states, .fitness = (uint64_t)shape->population * sizeof(int32_t)};
+    if (device_of(model)) {
+        memory.scratch = 2 * rows + shape->steps + 1;
+        memory.device_states = states;
+        memory.device_scratch = arena_bytes(shape, model) + 2 * rows + own_states + memory.fitness;
+    } else {
+        memory.scratch = shape->threads * (arena_bytes(shape, model) + 2 * rows + own_states + shape->steps + 1);
+    }
+    return memory;
 }
 
 static egg_status open_scratch(egg_pretrain_scratch *scratch, const egg_pretrain_shape *shape, const egg_model *model,

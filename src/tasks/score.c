@@ -82,9 +82,18 @@ static size_t arena_bytes(const egg_model *model, egg_score_shape shape)
 
 uint64_t egg_scorer_bytes(const egg_model *model, uint32_t threads)
 {
-    egg_score_shape shape = shape_of(model);
-    return threads * (arena_bytes(model, shape) + sizeof(egg_score_scratch) + 2 * shape.lanes * shape.steps +
-                      shape.lanes * (uint64_t)model->state_bytes);
+    const egg_score_shape shape = shape_of(model);
+    const uint64_t rows = (uint64_t)shape.lanes * shape.steps;
+    const uint64_t bytes = sizeof(egg_score_scratch) + 2 * rows + shape.lanes * (uint64_t)model->state_bytes;
+    if (device_of(model)) return bytes + rows * EGG_VOCABULARY;
+    return threads * (bytes + arena_bytes(model, shape));
+}
+
+uint64_t egg_scorer_device_bytes(const egg_model *model)
+{
+    const egg_score_shape shape = shape_of(model);
+    if (!device_of(model)) return 0;
+    return arena_bytes(model, shape) + (uint64_t)shape.lanes * (shape.steps + model->state_bytes);
 }
 
 static egg_status open_scratch(egg_score_scratch *scratch, const egg_model *model, egg_score_shape shape,

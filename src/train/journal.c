@@ -63,7 +63,7 @@ static egg_status add_introduction(egg_journal *journal, egg_error *error)
     if (length < 0 || length >= TEXT_BYTES)
         return egg_fail(error, EGG_ERR_ARGUMENT, "%s: %d bytes of facts, expected less than %d", journal->path, length,
                         TEXT_BYTES);
-    EGG_TRY(egg_describe_build(&build, error));
+    EGG_TRY(egg_describe_build(&build, false, error));
     EGG_TRY(egg_options_write_json(run->options, run->data, run->data_count, &options, error));
     EGG_TRY(add_text(journal, EGG_JOURNAL_RUN, text, error));
     EGG_TRY(add_text(journal, EGG_JOURNAL_BUILD, build, error));

@@ -151,6 +151,7 @@ static egg_status check_memory(egg_trainer *trainer, uint64_t base_bytes, egg_er
     egg_plan plan;
     const egg_corpus *corpora[2] = {trainer->text.corpus, trainer->text.valid};
     EGG_TRY(egg_egg_open(&shape, egg_settings_shape(trainer->settings), NULL, error));
+    egg_model_plan_for(shape, &trainer->kernels);
     EGG_TRY(egg_plan_run(&plan, trainer->settings, shape, &trainer->kernels, egg_machine_threads(&trainer->kernels, trainer->settings->threads), corpora,
                          corpora[1] ? 2 : 1, trainer->text.train_bytes, base_bytes, error));
 out:
@@ -768,6 +769,7 @@ egg_status egg_trainer_plan(egg_plan *plan, const egg_options *options, const ch
     const egg_settings *settings = egg_options_values(resolved);
     EGG_TRY(egg_machine_open(&kernels, settings->device, 0, error));
     EGG_TRY(egg_egg_open(&shape, egg_settings_shape(settings), NULL, error));
+    egg_model_plan_for(shape, &kernels);
     EGG_TRY(open_text(&text, settings, data, data_count, error));
     const egg_corpus *corpora[2] = {text.corpus, text.valid};
     EGG_TRY(egg_plan_run(plan, settings, shape, &kernels, egg_machine_threads(&kernels, settings->threads), corpora, text.valid ? 2 : 1,
