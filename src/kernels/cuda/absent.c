@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* In place of the CUDA level where the library is built without it. */
+#include "kernels/cuda/cuda_level.h"
+
+#include <string.h>
+
+static const char without[] = "this build has no CUDA: it was configured without nvcc, or with EGG_CUDA=OFF";
+
+uint32_t egg_cuda_devices(egg_cuda_info *list, uint32_t max)
+{
+    if (max) {
+        list[0] = (egg_cuda_info){.major = 0};
+        memcpy(list[0].name, without, sizeof without);
+    }
+    return 0;
+}
+
+const egg_device *egg_cuda_open(uint32_t index, const char **why)
+{
+    (void)index;
+    *why = without;
+    return NULL;
+}
+
+/* No device to fill it for. */
+void egg_kernels_cuda(egg_kernels *kernels, const egg_device *device)
+{
+    (void)kernels;
+    (void)device;
+}
+
+void egg_cuda_close(void)
+{
+}
+
+void *egg_cuda_take_shared(size_t bytes)
+{
+    (void)bytes;
+    return NULL;
+}
