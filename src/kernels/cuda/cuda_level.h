@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 typedef struct egg_cuda_info {
-    char name[128];                /* as its maker calls it; where there are no devices: why, see below */
+    char name[256];                /* as its maker calls it; where there are no devices: why, see below */
     uint64_t memory_bytes;
     uint32_t major, minor;         /* compute capability */
     uint32_t processors;           /* streaming multiprocessors */

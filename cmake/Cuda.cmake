@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+# The CUDA level: by nvcc, by the C++ compiler against the emulator of tests/cuda_emulator, or not at all. Sets
+# EGG_CUDA_LANGUAGE to CUDA, CXX or nothing.
+set(EGG_CUDA "AUTO" CACHE STRING "Kernels for NVIDIA GPUs: AUTO (where nvcc is found), ON, OFF")
+set_property(CACHE EGG_CUDA PROPERTY STRINGS AUTO ON OFF)
+option(EGG_CUDA_EMULATOR "Run the CUDA kernels on the processor, slowly, to test them" OFF)
+
+set(EGG_CUDA_LANGUAGE "")
+if(EGG_CUDA_EMULATOR)
+  enable_language(CXX)
+  set(EGG_CUDA_LANGUAGE CXX)
+  message(STATUS "NVIDIA GPUs: emulated")
+elseif(EGG_CUDA)   # AUTO or ON
+  include(CheckLanguage)
+  # What runs on an A100 and all later GPUs, the latest by compiling for them when they first meet it, and the H100's own.
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES "80;90a-real")
+  endif()
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    set(EGG_CUDA_LANGUAGE CUDA)
+    # The runtime is linked into the library, so that a program runs, and says what is missing, where there is no CUDA at all.
+    set(CMAKE_CUDA_RUNTIME_LIBRARY None)   # not by CMake, which would also ask for it where nvcc is not known
+    set(EGG_CUDA_LIBS ${CUDAToolkit_LIBRARY_DIR}/libcudart_static.a -ldl -lrt)
+    target_link_libraries(egg_dependencies INTERFACE ${EGG_CUDA_LIBS})
+    list(PREPEND EGG_PC_LIBS ${EGG_CUDA_LIBS})
+    message(STATUS "NVIDIA GPUs: yes, CUDA ${CUDAToolkit_VERSION}")
+  elseif(EGG_CUDA STREQUAL "AUTO")
+    message(STATUS "NVIDIA GPUs: no, nvcc was not found")
+  else()
+    message(FATAL_ERROR "EGG_CUDA=${EGG_CUDA}: no CUDA compiler was found; CUDACXX names one")
+  endif()
+endif()

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of the level. A slot that no file fills stays NULL: a call must not find the host's kernel there. */
+#include "kernels/cuda/cuda.h"
+
+extern "C" void egg_kernels_cuda(egg_kernels *kernels, const egg_device *device)
+{
+    *kernels = {};
+    kernels->level = "cuda";
+    kernels->device = device;
+    egg_cuda_elementwise_i8(kernels);
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* The device itself: which there are, its memory, its one stream and its first error. */
+#include <stdio.h>
+
+#include "kernels/cuda/cuda.h"
+
+cudaStream_t egg_cuda_stream;
+
+/* ------------------------------------------------------------------------------------------------- the first error */
+
+static bool failed;
+static char first_error[512];
+
+bool egg_cuda_check(cudaError_t error, const char *what)
+{
+    if (error != cudaSuccess && !failed) {
+        failed = true;
+        snprintf(first_error, sizeof first_error, "%s: %s", what, cudaGetErrorString(error));
+    }
+    return !failed;
+}
+
+/* Asked for each time: it costs less than the launch, and nobody has to remember which kernels have been prepared. */
+bool egg_cuda_prepare(const void *kernel, size_t shared_bytes, const char *what)
+{
+    const size_t unasked = 48 << 10;
+    if (failed || shared_bytes <= unasked) return !failed;
+    return egg_cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes),
+                          what);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- memory */
+
+static void *take(size_t bytes)
+{
+    void *memory;
+    if (failed) return NULL;
+    if (cudaMalloc(&memory, bytes ? bytes : 1) != cudaSuccess) {
+        cudaGetLastError();   /* to have none left is no error of the device */
+        return NULL;
+    }
+    egg_cuda_check(cudaMemsetAsync(memory, 0, bytes, egg_cuda_stream), "clearing the device's memory");
+    return memory;
+}
+
+/* cudaFree waits for kernels under way by itself. */
+static void give(void *memory)
+{
+    egg_cuda_check(cudaFree(memory), "giving back the device's memory");
+}
+
+/* From memory that is not page-locked, as all of ours is, the runtime has taken its copy when it returns. */
+static void upload(void *to, const void *from, size_t bytes)
+{
+    if (failed || !bytes) return;
+    egg_cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, egg_cuda_stream), "copying to the device");
+}
+
+static void download(void *to, const void *from, size_t bytes)
+{
+    if (failed || !bytes) return;
+    if (egg_cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, egg_cuda_stream),
+                       "copying from the device"))
+        egg_cuda_check(cudaStreamSynchronize(egg_cuda_stream), "waiting for the device");
+}
+
+static void fill(void *memory, int byte, size_t bytes)
+{
+    if (failed || !bytes) return;
+    egg_cuda_check(cudaMemsetAsync(memory, byte, bytes, egg_cuda_stream), "filling the device's memory");
+}
+
+static const char *wait_for_all(void)
+{
+    if (!failed) egg_cuda_check(cudaStreamSynchronize(egg_cuda_stream), "waiting for the device");
+    return failed ? first_error : NULL;
+}
+
+static egg_device_memory memory(void)
+{
+    size_t free_bytes = 0, total_bytes = 0;
+    if (!failed) egg_cuda_check(cudaMemGetInfo(&free_bytes, &total_bytes), "asking for the device's memory");
+    return {free_bytes, total_bytes};
+}
+
+/* --------------------------------------------------------------------------------------------------- which there are */
+
+/* NULL: there are '*count' devices; else why there are none. */
+static const char *count_devices(uint32_t *count)
+{
+    static char why[512];
+    int found = 0, driver = 0, runtime = 0;
+    const cudaError_t error = cudaGetDeviceCount(&found);
+    *count = error == cudaSuccess ? (uint32_t)found : 0;
+    if (*count) return NULL;
+    cudaGetLastError();
+    if (error == cudaSuccess || error == cudaErrorNoDevice) return "the NVIDIA driver sees no GPU";
+    if (error != cudaErrorInsufficientDriver) {
+        snprintf(why, sizeof why, "CUDA does not start: %s", cudaGetErrorString(error));
+        return why;
+    }
+    cudaDriverGetVersion(&driver);   /* the newest CUDA that it serves, 0 where there is no driver */
+    cudaRuntimeGetVersion(&runtime);
+    if (!driver) return "no NVIDIA driver is installed";
+    snprintf(why, sizeof why, "the NVIDIA driver is for CUDA %d.%d at most, this build needs %d.%d", driver / 1000,
+             driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    return why;
+}
+
+extern "C" uint32_t egg_cuda_devices(egg_cuda_info *list, uint32_t max)
+{
+    uint32_t count;
+    const char *why = count_devices(&count);
+    if (why && max) {
+        list[0] = {};
+        snprintf(list[0].name, sizeof list[0].name, "%.255s", why);
+    }
+    for (uint32_t i = 0; i < count && i < max; i++) {
+        cudaDeviceProp properties = {};
+        if (cudaGetDeviceProperties(&properties, (int)i) != cudaSuccess) cudaGetLastError();
+        list[i] = {};
+        snprintf(list[i].name, sizeof list[i].name, "%.255s", properties.name);
+        list[i].memory_bytes = properties.totalGlobalMem;
+        list[i].major = (uint32_t)properties.major;
+        list[i].minor = (uint32_t)properties.minor;
+        list[i].processors = (uint32_t)properties.multiProcessorCount;
+    }
+    return count;
+}
+
+/* --------------------------------------------------------------------------------------------------- open and close */
+
+enum { OLDEST_MAJOR = 8 };   /* asynchronous copies and bf16 products begin with compute capability 8.0 */
+
+static bool is_open;
+static char device_name[256];
+static egg_device device = {
+    device_name, 0, take, give, upload, download, fill, wait_for_all, memory,
+};
+
+static const char *open_device(uint32_t index)
+{
+    static char why[512];
+    uint32_t count;
+    const char *none = count_devices(&count);
+    if (none) return none;
+    if (index >= count) {
+        snprintf(why, sizeof why, "there is no CUDA device %u: this machine has %u, counted from 0", index, count);
+        return why;
+    }
+    cudaDeviceProp properties = {};
+    failed = false;
+    if (!egg_cuda_check(cudaGetDeviceProperties(&properties, (int)index), "asking for the device's properties"))
+        return first_error;
+    if (properties.major < OLDEST_MAJOR) {
+        snprintf(why, sizeof why, "CUDA device %u, %s, has compute capability %d.%d; %d.0 is the least", index,
+                 properties.name, properties.major, properties.minor, OLDEST_MAJOR);
+        return why;
+    }
+    snprintf(device_name, sizeof device_name, "%s", properties.name);
+    device.index = index;
+    if (egg_cuda_check(cudaSetDevice((int)index), "choosing the device"))
+        egg_cuda_check(cudaStreamCreateWithFlags(&egg_cuda_stream, cudaStreamNonBlocking), "opening the device");
+    return failed ? first_error : NULL;
+}
+
+extern "C" const egg_device *egg_cuda_open(uint32_t index, const char **why)
+{
+    *why = NULL;
+    if (is_open && device.index == index) return &device;
+    *why = is_open ? "this process has opened another CUDA device" : open_device(index);
+    is_open = is_open || !*why;
+    return *why ? NULL : &device;
+}
+
+extern "C" void egg_cuda_close(void)
+{
+    if (!is_open) return;
+    cudaStreamSynchronize(egg_cuda_stream);
+    cudaStreamDestroy(egg_cuda_stream);
+    cudaDeviceReset();
+    is_open = failed = false;
+}
+
+extern "C" void *egg_cuda_take_shared(size_t bytes)
+{
+    void *shared = NULL;
+    if (cudaHostAlloc(&shared, bytes, cudaHostAllocMapped) != cudaSuccess) {
+        cudaGetLastError();
+        return NULL;
+    }
+    return shared;
+}

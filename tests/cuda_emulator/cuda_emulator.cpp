@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT */
+#include "cuda_emulator.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <vector>
+
+#include "launcher.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+/* An A100's limits: what fits them fits all that the library is compiled for. */
+static const size_t SHARED_BYTES = 163 << 10, STATIC_SHARED_BYTES = 48 << 10;
+static const uint32_t THREADS = 1024, LANES = 32;
+
+[[noreturn]] static void fail(const char *kernel, const char *text)
+{
+    const uint3 b = egg_emulator_here.block, t = egg_emulator_here.thread;
+    fprintf(stderr, "cuda emulator: kernel %s, block (%u, %u, %u), thread (%u, %u, %u): %s\n", kernel, b.x, b.y, b.z,
+            t.x, t.y, t.z, text);
+    abort();
+}
+
+static uint64_t random_state = 0x9E3779B97F4A7C15;
+
+static uint32_t random_u32(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)((random_state * 0x2545F4914F6CDD1D) >> 32);
+}
+
+static uint32_t random_below(uint32_t bound)
+{
+    return (uint32_t)((uint64_t)random_u32() * bound >> 32);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- fibers */
+
+/* A copy that has been asked for and not happened. */
+struct pending_copy {
+    void *to;
+    const void *from;
+    bool valid;
+    uint32_t group;
+};
+
+struct fiber {
+    jmp_buf context;
+    char *stack;
+    uint3 index;
+    uint32_t warp, lane;
+    const char *file;      /* of the barrier where it waits, NULL: elsewhere */
+    int line;
+    bool ended;
+    std::vector<pending_copy> copies;
+    uint32_t group;        /* of the copies to come */
+};
+
+struct warp {
+    egg_emulator_act *act;
+    void *operands[LANES];
+    uint32_t arrived;
+};
+
+struct static_shared {
+    const void *site;
+    void *memory;
+    size_t bytes;
+};
+
+egg_emulator_place egg_emulator_here;
+
+static struct block_state {
+    const char *kernel;
+    egg_emulator_call *call;
+    fiber *fibers;                   /* THREADS of them, made once */
+    fiber *current;                  /* NULL: none, the launcher runs */
+    uint32_t threads, ended, at_barrier;
+    uint32_t runnable[THREADS], runnable_count;
+    warp warps[THREADS / LANES];
+    void *shared;
+    size_t shared_bytes;
+    std::vector<static_shared> statics;
+    jmp_buf launcher;
+    const void *launcher_stack;
+    size_t launcher_stack_bytes;
+} block;
+
+#if defined(__SANITIZE_ADDRESS__)
+static const size_t STACK_BYTES = 256 << 10;
+#else
+static const size_t STACK_BYTES = 64 << 10;
+#endif
+
+/* The address sanitizer wants to know whose stack it looks at. */
+static void announce_switch(const fiber *to)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    if (to) __sanitizer_start_switch_fiber(nullptr, to->stack, STACK_BYTES);
+    else __sanitizer_start_switch_fiber(nullptr, block.launcher_stack, block.launcher_stack_bytes);
+#else
+    (void)to;
+#endif
+}
+
+static void switched(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    const void *stack;
+    size_t bytes;
+    __sanitizer_finish_switch_fiber(nullptr, &stack, &bytes);
+    if (!block.launcher_stack) block.launcher_stack = stack, block.launcher_stack_bytes = bytes;
+#endif
+}
+
+/* Not in line: what setjmp might lose lives in the callers' frames. */
+__attribute__((noinline)) static void switch_to(jmp_buf *from, jmp_buf *to, const fiber *whose)
+{
+    if (_setjmp(*from)) {
+        switched();
+        return;
+    }
+    announce_switch(whose);
+    _longjmp(*to, 1);
+}
+
+[[noreturn]] static void report_stuck(void)
+{
+    char text[512];
+    uint32_t elsewhere = 0;
+    const fiber *example = nullptr, *lost = nullptr;
+    for (uint32_t i = 0; i < block.threads; i++) {
+        const fiber *f = &block.fibers[i];
+        if (f->file) example = f;
+        else if (!f->ended) elsewhere++, lost = f;
+    }
+    if (lost) egg_emulator_here.thread = lost->index;
+    snprintf(text, sizeof text, "of %u threads %u have returned, %u wait at a barrier (%s:%d), %u for lanes of their warp",
+             block.threads, block.ended, block.at_barrier, example ? example->file : "none", example ? example->line : 0,
+             elsewhere);
+    fail(block.kernel, text);
+}
+
+/* Lets any other thread go on; comes back when this one has been drawn. */
+static void give_way(void)
+{
+    fiber *from = block.current, *to = nullptr;
+    if (block.runnable_count) {
+        uint32_t i = random_below(block.runnable_count);
+        to = &block.fibers[block.runnable[i]];
+        block.runnable[i] = block.runnable[--block.runnable_count];
+        if (to == from) return;
+        egg_emulator_here.thread = to->index;
+    } else if (block.ended < block.threads) {
+        report_stuck();
+    }
+    block.current = to;
+    switch_to(&from->context, to ? &to->context : &block.launcher, to);
+}
+
+static void set_runnable(const fiber *f)
+{
+    block.runnable[block.runnable_count++] = (uint32_t)(f - block.fibers);
+}
+
+/* A fiber's whole life: one thread of one block after another. */
+static void fiber_main(void)
+{
+    fiber *self = block.current;
+    switched();
+    switch_to(&self->context, &block.launcher, nullptr);
+    for (;;) {
+        block.call->run();
+        self->ended = true;
+        self->copies.clear();
+        block.ended++;
+        give_way();
+    }
+}
+
+static void make_fiber(fiber *f)
+{
+    ucontext_t start;
+    getcontext(&start);
+    start.uc_stack.ss_sp = f->stack;
+    start.uc_stack.ss_size = STACK_BYTES;
+    makecontext(&start, fiber_main, 0);
+    block.current = f;
+    if (_setjmp(block.launcher) == 0) {
+        announce_switch(f);
+        setcontext(&start);
+    }
+    switched();
+}
+
+/* Guard pages between the stacks: one that runs over must not write into the next. */
+static void make_fibers(void)
+{
+    const size_t guard = 4096, each = STACK_BYTES + guard;
+    char *stacks = (char *)mmap(nullptr, THREADS * each, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stacks == MAP_FAILED) fail("none", "no memory for stacks");
+    block.fibers = new fiber[THREADS]();
+    for (uint32_t i = 0; i < THREADS; i++) {
+        mprotect(stacks + i * each, guard, PROT_NONE);
+        block.fibers[i].stack = stacks + i * each + guard;
+        block.fibers[i].warp = i / LANES;
+        block.fibers[i].lane = i % LANES;
+        make_fiber(&block.fibers[i]);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------- blocks */
+
+static void fill_with_rubbish(void *memory, size_t bytes)
+{
+    memset(memory, (int)random_u32(), bytes);
+}
+
+static void run_block(void)
+{
+    fill_with_rubbish(block.shared, block.shared_bytes);
+    for (const static_shared &s : block.statics) fill_with_rubbish(s.memory, s.bytes);
+    block.ended = block.at_barrier = block.runnable_count = 0;
+    memset(block.warps, 0, sizeof block.warps);
+    const dim3 size = egg_emulator_here.block_size;
+    for (uint32_t i = 0; i < block.threads; i++) {
+        fiber *f = &block.fibers[i];
+        f->index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
+        f->file = nullptr;
+        f->ended = false;
+        f->group = 0;
+        set_runnable(f);
+    }
+    fiber *first = &block.fibers[block.runnable[--block.runnable_count]];
+    block.current = first;
+    egg_emulator_here.thread = first->index;
+    switch_to(&block.launcher, &first->context, first);
+}
+
+bool egg_emulator_fits(uint64_t threads, size_t shared_bytes)
+{
+    return threads && threads <= THREADS && threads % LANES == 0 && shared_bytes <= SHARED_BYTES;
+}
+
+void egg_emulator_run_kernel(const char *name, egg_emulator_call *call, dim3 grid, dim3 size, size_t shared_bytes)
+{
+    if (!block.fibers) make_fibers();
+    block.kernel = name;
+    block.call = call;
+    block.threads = size.x * size.y * size.z;
+    block.shared_bytes = shared_bytes;
+    if (posix_memalign(&block.shared, 128, shared_bytes + !shared_bytes)) fail(name, "out of memory");
+    egg_emulator_here.block_size = size;
+    egg_emulator_here.grid_size = grid;
+    for (uint32_t z = 0; z < grid.z; z++)
+        for (uint32_t y = 0; y < grid.y; y++)
+            for (uint32_t x = 0; x < grid.x; x++) {
+                egg_emulator_here.block = {x, y, z};
+                run_block();
+            }
+    free(block.shared);
+    for (const static_shared &s : block.statics) free(s.memory);
+    block.statics.clear();
+}
+
+void *egg_emulator_shared(void)
+{
+    return block.shared;
+}
+
+void *egg_emulator_static_shared(const void *site, size_t bytes)
+{
+    size_t sum = bytes;
+    for (const static_shared &s : block.statics) {
+        if (s.site == site) return s.memory;
+        sum += s.bytes;
+    }
+    if (sum > STATIC_SHARED_BYTES || sum + block.shared_bytes > SHARED_BYTES) fail(block.kernel, "too much shared memory");
+    static_shared s = {site, nullptr, bytes};
+    if (posix_memalign(&s.memory, 16, bytes)) fail(block.kernel, "out of memory");
+    fill_with_rubbish(s.memory, bytes);
+    block.statics.push_back(s);
+    return s.memory;
+}
+
+/* ------------------------------------------------------------------------------------------ where threads meet */
+
+void egg_emulator_barrier(const char *file, int line)
+{
+    fiber *self = block.current;
+    for (uint32_t i = 0; block.at_barrier && i < block.threads; i++) {   /* any that waits already */
+        const fiber *other = &block.fibers[i];
+        if (!other->file) continue;
+        if (other->line != line || strcmp(other->file, file) != 0) fail(block.kernel, "threads at different barriers");
+        break;
+    }
+    self->file = file;
+    self->line = line;
+    if (++block.at_barrier == block.threads) {
+        block.at_barrier = 0;
+        for (uint32_t i = 0; i < block.threads; i++) {
+            block.fibers[i].file = nullptr;
+            set_runnable(&block.fibers[i]);
+        }
+    }
+    give_way();
+}
+
+void egg_emulator_no_act(void *const operands[32])
+{
+    (void)operands;
+}
+
+void egg_emulator_collective(egg_emulator_act *act, void *operands)
+{
+    fiber *self = block.current;
+    warp *w = &block.warps[self->warp];
+    if (w->arrived && w->act != act) fail(block.kernel, "lanes of a warp at different instructions");
+    w->act = act;
+    w->operands[self->lane] = operands;
+    if (++w->arrived == LANES) {
+        act(w->operands);
+        w->arrived = 0;
+        for (uint32_t i = 0; i < LANES; i++) set_runnable(&block.fibers[self->warp * LANES + i]);
+    }
+    give_way();
+}
+
+void egg_emulator_exchange_act(void *const operands[32])
+{
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        egg_emulator_exchange *mine = (egg_emulator_exchange *)operands[lane];
+        mine->received = ((const egg_emulator_exchange *)operands[mine->from])->given;
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- asynchronous copies */
+
+static void copy_now(const pending_copy &copy)
+{
+    if (copy.valid) memcpy(copy.to, copy.from, 16);
+    else memset(copy.to, 0, 16);
+}
+
+void egg_cp_async16_or_zero(void *shared, const void *global, bool valid)
+{
+    if ((uintptr_t)shared % 16 || (uintptr_t)global % 16) fail(block.kernel, "cp.async of an unaligned address");
+    fiber *self = block.current;
+    const pending_copy copy = {shared, global, valid, self->group};
+    if (random_u32() & 1) copy_now(copy);
+    else self->copies.push_back(copy);
+}
+
+void egg_cp_async_commit(void)
+{
+    block.current->group++;
+}
+
+/* Groups that may still be under way arrive now or later, at random as well. */
+void egg_emulator_cp_async_wait(uint32_t groups)
+{
+    fiber *self = block.current;
+    size_t kept = 0;
+    for (const pending_copy &copy : self->copies) {
+        if (copy.group + groups < self->group) copy_now(copy);
+        else self->copies[kept++] = copy;
+    }
+    self->copies.resize(kept);
+}
+
+/* ------------------------------------------------------------------------------------------------ matrix fragments */
+
+struct ldmatrix_operands {
+    uint32_t *r;
+    const char *row;
+};
+
+template <uint32_t matrices, bool transposed> static void ldmatrix_act(void *const operands[32])
+{
+    for (uint32_t lane = 0; lane < LANES; lane++)
+        for (uint32_t m = 0; m < matrices; m++) {
+            uint16_t words[2];
+            for (uint32_t i = 0; i < 2; i++) {
+                uint32_t row = lane / 4, column = lane % 4 * 2 + i;
+                if (transposed) row = column, column = lane / 4;
+                memcpy(&words[i], ((const ldmatrix_operands *)operands[8 * m + row])->row + 2 * column, 2);
+            }
+            memcpy(&((const ldmatrix_operands *)operands[lane])->r[m], words, 4);
+        }
+}
+
+template <uint32_t matrices, bool transposed> static void ldmatrix(uint32_t *r, const void *row)
+{
+    if ((uintptr_t)row % 16) fail(block.kernel, "ldmatrix of an unaligned row");
+    ldmatrix_operands operands = {r, (const char *)row};
+    egg_emulator_collective(ldmatrix_act<matrices, transposed>, &operands);
+}
+
+void egg_ldmatrix_x4(uint32_t r[4], const void *row)
+{
+    ldmatrix<4, false>(r, row);
+}
+
+void egg_ldmatrix_x4_transposed(uint32_t r[4], const void *row)
+{
+    ldmatrix<4, true>(r, row);
+}
+
+void egg_ldmatrix_x2(uint32_t r[2], const void *row)
+{
+    ldmatrix<2, false>(r, row);
+}
+
+struct mma_operands {
+    void *d;
+    const uint32_t *a, *b;
+};
+
+static void mma_s8_act(void *const operands[32])
+{
+    int8_t a[16][32], b[8][32];   /* b by its columns */
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        const mma_operands *mine = (const mma_operands *)operands[lane];
+        const uint32_t g = lane / 4, c = lane % 4;
+        for (uint32_t i = 0; i < 4; i++) memcpy(&a[g + i % 2 * 8][4 * c + i / 2 * 16], &mine->a[i], 4);
+        for (uint32_t i = 0; i < 2; i++) memcpy(&b[g][4 * c + i * 16], &mine->b[i], 4);
+    }
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        int32_t *d = (int32_t *)((const mma_operands *)operands[lane])->d;
+        for (uint32_t i = 0; i < 4; i++) {
+            const int8_t *row = a[lane / 4 + i / 2 * 8], *column = b[lane % 4 * 2 + i % 2];
+            int32_t sum = 0;
+            for (uint32_t k = 0; k < 32; k++) sum += row[k] * column[k];
+            d[i] = (int32_t)((uint32_t)d[i] + (uint32_t)sum);
+        }
+    }
+}
+
+void egg_mma_s8(int32_t d[4], const uint32_t a[4], const uint32_t b[2])
+{
+    mma_operands operands = {d, a, b};
+    egg_emulator_collective(mma_s8_act, &operands);
+}
+
+static float bf16_value(uint16_t bits)
+{
+    return __uint_as_float((uint32_t)bits << 16);
+}
+
+/* The products are exact; hardware adds them in an order of its own. */
+static void mma_bf16_act(void *const operands[32])
+{
+    uint16_t a[16][16], b[8][16];
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        const mma_operands *mine = (const mma_operands *)operands[lane];
+        const uint32_t g = lane / 4, c = lane % 4;
+        for (uint32_t i = 0; i < 4; i++) memcpy(&a[g + i % 2 * 8][2 * c + i / 2 * 8], &mine->a[i], 4);
+        for (uint32_t i = 0; i < 2; i++) memcpy(&b[g][2 * c + i * 8], &mine->b[i], 4);
+    }
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        float *d = (float *)((const mma_operands *)operands[lane])->d;
+        for (uint32_t i = 0; i < 4; i++) {
+            const uint16_t *row = a[lane / 4 + i / 2 * 8], *column = b[lane % 4 * 2 + i % 2];
+            double sum = d[i];
+            for (uint32_t k = 0; k < 16; k++) sum += (double)bf16_value(row[k]) * bf16_value(column[k]);
+            d[i] = (float)sum;
+        }
+    }
+}
+
+void egg_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+    mma_operands operands = {d, a, b};
+    egg_emulator_collective(mma_bf16_act, &operands);
+}
+
+static uint32_t bf16_of(float value)
+{
+    const uint32_t bits = __float_as_uint(value);
+    if (value != value) return 0x7FFF;
+    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+}
+
+uint32_t egg_bf16x2(float low, float high)
+{
+    return bf16_of(high) << 16 | bf16_of(low);
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The emulator's host side: one device, its memory and its stream. Device memory lies in one range of addresses that may
+ * be touched only while the stream is worked off.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include <map>
+#include <vector>
+
+#include "cuda_emulator.h"
+#include "launcher.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
+#endif
+
+/* ---------------------------------------------------------------------------------------------------------- memory */
+
+static const size_t MEMORY_BYTES = (size_t)4 << 30, GRANULE = 256;
+
+static char *memory;                                  /* MEMORY_BYTES, reserved */
+static std::map<size_t, size_t> allocations;          /* place within it: bytes asked for */
+
+static size_t occupied(size_t bytes)                  /* with a gap behind, so that the next is not met by accident */
+{
+    return (bytes + 2 * GRANULE - 1) / GRANULE * GRANULE;
+}
+
+static void let_touch(bool allowed)
+{
+    mprotect(memory, MEMORY_BYTES, allowed ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+static bool reserve_memory(void)
+{
+    if (memory) return true;
+    void *range = mmap(nullptr, MEMORY_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (range == MAP_FAILED) return false;
+    memory = (char *)range;
+    ASAN_POISON_MEMORY_REGION(memory, MEMORY_BYTES);
+    return true;
+}
+
+cudaError_t cudaMalloc(void **result, size_t bytes)
+{
+    *result = nullptr;
+    if (!reserve_memory()) return cudaErrorMemoryAllocation;
+    size_t place = 0;   /* first fit */
+    for (const auto &[begin, size] : allocations) {
+        if (begin - place >= occupied(bytes)) break;
+        place = begin + occupied(size);
+    }
+    if (bytes > MEMORY_BYTES || place + occupied(bytes) > MEMORY_BYTES) return cudaErrorMemoryAllocation;
+    allocations[place] = bytes;
+    ASAN_UNPOISON_MEMORY_REGION(memory + place, bytes);
+    let_touch(true);
+    memset(memory + place, 0xA5, bytes);
+    let_touch(false);
+    *result = memory + place;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *given)
+{
+    if (!given) return cudaSuccess;
+    const cudaError_t error = cudaStreamSynchronize(nullptr);
+    const auto found = allocations.find((size_t)((char *)given - memory));
+    if (found == allocations.end()) return cudaErrorInvalidValue;
+    ASAN_POISON_MEMORY_REGION(given, found->second);
+    allocations.erase(found);
+    return error;
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
+{
+    *free_bytes = *total_bytes = MEMORY_BYTES;
+    for (const auto &[begin, size] : allocations) *free_bytes -= occupied(size);
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void **result, size_t bytes, unsigned flags)
+{
+    (void)flags;
+    return posix_memalign(result, 4096, bytes) ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+
+cudaError_t cudaFreeHost(void *given)
+{
+    free(given);
+    return cudaSuccess;
+}
+
+/* ---------------------------------------------------------------------------------------------------------- stream */
+
+/* What waits: a kernel, a fill, or a copy, whose source on the host was taken when it was asked for. */
+struct operation {
+    const char *name;
+    egg_emulator_call *call;   /* NULL: not a kernel */
+    dim3 grid, block;
+    size_t bytes;              /* of shared memory, or to fill, or to copy */
+    void *to;
+    const void *from;
+    char *staged;              /* source, ours; NULL: 'from' or, if that is NULL, 'byte' */
+    int byte;
+};
+
+static std::vector<operation> queue;
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    (void)stream;
+    if (queue.empty()) return cudaSuccess;
+    let_touch(true);
+    for (const operation &o : queue) {
+        if (o.call) egg_emulator_run_kernel(o.name, o.call, o.grid, o.block, o.bytes);
+        else if (o.staged || o.from) memcpy(o.to, o.staged ? o.staged : o.from, o.bytes);
+        else memset(o.to, o.byte, o.bytes);
+        free(o.staged);
+        delete o.call;
+    }
+    let_touch(false);
+    queue.clear();
+    return cudaSuccess;
+}
+
+/* Long queues are worked off, as a device would: staged copies must not pile up. */
+static void enqueue(const operation &o)
+{
+    enum { LONGEST = 1 << 14 };
+    queue.push_back(o);
+    if (queue.size() >= LONGEST) cudaStreamSynchronize(nullptr);
+}
+
+cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream)
+{
+    (void)stream;
+    operation o = {};
+    o.to = to, o.byte = byte, o.bytes = bytes;
+    enqueue(o);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
+{
+    (void)stream;
+    if (!bytes) return cudaSuccess;
+    operation o = {};
+    o.to = to, o.from = from, o.bytes = bytes;
+    if (kind == cudaMemcpyHostToDevice) {
+        o.staged = (char *)malloc(bytes);
+        if (!o.staged) return cudaErrorMemoryAllocation;
+        memcpy(o.staged, from, bytes);
+    }
+    enqueue(o);
+    return cudaSuccess;
+}
+
+cudaError_t egg_emulator_launch(const char *name, egg_emulator_call *call, dim3 grid, dim3 block, size_t shared_bytes,
+                                cudaStream_t stream)
+{
+    (void)stream;
+    const uint64_t threads = (uint64_t)block.x * block.y * block.z;
+    if (!egg_emulator_fits(threads, shared_bytes) || !grid.x || !grid.y || !grid.z || grid.x > INT32_MAX ||
+        grid.y > UINT16_MAX || grid.z > UINT16_MAX || block.z > 64) {
+        delete call;
+        return cudaErrorInvalidConfiguration;
+    }
+    operation o = {};
+    o.name = name, o.call = call, o.grid = grid, o.block = block, o.bytes = shared_bytes;
+    enqueue(o);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
+{
+    (void)flags;
+    *stream = (cudaStream_t)&queue;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    return cudaStreamSynchronize(stream);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- device */
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess: return "no error";
+    case cudaErrorInvalidValue: return "invalid argument";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+    case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice: return "invalid device ordinal";
+    }
+    return "unknown error";
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    *count = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
+{
+    *properties = {};
+    if (device != 0) return cudaErrorInvalidDevice;
+    snprintf(properties->name, sizeof properties->name, "emulated GPU");
+    properties->totalGlobalMem = MEMORY_BYTES;
+    properties->major = 8;
+    properties->multiProcessorCount = 2;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
+
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value)
+{
+    (void)kernel;
+    (void)attribute;
+    return egg_emulator_fits(32, (size_t)value) ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+/* Takes all memory back. */
+cudaError_t cudaDeviceReset(void)
+{
+    cudaStreamSynchronize(nullptr);
+    while (!allocations.empty()) cudaFree(memory + allocations.begin()->first);
+    return cudaSuccess;
+}
