@@ -522,8 +522,9 @@ static void check_step_vote_i8(const egg_kernels *ref, const egg_kernels *level)
         int32_t threshold = (int32_t)ONE_OF(0, 1, 2, 100, 1 << 20, INT32_MAX);
         const int32_t *Z = take_votes(n, threshold);
         twin w = take_twin_i8(n, 127, i % PATTERNS, random_below(64));
-        size_t expected = ref->step_vote_i8(w.expected, Z, n, threshold);
-        size_t actual = level->step_vote_i8(w.actual, Z, n, threshold);
+        uint64_t expected = i, actual = i;
+        ref->step_vote_i8(w.expected, Z, n, threshold, &expected);
+        level->step_vote_i8(w.actual, Z, n, threshold, &actual);
         count_case(same(w) && expected == actual, "n, threshold, changed, expected", n, (uint32_t)threshold, actual,
                    expected);
         release_all();
@@ -546,8 +547,9 @@ static void check_step_fractional_i8(const egg_kernels *ref, const egg_kernels *
             ((int16_t *)v.expected)[j] = ((int16_t *)v.actual)[j] = (int16_t)value;
             if (random_below(8)) ((int8_t *)w.expected)[j] = ((int8_t *)w.actual)[j] = (int8_t)((value + 128) >> 8);
         }
-        size_t expected = ref->step_fractional_i8(w.expected, v.expected, Z, n, rate, limit);
-        size_t actual = level->step_fractional_i8(w.actual, v.actual, Z, n, rate, limit);
+        uint64_t expected = i, actual = i;
+        ref->step_fractional_i8(w.expected, v.expected, Z, n, rate, limit, &expected);
+        level->step_fractional_i8(w.actual, v.actual, Z, n, rate, limit, &actual);
         count_case(same(w) && same(v) && expected == actual, "n, rate, limit, changed", n, (uint32_t)rate,
                    (uint32_t)limit, actual);
         release_all();

@@ -366,13 +366,15 @@ static void run_diagonal(const egg_kernels *kernels, void *context)
 static void run_step_vote(const egg_kernels *kernels, void *context)
 {
     operands *o = context;
-    kernels->step_vote_i8(o->w, o->Z, ROWS * WIDTH, 1000);
+    uint64_t changed = 0;
+    kernels->step_vote_i8(o->w, o->Z, ROWS * WIDTH, 1000, &changed);
 }
 
 static void run_step_fractional(const egg_kernels *kernels, void *context)
 {
     operands *o = context;
-    kernels->step_fractional_i8(o->w, o->V, o->Z, ROWS * WIDTH, 100, 100000);
+    uint64_t changed = 0;
+    kernels->step_fractional_i8(o->w, o->V, o->Z, ROWS * WIDTH, 100, 100000, &changed);
 }
 
 static void bench_elementwise(const level_set *levels, const char *filter)

@@ -223,13 +223,15 @@ static void run_diagonal(const egg_kernels *kernels, const void *args)
 static void run_step_vote(const egg_kernels *kernels, const void *args)
 {
     const egg_buffers *b = args;
-    kernels->step_vote_i8(b->y, b->Z, ROWS * N, 1 << 30);
+    uint64_t changed = 0;
+    kernels->step_vote_i8(b->y, b->Z, ROWS * N, 1 << 30, &changed);
 }
 
 static void run_step_fractional(const egg_kernels *kernels, const void *args)
 {
     const egg_buffers *b = args;
-    kernels->step_fractional_i8(b->y, b->V, b->Z, ROWS * N, 1, 1 << 30);
+    uint64_t changed = 0;
+    kernels->step_fractional_i8(b->y, b->V, b->Z, ROWS * N, 1, 1 << 30, &changed);
 }
 
 static bool open_buffers(egg_buffers *b)

@@ -258,13 +258,15 @@ static void accumulate(const egg_update *update, const egg_update_task *task, co
                                         .n = param->in, .scratch = scratch->outer});
 }
 
-static size_t take_step(const egg_update *update, const egg_update_task *task, const int32_t *Z)
+static void take_step(const egg_update *update, const egg_update_task *task, const int32_t *Z, uint64_t *changed)
 {
     size_t first = (size_t)task->first_row * task->param->in, n = (size_t)task->rows * task->param->in;
     int8_t *W = (int8_t *)task->param->data + first;
     const egg_step *step = update->step;
-    if (step->rule == EGG_RULE_VOTE) return update->kernels->step_vote_i8(W, Z, n, step->threshold);
-    return update->kernels->step_fractional_i8(W, task->param->fraction + first, Z, n, step->rate, step->limit);
+    if (step->rule == EGG_RULE_VOTE)
+        update->kernels->step_vote_i8(W, Z, n, step->threshold, changed);
+    else
+        update->kernels->step_fractional_i8(W, task->param->fraction + first, Z, n, step->rate, step->limit, changed);
 }
 
 static void run_tasks(void *context, size_t begin, size_t end, uint32_t thread)
@@ -277,7 +279,8 @@ static void run_tasks(void *context, size_t begin, size_t end, uint32_t thread)
         memset(scratch->Z, 0, (size_t)task->rows * task->param->in * sizeof *scratch->Z);
         for (uint32_t first = 0; first < update->pairs; first += block)
             accumulate(update, task, scratch, first, update->pairs - first < block ? update->pairs - first : block);
-        update->changed[i] = take_step(update, task, scratch->Z);
+        update->changed[i] = 0;
+        take_step(update, task, scratch->Z, &update->changed[i]);
     }
 }
 

@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/device.h"
 #include "kernels/rwkv7.h"
 #include "random/noise.h"
 
@@ -244,6 +245,20 @@ typedef struct egg_gru_args {
 
 typedef void egg_gru_fn(const egg_gru_args *args);
 
+/* forget (int8):  state[b] = 0 where tokens[b * token_stride] is 0, the separator of documents;  state (rows, n) */
+typedef struct egg_forget_args {
+    int8_t *state;
+    size_t state_stride;
+    const uint8_t *tokens;
+    size_t token_stride;
+    uint32_t rows, n;
+} egg_forget_args;
+
+typedef void egg_forget_fn(const egg_forget_args *args);
+
+/* count_saturated (int8):  *count += how many of X[i], 0 <= i < n, are -127 or 127 */
+typedef void egg_count_saturated_fn(const int8_t *X, size_t n, uint64_t *count);
+
 /*
  * loss (int8), paper App. H, in sixteenths of a bit, over a vocabulary of 256:
  *
@@ -261,6 +276,9 @@ typedef struct egg_loss_args {
 } egg_loss_args;
 
 typedef void egg_loss_fn(const egg_loss_args *args);
+
+/* sum_steps:  out[m] = sum of x[m * steps + t] over 0 <= t < steps, for 0 <= m < members */
+typedef void egg_sum_steps_fn(const int32_t *x, uint32_t members, uint32_t steps, int32_t *out);
 
 /* --------------------------------------------------------------------------------------------------------- update */
 
@@ -308,10 +326,11 @@ typedef void egg_diagonal_fn(const int8_t *A, const int8_t *B, uint32_t count, s
  * step_vote:        where |Z| >= threshold:  W = I8(W + (Z > 0 ? 1 : -1))
  * step_fractional:  V = clip(V + ((clip(Z, limit) * rate + 32768) >> 16), 32512);  W = (V + 128) >> 8
  *
- * clip(x, c) keeps -c...c; limit * rate + 32768 < 2^31. Both return how many W changed.
+ * clip(x, c) keeps -c...c; limit * rate + 32768 < 2^31. Both add to *changed how many W changed.
  */
-typedef size_t egg_step_vote_fn(int8_t *W, const int32_t *Z, size_t n, int32_t threshold);
-typedef size_t egg_step_fractional_fn(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate, int32_t limit);
+typedef void egg_step_vote_fn(int8_t *W, const int32_t *Z, size_t n, int32_t threshold, uint64_t *changed);
+typedef void egg_step_fractional_fn(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate, int32_t limit,
+                                    uint64_t *changed);
 
 /*
  * peak:  'rounds' rounds of the multiply-adds that the level's product is made of, on registers alone; returns how many
@@ -323,6 +342,7 @@ typedef uint64_t egg_peak_fn(uint64_t rounds);
 
 typedef struct egg_kernels {
     const char *level;              /* name of the strongest level in use */
+    const egg_device *device;       /* NULL: pointers are the host's */
 
     egg_noise_fn *noise_i8, *noise_f32;
     egg_packed_bytes_fn *packed_bytes_i8, *packed_bytes_f32, *packed_bytes_bf16, *packed_bytes_q8;
@@ -336,7 +356,10 @@ typedef struct egg_kernels {
     egg_add_fn *add_i8, *add_f32;
     egg_activate_fn *relu_f32, *tanh_f32;
     egg_gru_fn *gru_gate_i8, *gru_blend_i8;
+    egg_forget_fn *forget_i8;
+    egg_count_saturated_fn *count_saturated_i8;
     egg_loss_fn *loss_i8;
+    egg_sum_steps_fn *sum_steps_i32;
     egg_weigh_fn *weigh_i8;
     egg_weigh_f32_fn *weigh_f32;
     egg_outer_fn *outer_i8;

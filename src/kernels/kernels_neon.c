@@ -651,18 +651,18 @@ EGG_INLINE int16x4_t vote(const int32_t *Z, int32_t threshold)
     return vmovn_s32(vreinterpretq_s32_u32(vandq_u32(counts, sign)));
 }
 
-static size_t step_vote_i8(int8_t *W, const int32_t *Z, size_t n, int32_t threshold)
+static void step_vote_i8(int8_t *W, const int32_t *Z, size_t n, int32_t threshold, uint64_t *changed)
 {
-    uint32x4_t changed = vdupq_n_u32(0);
+    uint32x4_t moved = vdupq_n_u32(0);
     for (size_t i = 0; i < n; i += 16) {
         int16x8_t low = vcombine_s16(vote(Z + i, threshold), vote(Z + i + 4, threshold));
         int16x8_t high = vcombine_s16(vote(Z + i + 8, threshold), vote(Z + i + 12, threshold));
         int8x16_t before = vld1q_s8(W + i);
         int8x16_t after = at_least_minus_127(vqaddq_s8(before, vmovn_high_s16(vmovn_s16(low), high)));
-        changed = count_changed(changed, before, after);
+        moved = count_changed(moved, before, after);
         vst1q_s8(W + i, after);
     }
-    return vaddlvq_u32(changed);
+    *changed += vaddlvq_u32(moved);
 }
 
 /* The new V of four elements, before its clip. The step fits 16 bits because limit * rate + 32768 < 2^31. */
@@ -681,17 +681,18 @@ EGG_INLINE int16x8_t step_eight(int16_t *V, const int32_t *Z, int32_t rate, int3
     return v;
 }
 
-static size_t step_fractional_i8(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate, int32_t limit)
+static void step_fractional_i8(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate,
+                               int32_t limit, uint64_t *changed)
 {
-    uint32x4_t changed = vdupq_n_u32(0);
+    uint32x4_t moved = vdupq_n_u32(0);
     for (size_t i = 0; i < n; i += 16) {
         int16x8_t low = step_eight(V + i, Z + i, rate, limit), high = step_eight(V + i + 8, Z + i + 8, rate, limit);
         int8x16_t before = vld1q_s8(W + i);
         int8x16_t after = vrshrn_high_n_s16(vrshrn_n_s16(low, 8), high, 8);   /* (v + 128) >> 8 */
-        changed = count_changed(changed, before, after);
+        moved = count_changed(moved, before, after);
         vst1q_s8(W + i, after);
     }
-    return vaddlvq_u32(changed);
+    *changed += vaddlvq_u32(moved);
 }
 
 /* The dot products of the tile without its loads and stores: sixteen independent sums. */

@@ -384,6 +384,27 @@ static void loss_i8(const egg_loss_args *args)
     }
 }
 
+static void sum_steps_i32(const int32_t *x, uint32_t members, uint32_t steps, int32_t *out)
+{
+    for (uint32_t m = 0; m < members; m++) {
+        out[m] = 0;
+        for (uint32_t t = 0; t < steps; t++) out[m] += x[(size_t)m * steps + t];
+    }
+}
+
+static void forget_i8(const egg_forget_args *args)
+{
+    for (uint32_t b = 0; b < args->rows; b++)
+        if (args->tokens[b * args->token_stride] == 0) memset(args->state + b * args->state_stride, 0, args->n);
+}
+
+static void count_saturated_i8(const int8_t *X, size_t n, uint64_t *count)
+{
+    uint64_t saturated = 0;
+    for (size_t i = 0; i < n; i++) saturated += X[i] == 127 || X[i] == -127;
+    *count += saturated;
+}
+
 /* --------------------------------------------------------------------------------------------------------- update */
 
 static void weigh_i8(const int8_t *A, const int8_t *F, uint32_t pairs, size_t n, int8_t *out)
@@ -423,31 +444,32 @@ static void outer_f32(const egg_outer_f32_args *args)
                 args->Z[(size_t)i * args->n + j] += args->A[(size_t)q * args->m + i] * args->B[(size_t)q * args->n + j];
 }
 
-static size_t step_vote_i8(int8_t *W, const int32_t *Z, size_t n, int32_t threshold)
+static void step_vote_i8(int8_t *W, const int32_t *Z, size_t n, int32_t threshold, uint64_t *changed)
 {
-    size_t changed = 0;
+    size_t moved = 0;
     for (size_t i = 0; i < n; i++) {
         if (Z[i] > -threshold && Z[i] < threshold) continue;
         int8_t w = clip_i8(W[i] + (Z[i] > 0 ? 1 : -1));
-        changed += w != W[i];
+        moved += w != W[i];
         W[i] = w;
     }
-    return changed;
+    *changed += moved;
 }
 
-static size_t step_fractional_i8(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate, int32_t limit)
+static void step_fractional_i8(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate,
+                               int32_t limit, uint64_t *changed)
 {
-    size_t changed = 0;
+    size_t moved = 0;
     for (size_t i = 0; i < n; i++) {
         int32_t z = Z[i] < -limit ? -limit : Z[i] > limit ? limit : Z[i];
         int32_t v = V[i] + ((z * rate + 32768) >> 16);
         v = v < -32512 ? -32512 : v > 32512 ? 32512 : v;
         int8_t w = (int8_t)((v + 128) >> 8);
-        changed += w != W[i];
+        moved += w != W[i];
         V[i] = (int16_t)v;
         W[i] = w;
     }
-    return changed;
+    *changed += moved;
 }
 
 /* Eight independent sums of volatile operands, so that the compiler can neither fold nor drop the loop. */
@@ -508,7 +530,10 @@ void egg_kernels_ref(egg_kernels *kernels)
         .tanh_f32 = tanh_f32,
         .gru_gate_i8 = gru_gate_i8,
         .gru_blend_i8 = gru_blend_i8,
+        .forget_i8 = forget_i8,
+        .count_saturated_i8 = count_saturated_i8,
         .loss_i8 = loss_i8,
+        .sum_steps_i32 = sum_steps_i32,
         .weigh_i8 = weigh_i8,
         .weigh_f32 = weigh_f32,
         .outer_i8 = outer_i8,

@@ -1,18 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include <string.h>
-
 #include "nn/layers.h"
 
 #define EGG_I8 1
 #include "nn/layers_tmpl.c"
-
-/* The state of members whose token at this step is 0 begins anew. */
-static void reset_states(const egg_pass *pass, const uint8_t *tokens, uint32_t steps, uint32_t step, int8_t *state,
-                         size_t state_stride, uint32_t n)
-{
-    for (uint32_t m = 0; m < pass->members; m++)
-        if (tokens[(size_t)m * steps + step] == 0) memset(state + m * state_stride, 0, n);
-}
 
 void egg_gru_sequence(egg_pass *pass, const egg_gru *gru, egg_mat X, const uint8_t *tokens, int8_t *state,
                       size_t state_stride, egg_mat Y)
@@ -33,7 +23,8 @@ void egg_gru_sequence(egg_pass *pass, const egg_gru *gru, egg_mat X, const uint8
                          .state_stride = state_stride, .f = f.data, .g = gated.data, .y_stride = steps * Y.stride,
                          .rows = pass->members, .n = n};
     for (uint32_t t = 0; t < steps; t++) {
-        reset_states(pass, tokens, steps, t, state, state_stride, n);
+        pass->kernels->forget_i8(&(egg_forget_args){.state = state, .state_stride = state_stride, .tokens = tokens + t,
+                                                    .token_stride = steps, .rows = pass->members, .n = n});
         egg_linear_drawn_i8(pass, gru->Uf, Uf, s, product);
         args.a = (int8_t *)gate_in.data + t * gate_in.stride;
         args.bias = bf.data;
@@ -59,18 +50,14 @@ void egg_sequence_loss(egg_pass *pass, egg_mat logits, const uint8_t *targets, i
     if (pass->failed) return;
     pass->kernels->loss_i8(&(egg_loss_args){.logits = logits.data, .stride = logits.stride, .targets = targets,
                                             .loss = row_loss, .rows = rows});
-    for (uint32_t m = 0; m < pass->members; m++) {
-        loss[m] = 0;
-        for (uint32_t t = 0; t < logits.steps; t++) loss[m] += row_loss[(size_t)m * logits.steps + t];
-    }
+    pass->kernels->sum_steps_i32(row_loss, pass->members, logits.steps, loss);
     egg_arena_release(pass->arena, mark);
 }
 
 void egg_observe(egg_pass *pass, egg_mat X)
 {
-    if (!pass->observing || pass->failed) return;
-    const int8_t *x = X.data;
+    if (!pass->saturated || pass->failed) return;
     size_t n = (size_t)egg_mat_rows(pass, X) * X.cols;
-    for (size_t i = 0; i < n; i++) pass->saturated += x[i] == 127 || x[i] == -127;
+    pass->kernels->count_saturated_i8(X.data, n, pass->saturated);
     pass->observed += n;
 }

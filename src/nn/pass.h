@@ -26,8 +26,8 @@ typedef struct egg_pass {
     const uint32_t *row_member;  /* float32: (rows) the member of each row, in any order; NULL: rows are contiguous */
     uint32_t rows;               /* with row_member: of every matrix, whose 'steps' then counts nothing */
     bool failed;
-    bool observing;              /* count saturated activations */
-    uint64_t observed, saturated;
+    uint64_t *saturated;         /* where the kernels count saturated activations; NULL: they do not */
+    uint64_t observed;           /* activations looked at */
 } egg_pass;
 
 /* A matrix of activations: 'steps' consecutive rows a member. Rows are 'stride' elements apart. */

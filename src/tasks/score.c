@@ -149,12 +149,11 @@ static void run_block(const egg_scorer *scorer, egg_score_scratch *scratch, egg_
     load_block(scorer, scratch, lanes, count);
     egg_mark mark = egg_arena_mark(&scratch->arena);
     egg_pass pass = egg_pass_begin(scorer->kernels, &scratch->arena, NULL, 0, count);
-    pass.observing = true;
+    pass.saturated = &scratch->saturated;
     egg_mat logits = egg_mat_i8(&pass, BLOCK_STEPS, EGG_VOCABULARY);
     scorer->model->ops->forward(&pass, scorer->model, scratch->tokens, scratch->states, logits);
     scratch->failed |= pass.failed;
     scratch->observed += pass.observed;
-    scratch->saturated += pass.saturated;
     for (uint32_t m = 0; m < count && !pass.failed; m++) {
         uint64_t inputs = lanes[m].end - lanes[m].at - 1;
         for (uint32_t t = 0; t < BLOCK_STEPS && t < inputs; t++) {

@@ -201,16 +201,16 @@ EGG_INLINE __m256i vote(const int32_t *Z, __m256i threshold, __m256i below)
     return _mm256_andnot_si256(inside, sign);
 }
 
-static size_t step_vote_i8_avx2(int8_t *W, const int32_t *Z, size_t n, int32_t threshold)
+static void step_vote_i8_avx2(int8_t *W, const int32_t *Z, size_t n, int32_t threshold, uint64_t *changed)
 {
     const __m256i above = _mm256_set1_epi32(threshold), below = _mm256_set1_epi32(-threshold);
-    size_t changed = 0;
+    size_t moved = 0;
     for (size_t i = 0; i < n; i += 16) {
         __m128i votes = pack_bytes(pack_words(vote(Z + i, above, below), vote(Z + i + 8, above, below)));
         __m128i w = _mm_loadu_si128((const __m128i *)(W + i));
-        changed += replace(W + i, w, _mm_max_epi8(_mm_adds_epi8(w, votes), _mm_set1_epi8(-127)));
+        moved += replace(W + i, w, _mm_max_epi8(_mm_adds_epi8(w, votes), _mm_set1_epi8(-127)));
     }
-    return changed;
+    *changed += moved;
 }
 
 EGG_INLINE __m256i clip_i32(__m256i x, __m256i limit)
@@ -227,17 +227,18 @@ EGG_INLINE __m256i fraction(const int16_t *V, const int32_t *Z, __m256i rate, __
     return clip_i32(_mm256_add_epi32(v, step), _mm256_set1_epi32(32512));
 }
 
-static size_t step_fractional_i8_avx2(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate, int32_t limit)
+static void step_fractional_i8_avx2(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate, int32_t limit,
+                                    uint64_t *changed)
 {
     const __m256i rates = _mm256_set1_epi32(rate), limits = _mm256_set1_epi32(limit);
-    size_t changed = 0;
+    size_t moved = 0;
     for (size_t i = 0; i < n; i += 16) {
         __m256i v = pack_words(fraction(V + i, Z + i, rates, limits), fraction(V + i + 8, Z + i + 8, rates, limits));
         _mm256_storeu_si256((__m256i *)(V + i), v);
         __m256i w = _mm256_srai_epi16(_mm256_add_epi16(v, _mm256_set1_epi16(128)), 8);   /* at most 32512 + 128 */
-        changed += replace(W + i, _mm_loadu_si128((const __m128i *)(W + i)), pack_bytes(w));
+        moved += replace(W + i, _mm_loadu_si128((const __m128i *)(W + i)), pack_bytes(w));
     }
-    return changed;
+    *changed += moved;
 }
 
 void egg_avx2_update(egg_kernels *kernels)

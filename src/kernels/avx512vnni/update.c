@@ -146,11 +146,11 @@ static void diagonal_i8_avx512vnni(const int8_t *A, const int8_t *B, uint32_t co
 
 /* --------------------------------------------------------------------------------------------------------- steps */
 
-static size_t step_vote_i8_avx512vnni(int8_t *W, const int32_t *Z, size_t n, int32_t threshold)
+static void step_vote_i8_avx512vnni(int8_t *W, const int32_t *Z, size_t n, int32_t threshold, uint64_t *changed)
 {
     const __m512i above = _mm512_set1_epi32(threshold), below = _mm512_set1_epi32(-threshold);
     const __m128i one = _mm_set1_epi8(1), lowest = _mm_set1_epi8(-127);
-    size_t changed = 0;
+    size_t moved = 0;
     for (size_t i = 0; i < n; i += 16) {
         __m512i z = _mm512_loadu_si512(Z + i);
         __mmask16 vote = _mm512_cmpge_epi32_mask(z, above) | _mm512_cmple_epi32_mask(z, below);
@@ -158,10 +158,10 @@ static size_t step_vote_i8_avx512vnni(int8_t *W, const int32_t *Z, size_t n, int
         __m128i w = _mm_loadu_si128((const __m128i *)(W + i));
         __m128i stepped = _mm_mask_adds_epi8(w, up, w, one);
         stepped = _mm_max_epi8(_mm_mask_subs_epi8(stepped, down, stepped, one), lowest);
-        changed += (size_t)__builtin_popcount(_mm_cmpneq_epi8_mask(w, stepped));
+        moved += (size_t)__builtin_popcount(_mm_cmpneq_epi8_mask(w, stepped));
         _mm_storeu_si128((__m128i *)(W + i), stepped);
     }
-    return changed;
+    *changed += moved;
 }
 
 EGG_INLINE __m512i clip_i32(__m512i x, __m512i limit)
@@ -169,22 +169,22 @@ EGG_INLINE __m512i clip_i32(__m512i x, __m512i limit)
     return _mm512_max_epi32(_mm512_min_epi32(x, limit), _mm512_sub_epi32(_mm512_setzero_si512(), limit));
 }
 
-static size_t step_fractional_i8_avx512vnni(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate,
-                                            int32_t limit)
+static void step_fractional_i8_avx512vnni(int8_t *W, int16_t *V, const int32_t *Z, size_t n, int32_t rate,
+                                          int32_t limit, uint64_t *changed)
 {
     const __m512i rates = _mm512_set1_epi32(rate), limits = _mm512_set1_epi32(limit);
-    size_t changed = 0;
+    size_t moved = 0;
     for (size_t i = 0; i < n; i += 16) {
         __m512i z = clip_i32(_mm512_loadu_si512(Z + i), limits);
         __m512i step = _mm512_add_epi32(_mm512_mullo_epi32(z, rates), _mm512_set1_epi32(1 << 15));
         __m512i v = _mm512_cvtepi16_epi32(_mm256_loadu_si256((const __m256i *)(V + i)));
         v = clip_i32(_mm512_add_epi32(v, _mm512_srai_epi32(step, 16)), _mm512_set1_epi32(32512));
         __m128i w = _mm512_cvtepi32_epi8(_mm512_srai_epi32(_mm512_add_epi32(v, _mm512_set1_epi32(128)), 8));
-        changed += (size_t)__builtin_popcount(_mm_cmpneq_epi8_mask(w, _mm_loadu_si128((const __m128i *)(W + i))));
+        moved += (size_t)__builtin_popcount(_mm_cmpneq_epi8_mask(w, _mm_loadu_si128((const __m128i *)(W + i))));
         _mm256_storeu_si256((__m256i *)(V + i), _mm512_cvtepi32_epi16(v));
         _mm_storeu_si128((__m128i *)(W + i), w);
     }
-    return changed;
+    *changed += moved;
 }
 
 void egg_avx512vnni_update(egg_kernels *kernels)
