@@ -88,6 +88,12 @@ static egg_status sum(egg_comm *comm, int64_t *values, uint32_t count, egg_error
     return check(comm, code, "a sum", error);
 }
 
+static egg_status max(egg_comm *comm, double *values, uint32_t count, egg_error *error)
+{
+    int code = MPI_Allreduce(MPI_IN_PLACE, values, (int)count, MPI_DOUBLE, MPI_MAX, mpi_of(comm)->world);
+    return check(comm, code, "a maximum", error);
+}
+
 static uint64_t later(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -155,8 +161,8 @@ static void free_mpi(egg_comm *comm)
     egg_free(mpi);
 }
 
-static const egg_comm_ops mpi_ops = {.allgather = allgather, .broadcast = broadcast, .sum = sum, .move = move,
-                                     .free = free_mpi};
+static const egg_comm_ops mpi_ops = {.allgather = allgather, .broadcast = broadcast, .sum = sum, .max = max,
+                                     .move = move, .free = free_mpi};
 
 static egg_status initialize(mpi_comm *mpi, egg_error *error)
 {
