@@ -10,6 +10,13 @@
 
 #include "kernels/cuda/cuda.h"
 
+/* Before a loop that is rarely run. */
+#ifdef EGG_CUDA_EMULATOR
+#define EGG_NO_UNROLL
+#else
+#define EGG_NO_UNROLL _Pragma("unroll 1")
+#endif
+
 enum { EGG_CHUNK = 16, EGG_TILE_DEPTH = 64, EGG_TILE_CHUNKS = EGG_TILE_DEPTH / EGG_CHUNK };
 
 static __device__ __forceinline__ uint32_t egg_tile_offset(uint32_t row, uint32_t chunk)
@@ -60,11 +67,30 @@ static __device__ __forceinline__ void egg_tile_product(int32_t (&sum)[M][N][4],
 
 /* -------------------------------------------------------------------------------------------------- bytes and words */
 
-/* The N bytes of 'words' as integers. */
-template <int N> static __device__ __forceinline__ void egg_unpack_i8(const uint32_t *words, int32_t (&values)[N])
+/* Byte i of a word with its sign; a constant i makes it one instruction. */
+static __device__ __forceinline__ int32_t egg_signed_byte(uint32_t word, int i)
+{
+#ifdef EGG_CUDA_EMULATOR
+    return (int8_t)(word >> 8 * i);
+#else
+    int32_t value;
+    asm("prmt.b32 %0, %1, 0, %2;" : "=r"(value) : "r"(word), "r"(0x8880 + 0x1111 * i));
+    return value;
+#endif
+}
+
+/* The bytes of 'words' as integers. */
+static __device__ __forceinline__ void egg_unpack_i8(uint2 words, int32_t (&values)[8])
 {
     EGG_UNROLL
-    for (int i = 0; i < N; i++) values[i] = (int8_t)(words[i / 4] >> 8 * (i % 4));
+    for (int i = 0; i < 8; i++) values[i] = egg_signed_byte(i < 4 ? words.x : words.y, i % 4);
+}
+
+static __device__ __forceinline__ void egg_unpack_i8(uint4 words, int32_t (&values)[16])
+{
+    const uint32_t list[4] = {words.x, words.y, words.z, words.w};
+    EGG_UNROLL
+    for (int i = 0; i < 16; i++) values[i] = egg_signed_byte(list[i / 4], i % 4);
 }
 
 /* Four integers as bytes, the first lowest; what exceeds [-128, 127] becomes the nearer end. */

@@ -127,23 +127,18 @@ template <int ROWS, int OUTS> static __device__ __forceinline__ void load_weight
     }
 }
 
-static __device__ __forceinline__ void unpack(uint4 words, int32_t (&values)[RUN])
-{
-    const uint32_t list[4] = {words.x, words.y, words.z, words.w};
-    egg_unpack_i8(list, values);
-}
-
 /* What a member's noise adds to RUN results of a row: sum_k t[row,k] * A[pair,k,...], but for k = 0. */
 static __device__ __forceinline__ void expand_more(const egg_linear_args &args, uint32_t row, uint32_t pair,
                                                    uint32_t out, int32_t (&noise)[RUN])
 {
     const int32_t *t = (const int32_t *)args.t + (size_t)row * args.rank;
     const int8_t *A = (const int8_t *)args.A + (size_t)pair * args.rank * args.out + out;
+    EGG_NO_UNROLL
     for (uint32_t k = 1; k < args.rank; k++) {
         const uint4 words = __ldg((const uint4 *)(A + (size_t)k * args.out));
         const int32_t factor = __ldg(t + k);
         int32_t a[RUN];
-        unpack(words, a);
+        egg_unpack_i8(words, a);
         EGG_UNROLL
         for (int c = 0; c < RUN; c++) noise[c] += factor * a[c];
     }
@@ -171,40 +166,81 @@ template <int M> static __device__ __forceinline__ void store_run(const egg_line
     *(uint4 *)Y = make_uint4(words[0], words[1], words[2], words[3]);
 }
 
+/* What of a thread's rows has to come from memory: of the first component, mostly the only one. */
+template <int ROWS> struct linear_noise {
+    uint32_t pair[ROWS];
+    int32_t t[ROWS];
+    uint4 a[ROWS];
+};
+
+/* A row that is not there counts as the last. */
+static __device__ __forceinline__ uint32_t present(const egg_linear_args &args, uint32_t row)
+{
+    return min(row, args.rows - 1);
+}
+
+template <int ROWS> static __device__ __forceinline__ void read_noise(const egg_linear_args &args, egg_divisor steps,
+                                                                      uint32_t row, uint32_t out,
+                                                                      linear_noise<ROWS> &noise)
+{
+    EGG_UNROLL
+    for (int i = 0; i < ROWS; i++) {
+        const uint32_t b = present(args, row + 8 * i);
+        noise.pair[i] = egg_divide(b, steps) / 2;
+        noise.t[i] = __ldg((const int32_t *)args.t + (size_t)b * args.rank);
+        noise.a[i] = __ldg((const uint4 *)((const int8_t *)args.A + (size_t)noise.pair[i] * args.rank * args.out + out));
+    }
+}
+
+/* ONE_PAIR: all rows are of one pair, whose factor is then unpacked once. */
+template <bool ONE_PAIR, int M>
+static __device__ __forceinline__ void finish_noisy(const egg_linear_args &args, const linear_noise<2 * M> &noise,
+                                                    const int32_t (&sum)[M][PAIRS_OF_SUMS][4], uint32_t row,
+                                                    uint32_t out)
+{
+    int32_t a[RUN];
+    EGG_UNROLL
+    for (int i = 0; i < 2 * M; i++) {
+        const uint32_t b = row + 8 * i;
+        if (!ONE_PAIR || i == 0) egg_unpack_i8(noise.a[i], a);
+        int32_t added[RUN];
+        EGG_UNROLL
+        for (int c = 0; c < RUN; c++) added[c] = noise.t[i] * a[c];
+        if (args.rank > 1) expand_more(args, present(args, b), noise.pair[i], out, added);
+        if (b < args.rows) store_run(args, sum, i / 2, i % 2, added, (int8_t *)args.Y + b * args.y_stride + out);
+    }
+}
+
+template <int M> static __device__ __forceinline__ void finish_plain(const egg_linear_args &args,
+                                                                     const int32_t (&sum)[M][PAIRS_OF_SUMS][4],
+                                                                     uint32_t row, uint32_t out)
+{
+    const int32_t none[RUN] = {};
+    EGG_UNROLL
+    for (int i = 0; i < 2 * M; i++) {
+        const uint32_t b = row + 8 * i;
+        if (b < args.rows) store_run(args, sum, i / 2, i % 2, none, (int8_t *)args.Y + b * args.y_stride + out);
+    }
+}
+
 /* Turns a warp's sums into results: rows from 'row' on, RUN outputs a thread from 'out' on. */
 template <int M> static __device__ __forceinline__ void finish(const egg_linear_args &args, egg_divisor steps,
                                                                const int32_t (&sum)[M][PAIRS_OF_SUMS][4], uint32_t row,
                                                                uint32_t out)
 {
-    const uint32_t lane = threadIdx.x % EGG_WARP, first = row + lane / 4;
-    out += lane % 4 * RUN;
+    row += threadIdx.x % EGG_WARP / 4;
+    out += threadIdx.x % 4 * RUN;
     if (out >= args.out) return;
-
-    /* All that has to come from memory is asked for at once: of the first component, mostly the only one. */
-    uint32_t pair[2 * M];
-    int32_t t[2 * M];
-    uint4 words[2 * M];
-    EGG_UNROLL
-    for (int i = 0; i < 2 * M; i++) {
-        const uint32_t b = first + 8 * i;
-        const bool noisy = args.A && b < args.rows;
-        pair[i] = noisy ? egg_divide(b, steps) / 2 : 0;
-        t[i] = noisy ? __ldg((const int32_t *)args.t + (size_t)b * args.rank) : 0;
-        words[i] = noisy ? __ldg((const uint4 *)((const int8_t *)args.A + (size_t)pair[i] * args.rank * args.out + out))
-                         : make_uint4(0, 0, 0, 0);
+    if (!args.A) {
+        finish_plain(args, sum, row, out);
+        return;
     }
-    int32_t a[RUN];
-    EGG_UNROLL
-    for (int i = 0; i < 2 * M; i++) {
-        const uint32_t b = first + 8 * i;
-        if (b >= args.rows) return;
-        if (i == 0 || pair[i] != pair[i - 1]) unpack(words[i], a);
-        int32_t noise[RUN];
-        EGG_UNROLL
-        for (int c = 0; c < RUN; c++) noise[c] = t[i] * a[c];
-        if (args.A && args.rank > 1) expand_more(args, b, pair[i], out, noise);
-        store_run(args, sum, i / 2, i % 2, noise, (int8_t *)args.Y + b * args.y_stride + out);
-    }
+    linear_noise<2 * M> noise;
+    read_noise(args, steps, row, out, noise);
+    if (noise.pair[0] == noise.pair[2 * M - 1])   /* pairs ascend with the rows */
+        finish_noisy<true>(args, noise, sum, row, out);
+    else
+        finish_noisy<false>(args, noise, sum, row, out);
 }
 
 /* Block b works on panel b % panels of the outputs and on every (blocks / panels)-th tile of rows. */
