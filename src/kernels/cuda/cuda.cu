@@ -7,5 +7,6 @@ extern "C" void egg_kernels_cuda(egg_kernels *kernels, const egg_device *device)
     *kernels = {};
     kernels->level = "cuda";
     kernels->device = device;
+    egg_cuda_noise(kernels);
     egg_cuda_elementwise_i8(kernels);
 }
