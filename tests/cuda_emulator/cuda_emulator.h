@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include <tuple>
+#include <type_traits>
 
 #define __global__
 #define __device__
@@ -279,8 +280,9 @@ template <typename T> static inline T max(T a, T b) { return a < b ? b : a; }
 
 template <typename T> static inline T atomicAdd(T *at, T value)
 {
-    T before = *at;
-    *at += value;
+    const T before = *at;
+    if constexpr (std::is_integral<T>::value) __builtin_add_overflow(before, value, at);   /* wraps */
+    else *at = before + value;
     return before;
 }
 
