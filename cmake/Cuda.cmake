@@ -21,7 +21,8 @@ elseif(EGG_CUDA)   # AUTO or ON
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
     set(EGG_CUDA_LANGUAGE CUDA)
-    # Within the library, so that a program runs, and says what is missing, where there is no CUDA at all.
+    # The runtime is linked into the library, so that a program runs, and says what is missing, where there is no CUDA at all.
+    set(CMAKE_CUDA_RUNTIME_LIBRARY None)   # not by CMake, which would also ask for it where nvcc is not known
     set(EGG_CUDA_LIBS ${CUDAToolkit_LIBRARY_DIR}/libcudart_static.a -ldl -lrt)
     target_link_libraries(egg_dependencies INTERFACE ${EGG_CUDA_LIBS})
     list(PREPEND EGG_PC_LIBS ${EGG_CUDA_LIBS})

@@ -16,6 +16,7 @@
 
 #include "base/compiler.h"
 #include "base/cpu.h"
+#include "kernels/cuda/cuda_level.h"
 
 /* --------------------------------------------------------------------------------------------------------- operands */
 
@@ -39,22 +40,70 @@ uint32_t one_of(const uint32_t *choices, size_t count)
     return choices[random_below((uint32_t)count)];
 }
 
+static void out_of_memory(void)
+{
+    fprintf(stderr, "check_kernels: out of memory\n");
+    exit(2);
+}
+
+/*
+ * The device whose level is being checked, or NULL. A device demands aligned operands, and memory that it can reach: the
+ * emulator reaches all of it, so that operands stay separate and a sanitizer sees their ends.
+ */
+static const egg_device *device;
+
+static struct shared_arena {
+    char *memory;
+    size_t used;
+} arena;
+
+enum { ARENA_BYTES = 256 << 20, DEVICE_ALIGNMENT = 16 };
+
+static void begin_with(const egg_kernels *level)
+{
+    device = level->device;
+#ifndef EGG_CUDA_EMULATOR
+    if (device && !arena.memory && !(arena.memory = egg_cuda_take_shared(ARENA_BYTES))) out_of_memory();
+#endif
+}
+
+void finish(void)
+{
+    const char *error = device ? device->wait() : NULL;
+    if (!error) return;
+    fprintf(stderr, "check_kernels: %s: %s\n", device->name, error);
+    exit(2);
+}
+
+size_t any_gap(uint32_t below, size_t element)
+{
+    const size_t gap = random_below(2) ? 0 : random_below(below);
+    return device ? gap * element / DEVICE_ALIGNMENT * DEVICE_ALIGNMENT / element : gap;
+}
+
 static void *taken[1024];
 static size_t taken_count;
 
 void *take(size_t bytes, size_t misalign)
 {
     void *memory = NULL;
-    if (taken_count == EGG_COUNT(taken) || posix_memalign(&memory, 64, misalign + bytes + !bytes)) {
-        fprintf(stderr, "check_kernels: out of memory\n");
-        exit(2);
+    if (device) misalign = misalign / DEVICE_ALIGNMENT * DEVICE_ALIGNMENT;
+    const size_t size = misalign + bytes + !bytes;
+    if (device && arena.memory) {
+        if (ARENA_BYTES - arena.used < size + EGG_CACHE_LINE) out_of_memory();
+        memory = arena.memory + arena.used;
+        arena.used += (size + EGG_CACHE_LINE - 1) / EGG_CACHE_LINE * EGG_CACHE_LINE;
+    } else {
+        if (taken_count == EGG_COUNT(taken) || posix_memalign(&memory, EGG_CACHE_LINE, size)) out_of_memory();
+        taken[taken_count++] = memory;
     }
-    taken[taken_count++] = memory;
     return (char *)memory + misalign;
 }
 
 void release_all(void)
 {
+    finish();
+    arena.used = 0;
     while (taken_count) free(taken[--taken_count]);
 }
 
@@ -97,6 +146,14 @@ static twin take_twin_i8(size_t n, int limit, pattern kind, size_t misalign)
     return t;
 }
 
+/* A counter that has come to 'count'. */
+static twin take_count(uint64_t count)
+{
+    twin t = take_twin(sizeof count, 0);
+    *(uint64_t *)t.expected = *(uint64_t *)t.actual = count;
+    return t;
+}
+
 /* --------------------------------------------------------------------------------------------------------- verdicts */
 
 static uint32_t cases, failures;
@@ -112,6 +169,7 @@ void count_case(bool good, const char *what, uint64_t a, uint64_t b, uint64_t c,
 
 bool same(twin t)
 {
+    finish();
     return memcmp((char *)t.expected - CANARY, (char *)t.actual - CANARY, t.bytes + 2 * CANARY) == 0;
 }
 
@@ -128,7 +186,7 @@ static void check_noise(const egg_kernels *ref, const egg_kernels *level, bool i
     for (uint32_t i = 0; i < 400; i++) {
         size_t n = block * (i < 64 ? 1 + i % 32 : ONE_OF(1, 2, 3, 7, 16, 17, 31, 64, 100, 256));
         uint32_t pairs = ONE_OF(1, 2, 3, 5, 16, 33);
-        size_t stride = n + (random_below(2) ? 0 : random_below(40));
+        size_t stride = n + any_gap(40, element);
         egg_noise_args args = {
             .key = egg_key_make(random_u64(), EGG_DOMAIN_PERTURBATION),
             .at = {(uint32_t)random_u64(), random_below(1000), random_below(2), (uint32_t)random_u64()},
@@ -172,7 +230,7 @@ static void check_shrink_i8(const egg_kernels *ref, const egg_kernels *level)
     for (uint32_t i = 0; i < 600; i++) {
         uint32_t rows = i < 40 ? 1 + i / 2 : 1 + random_below(70), steps = ONE_OF(1, 2, 3, 10, 100);
         uint32_t in = i % 20 == 0 ? 4096 : any_length(), rank = ONE_OF(1, 1, 2, 3, 4, 7);
-        size_t x_stride = in + (random_below(2) ? 0 : random_below(70));
+        size_t x_stride = in + any_gap(70, 1);
         egg_shrink_args args = {
             .X = take_i8((rows - 1) * x_stride + in, 127, i % PATTERNS, random_below(64)), .x_stride = x_stride,
             .B = take_i8((size_t)pairs_of(rows, steps) * rank * in, EGG_NORMAL_I8_MAX, random_below(PATTERNS), 0),
@@ -206,8 +264,8 @@ static void linear_i8_case(const egg_kernels *ref, const egg_kernels *level, uin
                            pattern kind)
 {
     uint32_t steps = ONE_OF(1, 2, 3, 10, 100), rank = ONE_OF(1, 1, 1, 2, 3, 4, 7);
-    size_t x_stride = in + (random_below(2) ? 0 : random_below(70));
-    size_t y_stride = out + (random_below(2) ? 0 : random_below(70));
+    size_t x_stride = in + any_gap(70, 1);
+    size_t y_stride = out + any_gap(70, 1);
     int8_t *W = take_i8((size_t)out * in, (int)ONE_OF(127, 127, 65, 40), random_below(2) ? kind : RANDOM, 0);
     void *packed_ref = take(ref->packed_bytes_i8(out, in), 0), *packed = take(level->packed_bytes_i8(out, in), 0);
     ref->pack_i8(W, out, in, packed_ref);
@@ -338,12 +396,12 @@ static void check_layer_norm_i8(const egg_kernels *ref, const egg_kernels *level
     for (uint32_t i = 0; i < 600; i++) {
         uint32_t rows = 1 + random_below(20), steps = ONE_OF(1, 2, 3, 10), n = any_length();
         bool in_place = random_below(3) == 0;
-        size_t members = (rows - 1) / steps + 1, w_stride = random_below(2) ? 0 : n + random_below(20);
+        size_t members = (rows - 1) / steps + 1, w_stride = random_below(2) ? 0 : n + any_gap(20, 1);
         egg_layer_norm_args args = {
             .X = take_i8((size_t)rows * n, i % 3 ? 127 : 1 + (int)random_below(127), i % PATTERNS, random_below(64)),
             .x_stride = n,
             .w = take_i8((members - 1) * w_stride + n, 127, random_below(PATTERNS), 0), .w_stride = w_stride,
-            .y_stride = n + random_below(2) * random_below(40), .rows = rows, .steps = steps, .n = n,
+            .y_stride = n + any_gap(40, 1), .rows = rows, .steps = steps, .n = n,
         };
         layer_norm_i8_case(ref, level, args, in_place);
         release_all();
@@ -367,8 +425,8 @@ static void check_gru(const egg_kernels *ref, const egg_kernels *level, bool ble
 {
     for (uint32_t i = 0; i < 400; i++) {
         uint32_t rows = 1 + random_below(12), n = any_length();
-        size_t a_stride = n + random_below(2) * random_below(40), bias_stride = random_below(2) ? 0 : n;
-        size_t state_stride = n + random_below(2) * random_below(40), y_stride = n + random_below(2) * random_below(40);
+        size_t a_stride = n + any_gap(40, 1), bias_stride = random_below(2) ? 0 : n;
+        size_t state_stride = n + any_gap(40, 1), y_stride = n + any_gap(40, 1);
         pattern kind = i % PATTERNS;
         egg_gru_args args = {
             .a = take_i8((rows - 1) * a_stride + n, 127, kind, random_below(64)), .a_stride = a_stride,
@@ -405,7 +463,7 @@ static void check_loss_i8(const egg_kernels *ref, const egg_kernels *level)
 {
     for (uint32_t i = 0; i < 600; i++) {
         uint32_t rows = 1 + random_below(20);
-        size_t stride = 256 + random_below(2) * random_below(70);
+        size_t stride = 256 + any_gap(70, 1);
         int8_t *logits = take_i8((rows - 1) * stride + 256, 127, i % PATTERNS, random_below(64));
         if (i % 3 == 0)   /* every size of sum: one logit after another at its highest, the rest at one low value */
             for (uint32_t b = 0; b < rows; b++) {
@@ -421,6 +479,51 @@ static void check_loss_i8(const egg_kernels *ref, const egg_kernels *level)
         args.loss = loss.actual;
         level->loss_i8(&args);
         count_case(same(loss), "rows, stride", rows, stride, 0, 0);
+        release_all();
+    }
+}
+
+static void check_forget_i8(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 300; i++) {
+        uint32_t rows = 1 + random_below(40), n = any_length();
+        size_t stride = n + any_gap(40, 1), token_stride = ONE_OF(1, 2, 17), tokens = (rows - 1) * token_stride + 1;
+        egg_forget_args args = {.tokens = take(tokens, random_below(64)), .token_stride = token_stride,
+                                .state_stride = stride, .rows = rows, .n = n};
+        for (size_t b = 0; b < tokens; b++) ((uint8_t *)args.tokens)[b] = (uint8_t)random_below(i % 3 ? 3 : 256);
+        twin state = take_twin_i8((rows - 1) * stride + n, 127, i % PATTERNS, random_below(64));
+        args.state = state.expected;
+        ref->forget_i8(&args);
+        args.state = state.actual;
+        level->forget_i8(&args);
+        count_case(same(state), "rows, n, stride, token_stride", rows, n, stride, token_stride);
+        release_all();
+    }
+}
+
+static void check_count_saturated_i8(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 300; i++) {
+        size_t n = i % 50 ? any_length() : 16 * (5000 + random_below(5000));
+        const int8_t *x = take_i8(n, i % 2 ? 127 : 126, i % PATTERNS, random_below(64));
+        twin saturated = take_count((uint64_t)i << 31);   /* sums pass 32 bits */
+        ref->count_saturated_i8(x, n, saturated.expected);
+        level->count_saturated_i8(x, n, saturated.actual);
+        count_case(same(saturated), "n, count", n, *(uint64_t *)saturated.actual, 0, 0);
+        release_all();
+    }
+}
+
+static void check_sum_steps_i32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 300; i++) {
+        uint32_t members = 1 + random_below(i % 10 ? 40 : 1000), steps = i < 40 ? 1 + i : 1 + random_below(300);
+        int32_t *x = take((size_t)members * steps * sizeof *x, 4 * random_below(16));
+        for (size_t j = 0; j < (size_t)members * steps; j++) x[j] = (int32_t)random_u64() / 512;
+        twin out = take_twin(members * sizeof(int32_t), 4 * random_below(16));
+        ref->sum_steps_i32(x, members, steps, out.expected);
+        level->sum_steps_i32(x, members, steps, out.actual);
+        count_case(same(out), "members, steps", members, steps, 0, 0);
         release_all();
     }
 }
@@ -522,11 +625,11 @@ static void check_step_vote_i8(const egg_kernels *ref, const egg_kernels *level)
         int32_t threshold = (int32_t)ONE_OF(0, 1, 2, 100, 1 << 20, INT32_MAX);
         const int32_t *Z = take_votes(n, threshold);
         twin w = take_twin_i8(n, 127, i % PATTERNS, random_below(64));
-        uint64_t expected = i, actual = i;
-        ref->step_vote_i8(w.expected, Z, n, threshold, &expected);
-        level->step_vote_i8(w.actual, Z, n, threshold, &actual);
-        count_case(same(w) && expected == actual, "n, threshold, changed, expected", n, (uint32_t)threshold, actual,
-                   expected);
+        twin changed = take_count(i);
+        ref->step_vote_i8(w.expected, Z, n, threshold, changed.expected);
+        level->step_vote_i8(w.actual, Z, n, threshold, changed.actual);
+        count_case(same(w) && same(changed), "n, threshold, changed, expected", n, (uint32_t)threshold,
+                   *(uint64_t *)changed.actual, *(uint64_t *)changed.expected);
         release_all();
     }
 }
@@ -547,11 +650,11 @@ static void check_step_fractional_i8(const egg_kernels *ref, const egg_kernels *
             ((int16_t *)v.expected)[j] = ((int16_t *)v.actual)[j] = (int16_t)value;
             if (random_below(8)) ((int8_t *)w.expected)[j] = ((int8_t *)w.actual)[j] = (int8_t)((value + 128) >> 8);
         }
-        uint64_t expected = i, actual = i;
-        ref->step_fractional_i8(w.expected, v.expected, Z, n, rate, limit, &expected);
-        level->step_fractional_i8(w.actual, v.actual, Z, n, rate, limit, &actual);
-        count_case(same(w) && same(v) && expected == actual, "n, rate, limit, changed", n, (uint32_t)rate,
-                   (uint32_t)limit, actual);
+        twin changed = take_count(i);
+        ref->step_fractional_i8(w.expected, v.expected, Z, n, rate, limit, changed.expected);
+        level->step_fractional_i8(w.actual, v.actual, Z, n, rate, limit, changed.actual);
+        count_case(same(w) && same(v) && same(changed), "n, rate, limit, changed", n, (uint32_t)rate, (uint32_t)limit,
+                   *(uint64_t *)changed.actual);
         release_all();
     }
 }
@@ -571,7 +674,8 @@ static const struct slot {
     SLOT(linear_bf16), SLOT(linear_q8), SLOT(dense_f32), SLOT(embed_i8), SLOT(embed_f32), SLOT(perturb_vector_i8),
     SLOT(perturb_vector_f32),
     SLOT(layer_norm_i8), SLOT(layer_norm_f32), SLOT(add_i8), SLOT(add_f32), SLOT(relu_f32), SLOT(tanh_f32),
-    SLOT(gru_gate_i8), SLOT(gru_blend_i8), SLOT(loss_i8), SLOT(weigh_i8), SLOT(weigh_f32), SLOT(outer_i8),
+    SLOT(gru_gate_i8), SLOT(gru_blend_i8), SLOT(forget_i8), SLOT(count_saturated_i8), SLOT(loss_i8),
+    SLOT(sum_steps_i32), SLOT(weigh_i8), SLOT(weigh_f32), SLOT(outer_i8),
     SLOT(outer_f32), SLOT(diagonal_i8), SLOT(step_vote_i8), SLOT(step_fractional_i8),
 };
 
@@ -585,6 +689,7 @@ static any_fn *slot_function(const egg_kernels *kernels, size_t offset)
 static bool check_slot(const egg_kernels *ref, const egg_kernels *level, const struct slot *slot)
 {
     cases = failures = 0;
+    begin_with(level);
     slot->check(ref, level);
     printf("%-12s %-20s %5u cases  %s\n", level->level, slot->name, cases, failures ? "FAILED" : "ok");
     fflush(stdout);
@@ -603,6 +708,15 @@ static void levels_detect(level_set *levels)
     }
 }
 
+/* Needs no table beneath: a device's level has every slot or none. */
+static void device_detect(level_set *levels)
+{
+    const char *why;
+    const egg_device *found = egg_cuda_open(0, &why);
+    if (found) egg_kernels_cuda(&levels->level[levels->count++], found);
+    else printf("no device: %s\n", why);
+}
+
 int main(int argc, char **argv)
 {
     static level_set levels;
@@ -613,16 +727,19 @@ int main(int argc, char **argv)
         bench_kernels(&levels, filter);
         return 0;
     }
+    device_detect(&levels);
     uint32_t passed = 0, failed = 0;
     for (uint32_t l = 0; l < levels.count; l++)
         for (size_t s = 0; s < EGG_COUNT(slots); s++) {
             if (filter && !strstr(slots[s].name, filter)) continue;
             const egg_kernels *level = &levels.level[l];
-            if (slot_function(&levels.ref, slots[s].offset) == slot_function(level, slots[s].offset)) continue;
+            any_fn *function = slot_function(level, slots[s].offset);
+            if (!function || function == slot_function(&levels.ref, slots[s].offset)) continue;
             bool good = check_slot(&levels.ref, level, &slots[s]);
             passed += good;
             failed += !good;
         }
+    egg_cuda_close();
     printf("%u passed, %u failed\n", passed, failed);
     return failed ? 1 : 0;
 }

@@ -9,10 +9,10 @@
 
 #include "kernels/kernels.h"
 
-/* The kernel tables under comparison: the reference, and for each level the reference with that level over it. */
+/* The kernel tables under comparison: the reference, for each level the reference with that level over it, a device's. */
 typedef struct level_set {
     egg_kernels ref;
-    egg_kernels level[3];
+    egg_kernels level[4];
     uint32_t count;
 } level_set;
 
@@ -30,6 +30,15 @@ uint32_t any_length(void);
  */
 void *take(size_t bytes, size_t misalign);
 void release_all(void);
+
+/*
+ * Where the level is a device's, operands and rows are aligned to 16 bytes, whatever was asked for, lie where it reaches
+ * them, and a call is done when finish() returns, as same() and release_all() do by themselves.
+ */
+void finish(void);
+
+/* What lies between two rows: any number of elements below 'below', often none. */
+size_t any_gap(uint32_t below, size_t element);
 
 /* What an operand is made of: worst cases find overflow, random ones everything else. */
 typedef enum pattern { RANDOM, ALL_HIGH, ALL_LOW, ALTERNATING, ZERO, SPARSE, PATTERNS } pattern;

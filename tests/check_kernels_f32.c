@@ -26,6 +26,7 @@ static float *take_f32(size_t n, size_t misalign)
 static bool close(twin t, const float *magnitudes, size_t terms)
 {
     const float *expected = t.expected, *actual = t.actual;
+    finish();
     for (size_t i = 0; i < t.bytes / sizeof(float); i++) {
         float tolerance = 4 * (float)(terms + 4) * 0x1p-24f * magnitudes[i];
         if (memcmp(&expected[i], &actual[i], sizeof(float)) == 0) continue;
@@ -102,6 +103,7 @@ static float *take_group(const void *from, size_t stride, size_t n, group g)
 
 static bool same_group(const void *whole, size_t stride, const void *part, size_t n, group g)
 {
+    finish();
     for (uint32_t r = 0; r < g.count; r++)
         if (memcmp((const float *)whole + g.rows[r] * stride, (const float *)part + r * n, n * sizeof(float)) != 0)
             return false;
@@ -110,7 +112,7 @@ static bool same_group(const void *whole, size_t stride, const void *part, size_
 
 static size_t any_stride(size_t n)
 {
-    return n + (random_below(2) ? 0 : random_below(70));
+    return n + any_gap(70, sizeof(float));
 }
 
 /* ------------------------------------------------------------------------------------- the perturbed matrix product */
@@ -243,6 +245,7 @@ static bool bf16_is_float32(const egg_kernels *level, const egg_linear_args *bf1
     args.W = take_packed(&f32, rounded, bf16->out, bf16->in);
     args.Y = Y;
     level->linear_f32(&args);
+    finish();
     return memcmp(Y, bf16->Y, values * sizeof *Y) == 0;
 }
 
@@ -314,6 +317,7 @@ static float *take_held(const storage_slots *slots, const float *W, uint32_t out
     for (uint32_t i = 0; i < in; i++) X[(size_t)i * in + i] = 1;
     slots->linear(&(egg_linear_args){.X = X, .x_stride = in, .W = take_packed(slots, W, out, in), .Y = Y,
                                      .y_stride = out, .rows = in, .steps = 1, .out = out, .in = in});
+    finish();
     return Y;
 }
 
@@ -352,6 +356,7 @@ static void unusual_case(const egg_kernels *level, egg_storage storage)
     W[(size_t)at * in + random_below(in)] = random_below(2) ? NAN : -INFINITY;
     slots.linear(&(egg_linear_args){.X = X, .x_stride = in, .W = take_packed(&slots, W, out, in), .Y = Y,
                                     .y_stride = out, .rows = 1, .steps = 1, .out = out, .in = in});
+    finish();
     bool good = true;
     for (uint32_t o = 0; o < out; o++) good = good && !isfinite(Y[o]) == (o == at);
     count_case(good, "out, in, at", out, in, at, 0);
@@ -636,6 +641,7 @@ void check_tanh_f32(const egg_kernels *ref, const egg_kernels *level)
         }
         memcpy(Y, values, N * sizeof *Y);
         level->tanh_f32(Y, N);
+        finish();
         for (uint32_t i = 0; i < N; i++) {
             if (isnan(values[i])) {
                 special += !isnan(Y[i]);
@@ -698,6 +704,7 @@ static bool outer_f32_is_cut(const egg_kernels *level, const egg_outer_f32_args 
         if (m) level->outer_f32(&(egg_outer_f32_args){.A = A, .B = args->B, .Z = Z + first * n, .count = args->count,
                                                       .m = m, .n = args->n});
     }
+    finish();
     return memcmp(Z, args->Z, bytes) == 0;
 }
 

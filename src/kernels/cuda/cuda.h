@@ -21,7 +21,7 @@
 #include <string.h>
 
 #ifdef EGG_CUDA_EMULATOR
-#include "cuda_emulator.h"
+#include <cuda_emulator.h>
 #else
 #include <cuda_runtime.h>
 #endif
