@@ -96,8 +96,7 @@ float *egg_evolution_weights(egg_evolution *evolution, uint32_t *count)
 }
 
 egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
-                                     uint64_t epoch,
-                                     double rate)
+                                     uint64_t epoch, double rate)
 {
     const egg_evolution_shape *shape = &evolution->shape;
     egg_perturb law = egg_evolution_law(shape, epoch);
@@ -106,8 +105,7 @@ egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels
 }
 
 egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
-                                       uint64_t epoch,
-                                       float *fitness)
+                                       uint64_t epoch, float *fitness)
 {
     const egg_evolution_shape *shape = &evolution->shape;
     egg_evolution_stats stats = {.scores = {.weight = evolution->weight},
