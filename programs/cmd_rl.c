@@ -165,9 +165,9 @@ const struct command command_rl = {
     .synopsis = {"ENV [--out RUN] [option...]", "--resume RUN [option...]"},
     .operands = {"ENV"},
     .description =
-        "Trains a policy from nothing by evolution: every epoch a population of perturbed copies of a small network plays "
-        "episodes of ENV, and the network moves toward the perturbations that earned the higher returns. Nothing is "
-        "differentiated.\n\n"
+        "Trains a policy from nothing by evolution: every epoch a population of perturbed copies of a small network "
+        "plays episodes of ENV, and the network moves toward the perturbations that earned the higher returns. Nothing "
+        "is differentiated.\n\n"
         "ENV is one of the environments that `eggroll envs` lists, or a shared library of your own (./my_env.so; "
         "eggroll.h describes what it exports). Where a preset was found for an environment it fills in what you do not "
         "give; --preset none leaves the defaults. A run keeps itself in the folder RUN, by default runs/DATE-TIME, and "

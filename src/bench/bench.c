@@ -44,7 +44,8 @@ egg_status egg_bench_run(const char *suite, const egg_options *options, const eg
     while (i < EGG_COUNT(suites) && strcmp(suites[i].name, suite) != 0) i++;
     if (i == EGG_COUNT(suites))
         return egg_fail(error, EGG_ERR_ARGUMENT,
-                        "'%s' is no suite; expected kernels, population, update, noise, scaling, envs, finetune or decode",
+                        "'%s' is no suite; expected kernels, population, update, noise, scaling, envs, finetune or "
+                        "decode",
                         suite);
     EGG_TRY(resolve(&resolved, options, error));
     setting.settings = egg_options_values(resolved);

@@ -150,7 +150,8 @@ static egg_status move(egg_comm *comm, void *data, size_t unit, const uint64_t *
 static void free_mpi(egg_comm *comm)
 {
     mpi_comm *mpi = mpi_of(comm);
-    if (!comm->broken) {   /* else they wait for what will never come; a process that ends so makes launchers end them all */
+    /* Broken, these would wait for what never comes; a process that ends without them makes launchers end all. */
+    if (!comm->broken) {
         if (mpi->world != MPI_COMM_NULL) MPI_Comm_free(&mpi->world);
         if (mpi->owns_mpi) MPI_Finalize();
     }

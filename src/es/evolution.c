@@ -96,8 +96,7 @@ float *egg_evolution_weights(egg_evolution *evolution, uint32_t *count)
 }
 
 egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
-                                     uint64_t epoch,
-                                     double rate)
+                                     uint64_t epoch, double rate)
 {
     const egg_evolution_shape *shape = &evolution->shape;
     egg_perturb law = egg_evolution_law(shape, epoch);
@@ -146,8 +145,7 @@ const egg_shaping *egg_evolution_shaping(const egg_evolution *evolution, uint32_
 }
 
 egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
-                                       uint64_t epoch,
-                                       float *fitness)
+                                       uint64_t epoch, float *fitness)
 {
     egg_evolution_stats stats = egg_evolution_score(evolution, epoch, fitness);
     stats.gradient_norm = egg_evolution_apply(evolution, kernels, pool, epoch, stats.rate).gradient_norm;

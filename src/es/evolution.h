@@ -47,8 +47,7 @@ typedef struct egg_evolution_stats {
 
 /* Shapes fitness (population), which is repaired in place, and moves the parameters: the end of epoch 'epoch'. */
 egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
-                                       uint64_t epoch,
-                                       float *fitness);
+                                       uint64_t epoch, float *fitness);
 
 /*
  * The weights of the pairs (count), as the last tell shaped them, and the second half of tell alone: moves the
@@ -56,8 +55,7 @@ egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kerne
  */
 float *egg_evolution_weights(egg_evolution *evolution, uint32_t *count);
 egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
-                                     uint64_t epoch,
-                                     double rate);
+                                     uint64_t epoch, double rate);
 
 /* The first half of tell alone; gradient_norm is left 0. */
 egg_evolution_stats egg_evolution_score(egg_evolution *evolution, uint64_t epoch, float *fitness);

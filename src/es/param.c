@@ -308,7 +308,8 @@ void egg_param_init_normal_i8(egg_param *param, uint64_t seed, double deviation)
         const int8_t *four = draws + DRAWS * (i % AT_ONCE);
         if (four == draws) egg_noise_i8(key, at, (uint64_t)i * DRAWS, sizeof draws, draws);
         int32_t product = (four[0] + four[1] + four[2] + four[3]) * factor;
-        int32_t size = abs(product);   /* over 32 * 256, to nearest; ties to even, which changes neither mean nor deviation */
+        int32_t size = abs(product);
+        /* over 32 * 256, to nearest; ties to even, which changes neither mean nor deviation */
         int32_t magnitude = (size + (1 << 12) - 1 + (size >> 13 & 1)) >> 13;
         if (magnitude > 127) magnitude = 127;
         w[i] = (int8_t)(product < 0 ? -magnitude : magnitude);

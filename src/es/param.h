@@ -14,7 +14,7 @@
 typedef enum egg_param_kind {
     EGG_PARAM_MATRIX,      /* low-rank perturbation; used through the shared product */
     EGG_PARAM_EMBEDDING,   /* low-rank perturbation; rows are looked up */
-    EGG_PARAM_VECTOR       /* int8: product of two factors, so an element has the law of a matrix entry; float32: dense normal */
+    EGG_PARAM_VECTOR       /* int8: product of two factors, an element has the law of a matrix entry; float32: normal */
 } egg_param_kind;
 
 typedef enum egg_dtype { EGG_I8, EGG_F32 } egg_dtype;
@@ -39,7 +39,7 @@ typedef struct egg_param {
     egg_storage storage;   /* float32: how 'packed' holds the weights */
     bool packed_only;      /* nothing changes the weights: no 'data' where there is 'packed' */
     uint32_t out, in;      /* a vector of n elements: out = 1, in = n */
-    uint32_t used_out, used_in;   /* float32: what of (out, in) is meant; the rest pads to EGG_ROW_QUANTUM and stays 0 */
+    uint32_t used_out, used_in;   /* float32: what of (out, in) is meant; the rest pads to EGG_ROW_QUANTUM, stays 0 */
     const egg_device *device;   /* where the kernels work; NULL: in the host's memory, and there is no mirror */
     egg_mirror *mirror;
     void *data;            /* (out, in) int8 or float32, the host's; by the model, the update */

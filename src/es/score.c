@@ -21,8 +21,7 @@ egg_status egg_shaping_check(const egg_shaping *shaping, uint32_t members, egg_e
     uint32_t group = shaping->group ? shaping->group : members, least = shaping->kind == EGG_SHAPING_BASELINE ? 4 : 2;
     if (shaping->antithetic && (members % 2 || group % 2))
         return egg_fail(error, EGG_ERR_ARGUMENT, "population %u in groups of %u: antithetic pairs need even numbers",
-                        members,
-                        group);
+                        members, group);
     if (group < least || members % group)
         return egg_fail(error, EGG_ERR_ARGUMENT,
                         "groups of %u members: expected at least %u, and a divisor of %u members",

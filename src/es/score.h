@@ -24,7 +24,7 @@ typedef enum egg_shaping_kind {
 typedef struct egg_shaping {
     egg_shaping_kind kind;
     uint32_t group;         /* consecutive members that are compared with each other (one question); 0 = all */
-    bool antithetic;        /* members 2p and 2p+1 carry the two signs; else every member has noise of its own, sign + */
+    bool antithetic;        /* members 2p and 2p+1 carry the two signs; else each member has noise of its own, sign + */
 } egg_shaping;
 
 typedef struct egg_scores {

@@ -122,7 +122,8 @@ egg_status egg_pretrain_open(egg_pretrain **out, const egg_pretrain_shape *shape
     *out = NULL;
     if (shape->train_bytes < (uint64_t)shape->steps + 1)
         return egg_fail(error, EGG_ERR_ARGUMENT,
-                        "--seq-len: the training text has %llu bytes, fewer than one segment of %u and the byte that follows",
+                        "--seq-len: the training text has %llu bytes, fewer than one segment of %u and the byte that "
+                        "follows",
                         (unsigned long long)shape->train_bytes, shape->steps);
     egg_status status = EGG_OK;
     egg_pretrain *task = egg_alloc(sizeof *task);

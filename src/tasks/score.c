@@ -10,7 +10,7 @@
 
 enum {
     LANES = 16,
-    LANES_PER_BLOCK = 4,   /* documents a thread takes up between blocks: a few long ones are shared among the threads */
+    LANES_PER_BLOCK = 4,   /* documents a thread takes up between blocks: a few long ones are shared by the threads */
     BLOCK_STEPS = 64,
     DEVICE_LANES = 256,    /* a device wants more rows at once, and is one thread's */
     DEVICE_STEPS = 256,

@@ -27,7 +27,7 @@ typedef struct egg_replay_ops {
     const char *command;               /* whose runs these are */
     bool is_float;                     /* another kernel level may give other bits */
     size_t state_bytes;
-    egg_settings_resolve_fn *check;    /* refuses combinations of options that cannot be; changes nothing in resolved ones */
+    egg_settings_resolve_fn *check;    /* refuses options that cannot go together; changes nothing in resolved ones */
 
     /*
      * Both fill a state of zeros and leave what they opened to 'close', also where they fail. It becomes that of a run
