@@ -125,8 +125,8 @@ egg_hash egg_params_state(const egg_param *params, uint32_t count);
 egg_linear_fn *egg_param_linear(const egg_param *param, const egg_kernels *kernels);
 
 /*
- * Bytes of 'data' and 'packed'; of a shape to plan with, those it would have. With a device, those of the host's 'data',
- * and those of the mirror and 'packed' on the device, fractions left out.
+ * Bytes of 'data' and 'packed'; of a shape to plan with, those it would have. With a device, those of the host's
+ * 'data', and those of the mirror and 'packed' on the device, fractions left out.
  */
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels);
 uint64_t egg_param_device_bytes(const egg_param *param, const egg_kernels *kernels);
