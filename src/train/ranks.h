@@ -66,7 +66,7 @@ egg_status egg_ranks_share(egg_ranks *ranks, void *data, size_t bytes, egg_error
 egg_status egg_ranks_share_options(egg_ranks *ranks, const egg_options *given, egg_options **options, egg_error *error);
 egg_status egg_ranks_share_paths(egg_ranks *ranks, char ***paths, size_t *count, egg_error *error);
 
-/* Parameters, with fractions and moments. */
+/* Parameters that evolve, with fractions and moments. */
 egg_status egg_ranks_share_params(egg_ranks *ranks, egg_param *params, uint32_t count, egg_error *error);
 
 /* Refuses hashes that are not those of all other ranks; names the rank that differs, its host, and 'what' it is of. */
@@ -104,6 +104,12 @@ egg_status egg_ranks_gather(egg_ranks *ranks, void *data, size_t bytes_each, egg
 
 /* The same of data (pairs / stride, rounded up; bytes_each) that belongs to every so manieth pair, from pair 0 on. */
 egg_status egg_ranks_gather_every(egg_ranks *ranks, uint32_t stride, void *data, size_t bytes_each, egg_error *error);
+
+/* This rank's share of 'count' things that are the same work each: they begin at '*first'. Not collective. */
+uint32_t egg_ranks_share_of(const egg_ranks *ranks, uint32_t count, uint32_t *first);
+
+/* data (count, bytes_each): every rank brings its share and leaves with all. */
+egg_status egg_ranks_gather_shares(egg_ranks *ranks, uint32_t count, void *data, size_t bytes_each, egg_error *error);
 
 /* difference (pairs), as egg_fitness_shape needs it: under 'vote' only signs travel, five a byte. */
 egg_status egg_ranks_gather_differences(egg_ranks *ranks, egg_rule rule, int32_t *difference, egg_error *error);
