@@ -154,7 +154,7 @@ static int show_plan(const struct invocation *invocation)
     egg_error error;
     egg_plan plan;
     egg_status status = egg_finetune_plan(&plan, invocation->options, &error);
-    if (plan.count) print_plan(&plan, status == EGG_OK);
+    if (plan.count && egg_rank() == 0) print_plan(&plan, status == EGG_OK);
     return status == EGG_OK ? STATUS_OK : report(invocation->command, &error);
 }
 

@@ -157,6 +157,27 @@ for sharding in none rows; do
 done
 "$program" pretrain --resume onward-rows --epochs 41 --quiet || fail "resumed alone: $?"
 
+# Moments that every rank has a part of, and epochs that only the journal has: rank 0 needs all of them for a while.
+ranks 3 $clip --epochs 7 --update-sharding rows --out tail --threads 1
+cp tail/checkpoint.safetensors early.safetensors
+ranks 4 rl --resume tail --epochs 12 --quiet --threads 1
+cp early.safetensors tail/checkpoint.safetensors
+ranks 2 rl --resume tail --epochs 20 --threads 1
+grep -q 'gave 5 epochs' out || fail "the tail of a journal: $(cat out err)"
+same tail "$(hash_of clip-alone)" "rl, epochs 8 to 12 from the journal, on 2 ranks, rows"
+"$program" verify tail >out 2>err || fail "verify of that: $(cat err)"
+! ls -A tail | grep -q memory || fail "left behind: $(ls -A tail)"
+
+# What a rank keeps of the optimizer is its share.
+planned() {
+    ranks 4 $sft --update-sharding "$1" --thaw vectors,embedding,head --threads 1 --plan
+    sed -n 's/^ *optimizer, scratch for updating *\([0-9.]*\) MiB$/\1/p' out
+}
+awk -v whole="$(planned none)" -v part="$(planned rows)" 'BEGIN { exit !(part > 0 && part < 0.7 * whole) }' ||
+    fail "plan: $(planned rows) MiB of the optimizer's on a rank of 4 that shares rows out, $(planned none) MiB else"
+planned rows >/dev/null
+[ "$(grep -c 'rows on their way' out)" = 1 ] || fail "plan: no rows travel, or several ranks tell: $(cat out)"
+
 # ------------------------------------------------------------------------------------------------------------- traffic
 
 # 2^20 members: bytes of fitness that a rank receives for every pair, and all bytes with the model 20 times as large.

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "comm/launch.h"
 #include "eggroll.h"
 #include "es/answers.h"
 #include "train/finetune_journal.h"
@@ -158,11 +159,12 @@ static egg_status open_all(egg_finetune *finetune, egg_error *error)
     EGG_TRY(open_model(finetune, true, &file_bytes, error));
     EGG_TRY(open_course(finetune, error));
     EGG_TRY(egg_course_begin(finetune->course, error));
-    EGG_TRY(egg_evolution_open(&finetune->evolution, &finetune->shape, finetune->model->params,
-                               finetune->model->param_count, error));
     EGG_TRY(egg_ranks_divide(&finetune->ranks, (uint32_t)s->population / 2, error));
     EGG_TRY(egg_ranks_open_update(&finetune->ranks, s->update_sharding, finetune->model->params,
                                   finetune->model->param_count, error));
+    finetune->shape.shard = finetune->ranks.shard;
+    EGG_TRY(egg_evolution_open(&finetune->evolution, &finetune->shape, finetune->model->params,
+                               finetune->model->param_count, error));
     EGG_TRY(egg_run_law(finetune->options, &finetune->law, error));
     finetune->S = egg_alloc_array((size_t)s->population * s->questions, sizeof *finetune->S);
     finetune->fitness = egg_alloc_array((size_t)s->population, sizeof *finetune->fitness);
@@ -263,8 +265,10 @@ out:
 static egg_status open_run(egg_finetune *finetune, bool resumed, double opened, egg_error *error)
 {
     egg_status status = EGG_OK;
+    if (!resumed) EGG_TRY(egg_directory_create(finetune->folder, error));
+    EGG_TRY(egg_ranks_widen(&finetune->ranks, finetune->folder, finetune->model->params, finetune->model->param_count,
+                            error));
     if (resumed) EGG_TRY(load_checkpoint(finetune, error));
-    else EGG_TRY(egg_directory_create(finetune->folder, error));
     if (finetune->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(finetune, resumed, error));
     finetune->origin = opened - finetune->progress.seconds;
     EGG_TRY(open_folder(finetune, resumed, error));
@@ -315,6 +319,7 @@ egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg
     if (finetune->folder) status = open_run(finetune, resumed, opened, error);
     EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
     if (resumed) EGG_TRY(share_state(finetune, error));
+    egg_ranks_narrow(ranks, finetune->model->params, finetune->model->param_count);
     egg_update_f32_share(egg_evolution_update(finetune->evolution), ranks->shard);
     finetune->save_due = finetune->progress.seconds + finetune->settings->save_seconds;
     *out = finetune;
@@ -327,6 +332,7 @@ out:
 void egg_finetune_close(egg_finetune *finetune)
 {
     if (!finetune) return;
+    if (finetune->model) egg_ranks_narrow(&finetune->ranks, finetune->model->params, finetune->model->param_count);
     egg_journal_close(finetune->journal);
     egg_metrics_close(finetune->metrics);
     egg_course_close(finetune->course);
@@ -653,8 +659,9 @@ egg_status egg_finetune_save(egg_finetune *finetune, egg_error *error)
                         finetune->folder ? finetune->folder : "the run");
     EGG_TRY(egg_ranks_may_save(ranks, error));
     finetune->save_due = finetune->progress.seconds + finetune->settings->save_seconds;
-    EGG_TRY(egg_ranks_complete(ranks, finetune->model->params, finetune->model->param_count, error));
-    if (finetune->folder) status = write_save(finetune, error);
+    status = egg_ranks_complete(ranks, finetune->folder, finetune->model->params, finetune->model->param_count, error);
+    if (finetune->folder && status == EGG_OK) status = write_save(finetune, error);
+    egg_ranks_narrow(ranks, finetune->model->params, finetune->model->param_count);
     EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
 out:
     return status;
@@ -692,14 +699,18 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
     uint64_t parameters = 0, held = egg_system_resident_bytes();
     for (uint32_t i = 0; i < model->param_count; i++)
         parameters += egg_param_bytes(&model->params[i], &finetune->kernels);
+    uint32_t ranks = egg_launch_find().size;   /* nobody is asked: a plan is of this rank alone */
+    finetune->shape.shard = egg_ranks_first_shard(0, ranks, (uint32_t)s->update_sharding);
     uint64_t evolution = egg_evolution_bytes(&finetune->shape, model->params, model->param_count);
+    uint64_t exchanged = egg_ranks_update_bytes(ranks, (uint32_t)s->update_sharding, model->params, model->param_count);
     uint64_t rewards = s->population * (s->questions + 1) * sizeof(float);
-    uint64_t later = evolution + rewards + finetune->facts.task_bytes;
+    uint64_t later = evolution + exchanged + rewards + finetune->facts.task_bytes;
     *plan = (egg_plan){.parameters = egg_rwkv7_parameters(model), .epochs = s->epochs,
                        .available_bytes = egg_system_available_bytes()};
     egg_plan_add(plan, "program, vocabulary and questions", egg_plan_program_bytes(held, threads));
     egg_plan_add(plan, "parameters", parameters);
     egg_plan_add(plan, "optimizer, scratch for updating", evolution);
+    if (exchanged) egg_plan_add(plan, "rows on their way between ranks", exchanged);
     egg_plan_add(plan,
                  s->task == EGG_COURSE_SFT ? "states, logits, scratch for reading"
                                            : "states, answers, scratch for answering",

@@ -225,9 +225,8 @@ egg_status egg_ranks_share_params(egg_ranks *ranks, egg_param *params, uint32_t 
         if (params[i].frozen) continue;
         EGG_TRY(egg_ranks_share(ranks, params[i].data, n * egg_dtype_bytes(params[i].dtype), error));
         if (params[i].fraction) EGG_TRY(egg_ranks_share(ranks, params[i].fraction, n * sizeof(int16_t), error));
-        for (uint32_t k = 0; k < 2; k++)
-            if (params[i].moment[k]) EGG_TRY(egg_ranks_share(ranks, params[i].moment[k], n * sizeof(float), error));
     }
+    EGG_TRY(egg_ranks_share_moments(ranks, params, count, error));
 out:
     return status;
 }
