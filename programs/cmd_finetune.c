@@ -44,6 +44,7 @@ static egg_status open_run(struct training *training, const struct invocation *i
     struct finetune *run = training->own;
     egg_status status = egg_finetune_open(&run->handle, invocation->options, error);
     if (status != EGG_OK) return status;
+    egg_finetune_stop_when(run->handle, interrupt_wanted, NULL);
     run->facts = egg_finetune_about(run->handle);
     training->state.finished = egg_finetune_finished(run->handle);
     training->journal = egg_finetune_journal(run->handle);
@@ -75,10 +76,9 @@ static egg_status run_epoch(struct training *training, egg_error *error)
         run->answers += (double)stats->answers;
         run->silent += stats->silent_epochs > 0;
     }
-    bool stopped = interrupt_signal() != 0;
     training->state = (struct training_state){.epoch = stats->epoch, .progress = stats->progress,
-                                              .seconds = stats->seconds, .stopped = stopped,
-                                              .finished = stopped || egg_finetune_finished(run->handle),
+                                              .seconds = stats->seconds, .stopped = stats->stopped,
+                                              .finished = egg_finetune_finished(run->handle),
                                               .kept = stats->validated};
     return status;
 }
@@ -154,7 +154,7 @@ static int show_plan(const struct invocation *invocation)
     egg_error error;
     egg_plan plan;
     egg_status status = egg_finetune_plan(&plan, invocation->options, &error);
-    if (plan.count) print_plan(&plan, status == EGG_OK);
+    if (plan.count && egg_rank() == 0) print_plan(&plan, status == EGG_OK);
     return status == EGG_OK ? STATUS_OK : report(invocation->command, &error);
 }
 

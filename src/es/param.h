@@ -44,8 +44,9 @@ typedef struct egg_param {
     egg_mirror *mirror;
     void *data;            /* (out, in) int8 or float32, the host's; by the model, the update */
     int16_t *fraction;     /* (out, in) the same weights in 1/256 of an int8 step, or NULL; by the update */
-    float *moment[2];      /* (out, in) what the optimizer keeps of a float parameter, or NULL; by the update */
-    float *gradient;       /* (out, in) where the optimizer clips, or NULL; by the update */
+    float *moment[2];      /* (kept_rows, in) what the optimizer keeps of a float parameter, or NULL; by the update */
+    float *gradient;       /* (kept_rows, in) where the optimizer clips, or NULL; by the update */
+    uint32_t kept_first, kept_rows;   /* the rows that have these: all, unless ranks share out the update */
     void *packed;          /* matrices: the weights in the order of the kernel table's product, where its kernels
                               work; embeddings that are packed_only and not float32: their rows. By egg_param_pack or
                               egg_param_store */
