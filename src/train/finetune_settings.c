@@ -6,6 +6,7 @@
 
 #include "train/presets.h"
 #include "train/rl_settings.h"
+#include "train/rwkv7_file.h"
 
 enum { PIECE = 64 };               /* tokens of a piece of text, where nobody says */
 
@@ -105,6 +106,7 @@ egg_status egg_finetune_resolve(egg_options *options, egg_error *error)
         EGG_TRY(egg_options_prefer(options, defaults[i][0], defaults[i][1], error));
     if (egg_options_is_set(options, "task")) EGG_TRY(egg_preset_apply(options, names[s->task], error));
     if (s->seq_len == 0) egg_options_resolve_integer(options, "seq-len", PIECE);
+    if (s->weights == EGG_WEIGHTS_AUTO) EGG_TRY(egg_options_set(options, "weights", "f32", error));
     if (s->optimizer == EGG_OPTIMIZER_ADAMW && s->weight_decay == 0)
         egg_options_resolve_number(options, "weight-decay", 1e-4);
     if (!s->epochs && s->minutes == 0) egg_options_resolve_number(options, "minutes", s->target != 0 ? 0 : 1);

@@ -30,7 +30,8 @@ typedef enum egg_rwkv7_weights {
  * frozen but the matrices of the layers.
  *
  * For training there are float32 weights in any case, which the update changes; 'weights' then says how the copies are
- * held that matrices multiply with. The first form is that of EGG_WEIGHTS_AUTO.
+ * held that matrices multiply with. The first form is that of EGG_WEIGHTS_AUTO. With kernels == NULL: the same without
+ * memory for weights, to plan with.
  */
 egg_status egg_rwkv7_file_read(egg_rwkv7 **model, const egg_shards *shards, const egg_kernels *kernels,
                                egg_rwkv7_use use, egg_error *error);
