@@ -513,6 +513,24 @@ static void test_a_run_keeps_what_it_began_with(void **state)
     check_refused(options, EGG_ERR_FORMAT, "questions to train on");
 }
 
+/* Where a reward lies is nothing that a run began with: mended or moved, it goes on. */
+static void test_a_resumed_run_may_call_another_reward(void **state)
+{
+    (void)state;
+    egg_error error = {0};
+    egg_finetune *finetune = NULL;
+    egg_options *options = options_of(scratch_path("mended"), "task", "jsonl", "data", scratch_path("prompts.jsonl"),
+                                      "reward", "exit 3", NULL);
+    assert_int_equal(egg_finetune_open(&finetune, options, &error), EGG_OK);
+    assert_int_equal(egg_finetune_epoch(finetune, NULL, &error), EGG_ERR_IO);
+    egg_finetune_close(finetune);
+    egg_options_free(options);
+    options = egg_options_new("finetune");
+    set(options, "resume", scratch_path("mended"));
+    set(options, "reward", SHELL_REWARD);
+    assert_int_equal(run(options, UINT64_MAX).epoch, 6);
+}
+
 /* ----------------------------------------------------------------------------------------------------------- order */
 
 static void test_every_question_comes_once_a_pass(void **state)
@@ -555,6 +573,7 @@ int main(void)
         cmocka_unit_test(test_data_that_is_wrong),
         cmocka_unit_test(test_rewards_that_fail),
         cmocka_unit_test(test_a_run_keeps_what_it_began_with),
+        cmocka_unit_test(test_a_resumed_run_may_call_another_reward),
         cmocka_unit_test(test_every_question_comes_once_a_pass),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);

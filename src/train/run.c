@@ -55,7 +55,7 @@ static bool matters(const char *name)
         "resume",  "out",    "valid",       "field",       "json",         "eval-epochs",   "slots",
         "eval-episodes",
         "target",  "journal", "rows",        "plan", "valid-questions", "base", "data", "vocab", "reward-workers",
-        "reward-seconds", "update-sharding", "check-epochs",
+        "reward-seconds", "reward", "reward-lib", "update-sharding", "check-epochs",
     };
     for (size_t i = 0; i < EGG_COUNT(without_effect); i++)
         if (strcmp(name, without_effect[i]) == 0) return false;
