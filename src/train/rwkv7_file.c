@@ -14,7 +14,7 @@ enum { SHAPE_BYTES = 160 };
 
 bool egg_rwkv7_file_is_one(const egg_shards *shards)
 {
-    return egg_shards_find(shards, "emb.weight") && egg_shards_find(shards, "blocks.0.att.r_k");
+    return egg_shards_find(shards, "emb.weight") || egg_shards_find(shards, "blocks.0.att.r_k");
 }
 
 /* The two sizes of a matrix that the shape is read from. */

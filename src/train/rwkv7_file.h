@@ -6,7 +6,7 @@
 #include "data/shards.h"
 #include "models/rwkv7.h"
 
-/* Whether the tensors have the names of an RWKV-7. */
+/* Whether the tensors have the names of an RWKV-7, if perhaps not all of them: what is missing is then told by name. */
 bool egg_rwkv7_file_is_one(const egg_shards *shards);
 
 /* EGG_ERR_FORMAT names a tensor that is missing, or whose shape cannot be, and what was expected. */
