@@ -199,7 +199,10 @@ const struct command command_finetune = {
         "default runs/DATE-TIME: model.safetensors is the last model, best.safetensors the one that did best on "
         "held-out questions, both in the published form; journal.egg rebuilds the last from MODEL with "
         "`eggroll patch`. A run goes on with --resume and ends with the very bits that it would have had without the "
-        "interruption, as far as its reward is reproducible.",
+        "interruption, as far as its reward is reproducible.\n\n"
+        "With --weights bf16 or int8 members read rounded copies of the matrices: answers are written faster, and each "
+        "weight takes 2 or 3 bytes less. What evolves, and what is saved, are the float32 weights behind them; "
+        "validations score the rounded ones.",
     .examples = {{"eggroll finetune rwkv7.safetensors --task sft --data play.txt --minutes 20",
                   "specialize it to a text"},
                  {"eggroll finetune rwkv7.safetensors --task jsonl --data prompts.jsonl --reward 'python3 reward.py'",

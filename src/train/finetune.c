@@ -104,18 +104,14 @@ static egg_status open_model(egg_finetune *finetune, bool weights, uint64_t *fil
 {
     egg_status status = EGG_OK;
     egg_shards *shards = NULL;
-    egg_rwkv7_shape shape;
     EGG_TRY(egg_shards_open(&shards, finetune->settings->base, error));
     *file_bytes = 0;
     for (size_t i = 0; i < egg_shards_count(shards); i++) *file_bytes += egg_shards_at(shards, i)->bytes;
-    if (weights) {
-        EGG_TRY(egg_rwkv7_file_read(&finetune->model, shards, &finetune->kernels, EGG_RWKV7_TRAINING, error));
+    EGG_TRY(egg_rwkv7_file_read_as(&finetune->model, shards, weights ? &finetune->kernels : NULL, EGG_RWKV7_TRAINING,
+                                   (egg_rwkv7_weights)finetune->settings->weights, error));
+    if (weights)
         EGG_TRY(
             egg_params_hash(finetune->model->params, finetune->model->param_count, &finetune->progress.base, error));
-    } else {
-        EGG_TRY(egg_rwkv7_file_shape(shards, &shape, error));
-        EGG_TRY(egg_rwkv7_open(&finetune->model, &shape, NULL, error));
-    }
     EGG_TRY(egg_finetune_freeze(finetune->settings, finetune->model, error));
 out:
     egg_shards_close(shards);
