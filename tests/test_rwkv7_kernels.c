@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernels of RWKV-7: every level against the reference, and rows that do not depend on who shares their call. */
+/*
+ * The kernels of RWKV-7: every level, a device's too, against the reference, and rows that do not depend on who shares
+ * their call.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,10 +14,12 @@
 
 #include <cmocka.h>
 
+#include "base/compiler.h"
 #include "base/cpu.h"
+#include "kernels/cuda/cuda_level.h"
 #include "kernels/kernels.h"
 
-enum { MAX_ROWS = 24, MAX_N = 192, MEMBERS = 4, CELLS = MAX_ROWS * MAX_N, STATE = MAX_N * 64 };
+enum { MAX_ROWS = 24, MAX_N = 192, MEMBERS = 4, CELLS = MAX_ROWS * MAX_N, STATE = MAX_N * 128 };
 
 /* What all kernels read and write; filled alike for every run. */
 typedef struct fixture {
@@ -23,7 +28,35 @@ typedef struct fixture {
     float vectors[EGG_RWKV7_MIXES][MEMBERS * MAX_N];
     float previous[MAX_ROWS][MAX_N], states[MAX_ROWS][STATE];
     float *previous_at[MAX_ROWS], *state_at[MAX_ROWS];
+    uint32_t first_row[MAX_ROWS + 4], member[MAX_ROWS];   /* of the shape; every array begins at a multiple of 16 bytes */
 } fixture;
+
+/* Every level of this machine with those below it, and the device's. */
+enum { MAX_LEVELS = 8 };
+
+typedef struct level_set {
+    egg_kernels level[MAX_LEVELS];
+    uint32_t count;
+} level_set;
+
+static level_set find_levels(void)
+{
+    const char *unknown, *why;
+    uint32_t levels = egg_cpu_levels(&unknown);
+    level_set set = {0};
+    for (uint32_t bit = 1; bit && set.count < MAX_LEVELS - 1; bit <<= 1)
+        if (levels & bit) egg_kernels_init(&set.level[set.count++], levels & (bit | (bit - 1)));
+    const egg_device *device = egg_cuda_open(0, &why);
+    if (device) egg_kernels_cuda(&set.level[set.count++], device);
+    return set;
+}
+
+/* Until what a device was told is done. */
+static void finish(const egg_kernels *kernels)
+{
+    const char *error = kernels->device ? kernels->device->wait() : NULL;
+    if (error) fail_msg("%s: %s", kernels->device->name, error);
+}
 
 static void fill(float *values, size_t n, uint32_t stream, float scale)
 {
@@ -31,10 +64,23 @@ static void fill(float *values, size_t n, uint32_t stream, float scale)
     for (size_t i = 0; i < n; i++) values[i] *= scale;
 }
 
-static fixture *new_fixture(void)
+/* In memory that the level reaches; a device's is gone with it. */
+static void *new_memory(const egg_kernels *kernels, size_t bytes)
 {
-    fixture *f = calloc(1, sizeof *f);
-    assert_non_null(f);
+    void *memory = kernels->device ? egg_cuda_take_shared(bytes) : calloc(1, bytes);
+    assert_non_null(memory);
+    memset(memory, 0, bytes);
+    return memory;
+}
+
+static void free_memory(const egg_kernels *kernels, void *memory)
+{
+    if (!kernels->device) free(memory);
+}
+
+static fixture *new_fixture(const egg_kernels *kernels)
+{
+    fixture *f = new_memory(kernels, sizeof *f);
     float *const matrices[] = {f->r, f->w, f->k, f->v, f->a, f->g, f->kappa, f->first, f->mix, f->Y};
     for (uint32_t i = 0; i < 10; i++) fill(matrices[i], CELLS, i, 2);
     for (uint32_t i = 0; i < EGG_RWKV7_MIXES; i++) fill(f->vectors[i], MEMBERS * MAX_N, 20 + i, 0.5f);
@@ -59,6 +105,7 @@ static const shape shapes[] = {
     {96, 32, 4, {0, 1, 1, 2, 9}, true},      /* a sequence without rows */
     {48, 16, 2, {0, 3, 4}, false},
     {96, 48, 1, {0, 2}, true},
+    {128, 128, 2, {0, 2, 3}, false},
 };
 
 static const uint32_t member_of[MAX_ROWS] = {3, 3, 3, 3, 3, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2};
@@ -68,41 +115,51 @@ static egg_rows_vector vector_of(fixture *f, const shape *s, uint32_t i)
     return (egg_rows_vector){.data = f->vectors[i], .stride = s->members ? MAX_N : 0};
 }
 
-/* All kernels in the model's order, on rows packed at n columns. */
-static void run(const egg_rwkv7_kernels *kernels, fixture *f, const shape *s)
+/* One call of every kernel in the model's order, over rows packed at n columns, which begin at 'at' in the arrays. */
+typedef struct call {
+    egg_sequences sequences;
+    uint32_t rows, at, sequence;   /* 'sequence': the first one's number */
+    bool v_first;
+} call;
+
+static void run_call(const egg_kernels *table, fixture *f, const shape *s, const call *c)
 {
-    const uint32_t *member = s->members ? member_of : NULL;
-    egg_sequences sequences = {.first = s->first, .member = member, .count = s->count};
-    uint32_t rows = egg_sequences_rows(sequences);
-    egg_rwkv7_shift_args shift = {.sequences = sequences, .X = f->g, .state = f->previous_at, .n = s->n,
-                                  .count = EGG_RWKV7_MIXES};
+    const egg_rwkv7_kernels *kernels = &table->rwkv7;
+    const uint32_t *member = c->sequences.member, at = c->at;
+    egg_rwkv7_shift_args shift = {.sequences = c->sequences, .X = f->g + at, .state = f->previous_at + c->sequence,
+                                  .n = s->n, .count = EGG_RWKV7_MIXES};
     for (uint32_t i = 0; i < EGG_RWKV7_MIXES; i++) {
         shift.mix[i] = vector_of(f, s, i);
-        shift.Y[i] = f->shifted[i];
+        shift.Y[i] = f->shifted[i] + at;
     }
     kernels->shift(&shift);
-    kernels->gate(&(egg_rwkv7_gate_args){.member = member,
-                                         .w = f->w,
-                                         .k = f->k,
-                                         .v = f->v,
-                                         .a = f->a,
-                                         .kappa = f->kappa,
-                                         .v_first = s->count > 1 ? f->first : NULL,
-                                         .mix = f->mix,
-                                         .k_k = vector_of(f, s, 0),
-                                         .k_a = vector_of(f, s, 1),
-                                         .rows = rows,
-                                         .n = s->n,
-                                         .size = s->size});
-    kernels->recur(&(egg_rwkv7_recur_args){.sequences = sequences, .r = f->r, .w = f->w, .k = f->k, .v = f->v,
-                                           .kappa = f->kappa, .a = f->a, .state = f->state_at, .Y = f->Y, .n = s->n,
+    kernels->gate(&(egg_rwkv7_gate_args){.member = member, .w = f->w + at, .k = f->k + at, .v = f->v + at,
+                                         .a = f->a + at, .kappa = f->kappa + at,
+                                         .v_first = c->v_first ? f->first + at : NULL, .mix = f->mix + at,
+                                         .k_k = vector_of(f, s, 0), .k_a = vector_of(f, s, 1), .rows = c->rows,
+                                         .n = s->n, .size = s->size});
+    kernels->recur(&(egg_rwkv7_recur_args){.sequences = c->sequences, .r = f->r + at, .w = f->w + at, .k = f->k + at,
+                                           .v = f->v + at, .kappa = f->kappa + at, .a = f->a + at,
+                                           .state = f->state_at + c->sequence, .Y = f->Y + at, .n = s->n,
                                            .size = s->size});
-    kernels->finish(&(egg_rwkv7_finish_args){.member = member, .Y = f->Y, .r = f->r, .k = f->k, .v = f->v, .g = f->g,
-                                             .weight = vector_of(f, s, 2), .bias = vector_of(f, s, 3),
-                                             .bonus = vector_of(f, s, 4), .rows = rows, .n = s->n, .size = s->size,
-                                             .epsilon = 64e-5f});
-    kernels->sigmoid(f->mix, (size_t)rows * s->n);
-    kernels->relu_squared(f->first, (size_t)rows * s->n);
+    kernels->finish(&(egg_rwkv7_finish_args){.member = member, .Y = f->Y + at, .r = f->r + at, .k = f->k + at,
+                                             .v = f->v + at, .g = f->g + at, .weight = vector_of(f, s, 2),
+                                             .bias = vector_of(f, s, 3), .bonus = vector_of(f, s, 4), .rows = c->rows,
+                                             .n = s->n, .size = s->size, .epsilon = 64e-5f});
+    kernels->sigmoid(f->mix + at, (size_t)c->rows * s->n);
+    kernels->relu_squared(f->first + at, (size_t)c->rows * s->n);
+    finish(table);
+}
+
+/* All sequences of a shape in one call. */
+static void run(const egg_kernels *table, fixture *f, const shape *s)
+{
+    memcpy(f->first_row, s->first, sizeof s->first);
+    memcpy(f->member, member_of, sizeof member_of);
+    const call whole = {.sequences = {.first = f->first_row, .member = s->members ? f->member : NULL,
+                                      .count = s->count},
+                        .rows = s->first[s->count], .v_first = s->count > 1};
+    run_call(table, f, s, &whole);
 }
 
 /* Largest difference, over the largest magnitude of the reference. */
@@ -124,134 +181,118 @@ static double distance(const float *found, const float *expected, size_t n)
  */
 static void test_levels_agree(void **state)
 {
-    (void)state;
-    const char *unknown;
-    uint32_t levels = egg_cpu_levels(&unknown), tested = 0;
+    const level_set *set = *state;
     egg_kernels reference;
     egg_kernels_init(&reference, 0);
-    for (uint32_t bit = 1; bit; bit <<= 1) {
-        if (!(levels & bit)) continue;
-        egg_kernels level;
-        egg_kernels_init(&level, levels & (bit | (bit - 1)));
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-            fixture *expected = new_fixture(), *found = new_fixture();
-            run(&reference.rwkv7, expected, &shapes[i]);
-            run(&level.rwkv7, found, &shapes[i]);
+    for (uint32_t l = 0; l < set->count; l++)
+        for (size_t i = 0; i < EGG_COUNT(shapes); i++) {
+            const egg_kernels *level = &set->level[l];
+            fixture *expected = new_fixture(&reference), *found = new_fixture(level);
+            run(&reference, expected, &shapes[i]);
+            run(level, found, &shapes[i]);
             const float *const a[] = {expected->w, expected->k, expected->v, expected->a, expected->kappa, expected->Y,
                                       expected->mix, expected->first, expected->previous[0], expected->states[0],
                                       expected->states[2], expected->shifted[0], expected->shifted[5]};
             const float *const b[] = {found->w, found->k, found->v, found->a, found->kappa, found->Y, found->mix,
                                       found->first, found->previous[0], found->states[0], found->states[2],
                                       found->shifted[0], found->shifted[5]};
-            for (size_t k = 0; k < sizeof a / sizeof *a; k++) {
+            for (size_t k = 0; k < EGG_COUNT(a); k++) {
                 size_t n = k == 8 ? MAX_N : k == 9 || k == 10 ? STATE : CELLS;
                 double d = distance(b[k], a[k], n);
-                if (d > 2e-4) fail_msg("level %s, shape %zu, array %zu: %g", level.level, i, k, d);
+                if (d > 2e-4) fail_msg("level %s, shape %zu, array %zu: %g", level->level, i, k, d);
             }
-            tested++;
-            free(expected);
-            free(found);
+            free_memory(&reference, expected);
+            free_memory(level, found);
         }
-    }
-    if (!tested) print_message("only the reference here\n");
+    if (!set->count) print_message("only the reference here\n");
 }
 
 /* Row by row, each a call of its own, gives the bits of the whole. */
 static void test_rows_do_not_depend_on_the_call(void **state)
 {
-    (void)state;
-    const char *unknown;
-    egg_kernels kernels;
-    egg_kernels_init(&kernels, egg_cpu_levels(&unknown));
-    const shape *s = &shapes[1];
-    fixture *whole = new_fixture(), *single = new_fixture();
-    run(&kernels.rwkv7, whole, s);
-    for (uint32_t q = 0; q < s->count; q++)
-        for (uint32_t b = s->first[q]; b < s->first[q + 1]; b++) {
-            uint32_t at = b * s->n;
-            const uint32_t one[2] = {0, 1}, member = member_of[b];
-            egg_sequences sequences = {.first = one, .member = &member, .count = 1};
-            egg_rwkv7_shift_args shift = {.sequences = sequences, .X = single->g + at, .state = &single->previous_at[q],
-                                          .n = s->n, .count = 1, .mix = {vector_of(single, s, 0)},
-                                          .Y = {single->shifted[0] + at}};
-            kernels.rwkv7.shift(&shift);
-            kernels.rwkv7.gate(&(egg_rwkv7_gate_args){.member = &member, .w = single->w + at, .k = single->k + at,
-                                                      .v = single->v + at, .a = single->a + at,
-                                                      .kappa = single->kappa + at, .v_first = single->first + at,
-                                                      .mix = single->mix + at, .k_k = vector_of(single, s, 0),
-                                                      .k_a = vector_of(single, s, 1), .rows = 1, .n = s->n,
-                                                      .size = s->size});
-            kernels.rwkv7.recur(&(egg_rwkv7_recur_args){.sequences = sequences,
-                                                        .r = single->r + at,
-                                                        .w = single->w + at,
-                                                        .k = single->k + at,
-                                                        .v = single->v + at,
-                                                        .kappa = single->kappa + at,
-                                                        .a = single->a + at,
-                                                        .state = &single->state_at[q],
-                                                        .Y = single->Y + at,
-                                                        .n = s->n,
-                                                        .size = s->size});
-            kernels.rwkv7.finish(&(egg_rwkv7_finish_args){.member = &member, .Y = single->Y + at, .r = single->r + at,
-                                                          .k = single->k + at, .v = single->v + at, .g = single->g + at,
-                                                          .weight = vector_of(single, s, 2),
-                                                          .bias = vector_of(single, s, 3),
-                                                          .bonus = vector_of(single, s, 4), .rows = 1, .n = s->n,
-                                                          .size = s->size, .epsilon = 64e-5f});
+    const level_set *set = *state;
+    for (uint32_t l = 0; l < set->count; l++)
+        for (size_t i = 0; i < EGG_COUNT(shapes); i++) {
+            const egg_kernels *level = &set->level[l];
+            const shape *s = &shapes[i];
+            fixture *whole = new_fixture(level), *single = new_fixture(level);
+            run(level, whole, s);
+            for (uint32_t q = 0; q < s->count; q++)
+                for (uint32_t b = s->first[q]; b < s->first[q + 1]; b++) {
+                    single->first_row[1] = 1;
+                    single->member[0] = member_of[b];
+                    const call one = {.sequences = {.first = single->first_row,
+                                                    .member = s->members ? single->member : NULL, .count = 1},
+                                      .rows = 1, .at = b * s->n, .sequence = q, .v_first = s->count > 1};
+                    run_call(level, single, s, &one);
+                }
+            size_t cells = (size_t)s->first[s->count] * s->n * sizeof(float);
+            assert_memory_equal(single->Y, whole->Y, cells);
+            for (uint32_t q = 0; q < EGG_RWKV7_MIXES; q++)
+                assert_memory_equal(single->shifted[q], whole->shifted[q], cells);
+            assert_memory_equal(single->states, whole->states, sizeof whole->states);
+            assert_memory_equal(single->previous, whole->previous, sizeof whole->previous);
+            free_memory(level, whole);
+            free_memory(level, single);
         }
-    size_t cells = (size_t)s->first[s->count] * s->n * sizeof(float);
-    assert_memory_equal(single->Y, whole->Y, cells);
-    assert_memory_equal(single->shifted[0], whole->shifted[0], cells);
-    assert_memory_equal(single->states, whole->states, sizeof whole->states);
-    assert_memory_equal(single->previous, whole->previous, sizeof whole->previous);
-    free(whole);
-    free(single);
 }
 
 /* A sum of 1024 exponentials below 1, each within 2^-22, then a logarithm: 1e-5 is ample. */
 static void test_log_loss(void **state)
 {
-    (void)state;
     enum { ROWS = 3, N = 1024 };
-    static float logits[ROWS * N];
-    static const uint32_t target[ROWS] = {0, 500, N - 1};
-    const char *unknown;
-    float loss[ROWS];
-    fill(logits, ROWS * N, 7, 8);
-    logits[N + 17] = 200;   /* far above the rest */
-    for (int level = 0; level < 2; level++) {
-        egg_kernels kernels;
-        egg_kernels_init(&kernels, level ? egg_cpu_levels(&unknown) : 0);
-        kernels.rwkv7.log_loss(logits, target, ROWS, N, loss);
+    static const uint32_t target[4] = {0, 500, N - 1};
+    typedef struct operands {
+        float logits[ROWS * N], loss[4];
+        uint32_t target[4];
+    } operands;
+    const level_set *set = *state;
+    egg_kernels reference;
+    egg_kernels_init(&reference, 0);
+    for (uint32_t l = 0; l <= set->count; l++) {
+        const egg_kernels *level = l ? &set->level[l - 1] : &reference;
+        operands *o = new_memory(level, sizeof *o);
+        fill(o->logits, ROWS * N, 7, 8);
+        o->logits[N + 17] = 200;   /* far above the rest */
+        memcpy(o->target, target, sizeof target);
+        level->rwkv7.log_loss(o->logits, o->target, ROWS, N, o->loss);
+        finish(level);
         for (uint32_t b = 0; b < ROWS; b++) {
             double sum = 0;
-            for (uint32_t i = 0; i < N; i++) sum += exp((double)logits[b * N + i]);
-            assert_true(fabs(loss[b] - (log(sum) - logits[b * N + target[b]])) < 1e-5 * (1 + fabs(loss[b])));
+            for (uint32_t i = 0; i < N; i++) sum += exp((double)o->logits[b * N + i]);
+            assert_true(fabs(o->loss[b] - (log(sum) - o->logits[b * N + target[b]])) < 1e-5 * (1 + fabs(o->loss[b])));
         }
+        free_memory(level, o);
     }
 }
 
 /* Far out the sigmoid is 0 and 1, without overflow. */
 static void test_extremes(void **state)
 {
-    (void)state;
-    const char *unknown;
-    egg_kernels kernels;
-    egg_kernels_init(&kernels, egg_cpu_levels(&unknown));
-    float values[16] = {-1000, -100, -88, -20, -1, -0.0f, 0, 1, 20, 88, 100, 1000};
-    kernels.rwkv7.sigmoid(values, 16);
-    assert_true(values[0] >= 0 && values[0] < 1e-37f && values[1] < 1e-37f);
-    assert_true(fabsf(values[4] - 0.26894142f) < 1e-7f && values[5] == 0.5f && values[6] == 0.5f);
-    assert_true(values[9] == 1 && values[10] == 1 && values[11] == 1);
+    static const float extremes[16] = {-1000, -100, -88, -20, -1, -0.0f, 0, 1, 20, 88, 100, 1000};
+    const level_set *set = *state;
+    for (uint32_t l = 0; l < set->count; l++) {
+        float *values = new_memory(&set->level[l], sizeof extremes);
+        memcpy(values, extremes, sizeof extremes);
+        set->level[l].rwkv7.sigmoid(values, 16);
+        finish(&set->level[l]);
+        assert_true(values[0] >= 0 && values[0] < 1e-37f && values[1] < 1e-37f);
+        assert_true(fabsf(values[4] - 0.26894142f) < 1e-7f && values[5] == 0.5f && values[6] == 0.5f);
+        assert_true(values[9] == 1 && values[10] == 1 && values[11] == 1);
+        free_memory(&set->level[l], values);
+    }
 }
 
 int main(void)
 {
+    level_set set = find_levels();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_levels_agree),
-        cmocka_unit_test(test_rows_do_not_depend_on_the_call),
-        cmocka_unit_test(test_log_loss),
-        cmocka_unit_test(test_extremes),
+        cmocka_unit_test_prestate(test_levels_agree, &set),
+        cmocka_unit_test_prestate(test_rows_do_not_depend_on_the_call, &set),
+        cmocka_unit_test_prestate(test_log_loss, &set),
+        cmocka_unit_test_prestate(test_extremes, &set),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    egg_cuda_close();
+    return failed;
 }
