@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include <tuple>
+#include <type_traits>
 
 #define __global__
 #define __device__
@@ -27,6 +28,7 @@
 #define __constant__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __align__(n) alignas(n)
 #define __ldg(pointer) (*(pointer))
 
@@ -278,8 +280,9 @@ template <typename T> static inline T max(T a, T b) { return a < b ? b : a; }
 
 template <typename T> static inline T atomicAdd(T *at, T value)
 {
-    T before = *at;
-    *at += value;
+    const T before = *at;
+    if constexpr (std::is_integral<T>::value) __builtin_add_overflow(before, value, at);   /* wraps */
+    else *at = before + value;
     return before;
 }
 

@@ -7,7 +7,9 @@ extern "C" void egg_kernels_cuda(egg_kernels *kernels, const egg_device *device)
     *kernels = {};
     kernels->level = "cuda";
     kernels->device = device;
+    egg_cuda_noise(kernels);
     egg_cuda_elementwise_i8(kernels);
+    egg_cuda_update_i8(kernels);
     egg_cuda_product_f32(kernels);
     egg_cuda_elementwise_f32(kernels);
     egg_cuda_update_f32(kernels);
