@@ -15,8 +15,8 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-/* An A100's limits: what fits them fits all that the library is compiled for. */
-static const size_t SHARED_BYTES = 163 << 10, STATIC_SHARED_BYTES = 48 << 10;
+/* An H100's limits; what wants so much shared memory asks first (egg_cuda_shared_bytes). */
+static const size_t SHARED_BYTES = EGG_EMULATOR_SHARED_BYTES, STATIC_SHARED_BYTES = 48 << 10;
 static const uint32_t THREADS = 1024, LANES = 32;
 
 [[noreturn]] static void fail(const char *kernel, const char *text)

@@ -80,7 +80,7 @@ typedef struct egg_emulator_stream *cudaStream_t;
 
 typedef struct cudaDeviceProp {
     char name[256];
-    size_t totalGlobalMem;
+    size_t totalGlobalMem, sharedMemPerBlockOptin;
     int major, minor, multiProcessorCount;
 } cudaDeviceProp;
 

@@ -5,6 +5,8 @@
 
 #include "cuda_emulator.h"
 
+static const size_t EGG_EMULATOR_SHARED_BYTES = 227 << 10;
+
 /* Blocks one after another, to the end. */
 void egg_emulator_run_kernel(const char *name, egg_emulator_call *call, dim3 grid, dim3 block, size_t shared_bytes);
 

@@ -275,6 +275,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
     properties->totalGlobalMem = MEMORY_BYTES;
     properties->major = 8;
     properties->multiProcessorCount = 2;
+    properties->sharedMemPerBlockOptin = EGG_EMULATOR_SHARED_BYTES;
     return cudaSuccess;
 }
 

@@ -40,12 +40,17 @@ bool egg_cuda_check(cudaError_t error, const char *what);
 /* Lets a kernel have 'shared_bytes'; false: there was an error, and nothing is to be launched. */
 bool egg_cuda_prepare(const void *kernel, size_t shared_bytes, const char *what);
 
+/* Of the open device: its processors, and the most shared memory for each of 'blocks' that one processor is to hold. */
+uint32_t egg_cuda_processors(void);
+size_t egg_cuda_shared_bytes(uint32_t blocks);
+
 extern "C" {
 void egg_cuda_noise(egg_kernels *kernels);
 void egg_cuda_product_i8(egg_kernels *kernels);
 void egg_cuda_elementwise_i8(egg_kernels *kernels);
 void egg_cuda_update_i8(egg_kernels *kernels);
 void egg_cuda_outer_i8(egg_kernels *kernels);
+void egg_cuda_gru_i8(egg_kernels *kernels);
 void egg_cuda_product_f32(egg_kernels *kernels);
 void egg_cuda_elementwise_f32(egg_kernels *kernels);
 void egg_cuda_update_f32(egg_kernels *kernels);

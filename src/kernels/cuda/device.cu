@@ -134,6 +134,8 @@ enum { OLDEST_MAJOR = 8 };   /* asynchronous copies and bf16 products begin with
 
 static bool is_open;
 static char device_name[256];
+static uint32_t processors;
+static size_t block_shared_bytes;
 static egg_device device = {
     device_name, 0, take, give, upload, download, fill, wait_for_all, memory,
 };
@@ -159,9 +161,23 @@ static const char *open_device(uint32_t index)
     }
     snprintf(device_name, sizeof device_name, "%s", properties.name);
     device.index = index;
+    processors = (uint32_t)properties.multiProcessorCount;
+    block_shared_bytes = properties.sharedMemPerBlockOptin;
     if (egg_cuda_check(cudaSetDevice((int)index), "choosing the device"))
         egg_cuda_check(cudaStreamCreateWithFlags(&egg_cuda_stream, cudaStreamNonBlocking), "opening the device");
     return failed ? first_error : NULL;
+}
+
+uint32_t egg_cuda_processors(void)
+{
+    return processors;
+}
+
+/* A processor has as much as one block may have and what the system keeps of each block. */
+size_t egg_cuda_shared_bytes(uint32_t blocks)
+{
+    const size_t kept = 1024;
+    return (block_shared_bytes + kept) / blocks - kept;
 }
 
 extern "C" const egg_device *egg_cuda_open(uint32_t index, const char **why)

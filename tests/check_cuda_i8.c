@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The int8 products of the CUDA level where check_kernels does not go: several tiles of rows and outputs, weights that
+ * do not fit into shared memory, sums that several blocks share, members that do not fill a tile. Bit for bit against
+ * the reference. Ends with 77, "skipped", where there is no device.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "kernels/cuda/cuda_level.h"
+
+static egg_kernels ref, cuda;
+static uint32_t failures;
+
+/* -------------------------------------------------------------------------------------------------------- operands */
+
+static uint64_t random_state = 0x9E3779B97F4A7C15;
+
+static uint32_t random_below(uint32_t bound)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)(((random_state * 0x2545F4914F6CDD1D >> 32) * bound) >> 32);
+}
+
+/* The same bytes on the host and on the device. */
+typedef struct both {
+    void *host, *device;
+    size_t bytes;
+} both;
+
+static both everything[32];
+static uint32_t both_count;
+
+static both take(size_t bytes)
+{
+    both b = {.host = calloc(1, bytes + !bytes), .device = cuda.device->take(bytes), .bytes = bytes};
+    if (!b.host || !b.device || both_count == EGG_COUNT(everything)) {
+        fprintf(stderr, "check_cuda_i8: out of memory\n");
+        exit(2);
+    }
+    everything[both_count++] = b;
+    return b;
+}
+
+static both take_i8(size_t n, int limit)
+{
+    both b = take(n);
+    for (size_t i = 0; i < n; i++) ((int8_t *)b.host)[i] = (int8_t)((int)random_below(2 * (uint32_t)limit + 1) - limit);
+    cuda.device->upload(b.device, b.host, n);
+    return b;
+}
+
+static void release_all(void)
+{
+    while (both_count) {
+        both b = everything[--both_count];
+        free(b.host);
+        cuda.device->give(b.device);
+    }
+}
+
+/* Whether the device has what the reference left on the host. */
+static bool same(both b)
+{
+    void *copy = malloc(b.bytes);
+    cuda.device->download(copy, b.device, b.bytes);
+    const char *error = cuda.device->wait();
+    if (error) {
+        fprintf(stderr, "check_cuda_i8: %s\n", error);
+        exit(1);
+    }
+    bool equal = memcmp(copy, b.host, b.bytes) == 0;
+    free(copy);
+    return equal;
+}
+
+static void verdict(bool good, const char *what, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+{
+    printf("%-44s %6u %6u %6u %6u  %s\n", what, a, b, c, d, good ? "ok" : "FAILED");
+    fflush(stdout);
+    failures += !good;
+    release_all();
+}
+
+static uint32_t pairs_of(uint32_t rows, uint32_t steps)
+{
+    return (rows - 1) / steps / 2 + 1;
+}
+
+static int32_t scale_of(uint32_t rank)
+{
+    return (int32_t)lround(256 / sqrt(rank));
+}
+
+/* -------------------------------------------------------------------------------------------------------- products */
+
+/* shrink and then linear; rank 0: no noise */
+static void check_product(uint32_t rows, uint32_t steps, uint32_t out, uint32_t in, uint32_t rank)
+{
+    const size_t x_stride = in + 16 * random_below(3), y_stride = out + 16 * random_below(3);
+    const size_t pairs = pairs_of(rows, steps);
+    both X = take_i8(rows * x_stride, 127), W = take_i8((size_t)out * in, 127);
+    both A = take_i8(pairs * rank * out, EGG_NORMAL_I8_MAX), B = take_i8(pairs * rank * in, EGG_NORMAL_I8_MAX);
+    both t = take((size_t)rows * rank * sizeof(int32_t)), Y = take_i8(rows * y_stride, 127);
+    both packed = take(ref.packed_bytes_i8(out, in)), packed_cuda = take(cuda.packed_bytes_i8(out, in));
+    egg_shrink_args shrink = {.X = X.host, .x_stride = x_stride, .B = B.host, .t = t.host, .rows = rows, .steps = steps,
+                              .in = in, .rank = rank, .scale = scale_of(rank ? rank : 1)};
+    egg_linear_args linear = {.X = X.host, .x_stride = x_stride, .W = packed.host, .A = rank ? A.host : NULL,
+                              .t = t.host, .Y = Y.host, .y_stride = y_stride, .rows = rows, .steps = steps, .out = out,
+                              .in = in, .rank = rank, .shift = 4 + (uint32_t)log2(in) / 2, .noise_shift = 8};
+    ref.pack_i8(W.host, out, in, packed.host);
+    if (rank) ref.shrink_i8(&shrink);
+    ref.linear_i8(&linear);
+    shrink.X = linear.X = X.device;
+    shrink.B = B.device;
+    shrink.t = t.device;
+    linear.t = t.device;
+    linear.W = packed_cuda.device;
+    linear.A = rank ? A.device : NULL;
+    linear.Y = Y.device;
+    cuda.pack_i8(W.device, out, in, packed_cuda.device);
+    if (rank) cuda.shrink_i8(&shrink);
+    cuda.linear_i8(&linear);
+    bool good = same(t) && same(Y);
+    verdict(good, "product: rows, steps, out, in", rows, steps, out, in);
+}
+
+static void check_products(void)
+{
+    check_product(1, 1, 16, 16, 0);
+    check_product(129, 1, 16, 16, 1);
+    check_product(131, 1, 256, 256, 1);        /* a step of a recurrence, every row a member */
+    check_product(700, 100, 256, 256, 1);      /* a block with several tiles of rows */
+    check_product(300, 3, 144, 48, 4);         /* an output panel that is mostly not there */
+    check_product(257, 64, 1024, 64, 2);
+    check_product(300, 25, 160, 1024, 1);      /* the larger block */
+    check_product(140, 7, 64, 1088, 3);
+    check_product(260, 50, 272, 2048, 1);      /* weights that do not fit */
+    check_product(33, 2, 64, 4096, 1);
+    check_product(5, 5, 4096, 16, 7);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- update */
+
+static void check_outer(uint32_t count, uint32_t m, uint32_t n)
+{
+    both A = take_i8((size_t)count * m, 95), B = take_i8((size_t)count * n, EGG_NORMAL_I8_MAX);
+    both Z = take_i8((size_t)m * n * sizeof(int32_t), 127);
+    egg_outer_args outer = {.A = A.host, .B = B.host, .Z = Z.host, .count = count, .m = m, .n = n};
+    ref.outer_i8(&outer);
+    outer.A = A.device;
+    outer.B = B.device;
+    outer.Z = Z.device;
+    cuda.outer_i8(&outer);
+    verdict(same(Z), "outer: count, rows, columns", count, m, n, 0);
+}
+
+static void check_outers(void)
+{
+    check_outer(1, 16, 16);
+    check_outer(33, 272, 144);
+    check_outer(1000, 128, 256);    /* split over blocks, the last of them shorter */
+    check_outer(2049, 16, 48);
+    check_outer(255, 144, 16);
+}
+
+int main(void)
+{
+    const char *why;
+    const egg_device *device = egg_cuda_open(0, &why);
+    if (!device) {
+        printf("no device: %s\n", why);
+        return 77;
+    }
+    egg_kernels_init(&ref, 0);
+    egg_kernels_cuda(&cuda, device);
+    check_products();
+    check_outers();
+    egg_cuda_close();
+    return failures != 0;
+}
