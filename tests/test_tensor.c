@@ -127,9 +127,9 @@ static total expected(const product *p, uint32_t b, uint32_t o, bool perturbed)
 }
 
 /*
- * Products of bf16 are exact. A tensor core may cut its sums to 24 bits instead of rounding them, so each of the n terms
- * costs at most 2^-23 of the sum of magnitudes, twice that for the term of the factors, whose sum is one of sums; the
- * result is rounded to the 8 bits of bf16.
+ * Products of bf16 are exact. A tensor core may cut its sums to 24 bits instead of rounding them, so each of the n
+ * terms costs at most 2^-23 of the sum of magnitudes, twice that for the term of the factors, whose sum is one of sums;
+ * the result is rounded to the 8 bits of bf16.
  */
 static void check(const product *p, bool perturbed)
 {

@@ -12,7 +12,7 @@
 
 enum { PANEL = 16 };
 
-/* ---------------------------------------------------------------------------------------------- how weights are held */
+/*  how weights are held */
 
 /* value; what a panel begins with, in bytes; the thread's one or four neighbouring values as floats. */
 template <egg_storage storage> struct held;
@@ -140,7 +140,8 @@ static __global__ void pack(const float *W, uint32_t in, char *packed)
     const uint32_t first = blockIdx.x * PACK_DEPTH, depth = min(in - first, (uint32_t)PACK_DEPTH);
     for (uint32_t e = threadIdx.x; e < PANEL * PACK_DEPTH; e += PACK_THREADS)
         if (e % PACK_DEPTH < depth)
-            turned[e / PACK_DEPTH * STRIDE + e % PACK_DEPTH] = w[(size_t)(e / PACK_DEPTH) * in + first + e % PACK_DEPTH];
+            turned[e / PACK_DEPTH * STRIDE + e % PACK_DEPTH] =
+                w[(size_t)(e / PACK_DEPTH) * in + first + e % PACK_DEPTH];
     __syncthreads();
     for (uint32_t e = threadIdx.x; e < PANEL * depth; e += PACK_THREADS) {
         const uint32_t o = e % PANEL;
@@ -159,11 +160,12 @@ template <egg_storage storage> static void launch_pack(const void *W, uint32_t o
     for (uint32_t panel = 0, panels = out / PANEL, n; panel < panels; panel += n) {
         n = panels - panel < MOST_PANELS ? panels - panel : (uint32_t)MOST_PANELS;
         EGG_LAUNCH(pack<storage>, dim3(egg_divide_up<uint32_t>(in, PACK_DEPTH), n), dim3(PACK_THREADS), 0,
-                   (const float *)W + (size_t)panel * PANEL * in, in, (char *)packed + panel * panel_bytes<storage>(in));
+                   (const float *)W + (size_t)panel * PANEL * in, in,
+                   (char *)packed + panel * panel_bytes<storage>(in));
     }
 }
 
-/* ---------------------------------------------------------------------------------------------------------- finish */
+/*  finish */
 
 /* What a row's member adds to four outputs from o on, after the sums over the inputs. */
 template <egg_storage storage>
@@ -204,8 +206,8 @@ static __device__ __forceinline__ float finish_one(const egg_linear_args &args, 
  * A tile's inputs go by in depths of 16 through three buffers, so that copies have two depths of arithmetic to arrive.
  * A thread owns rows TY apart and, in groups of four neighbours, outputs 4 TX apart; the lanes of a warp are 4 rows and
  * 8 groups, so that a warp's load of weights is 128 bytes without a conflict and one of activations four rows, whose
- * stride of 20 floats puts them into different banks. 64 multiply-adds a thread and input cost two loads of weights and,
- * four inputs at a time, two of activations.
+ * stride of 20 floats puts them into different banks. A thread's 64 multiply-adds of an input cost two loads of weights
+ * and, four inputs at a time, two of activations.
  */
 enum { DEPTH = 16, STAGES = 3, X_STRIDE = DEPTH + 4 };
 
@@ -231,6 +233,7 @@ template <egg_storage storage, typename shape> struct tile_buffer {
     enum {
         panels = shape::out / PANEL,
         panel_stride = (DEPTH + 1) * PANEL * sizeof(value),   /* bytes; two panels' rows in different banks */
+        scale_bytes = held<storage>::scale_bytes,
         x_bytes = shape::rows * X_STRIDE * sizeof(float),
         bytes = x_bytes + panels * panel_stride
     };
@@ -253,9 +256,9 @@ static __device__ __forceinline__ void tile_copy(const egg_linear_args &args, ui
     for (uint32_t c = threadIdx.x; c < layout::panels * PANEL_PARTS; c += shape::threads) {
         const uint32_t p = c / PANEL_PARTS, part = c % PANEL_PARTS * 16;
         const bool valid = first_panel + p < args.out / PANEL;
-        const char *panel = panel_at<storage>(args.W, valid ? first_panel + p : 0, args.in) + held<storage>::scale_bytes;
+        const char *values = panel_at<storage>(args.W, valid ? first_panel + p : 0, args.in) + layout::scale_bytes;
         egg_cp_async16_or_zero(buffer + layout::x_bytes + p * layout::panel_stride + part,
-                               panel + (size_t)k * PANEL * sizeof(typename layout::value) + part, valid);
+                               values + (size_t)k * PANEL * sizeof(typename layout::value) + part, valid);
     }
 }
 
@@ -352,7 +355,7 @@ static __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) l
     tile_finish<storage, shape>(args, first_row, first_out, place, sum);
 }
 
-/* ----------------------------------------------------------------------------------------------------- a few rows */
+/*  a few rows */
 
 /*
  * Up to 8 rows read the weights once, and nothing else takes time. A block has one panel, so that there are many
@@ -366,7 +369,8 @@ template <egg_storage storage> struct few_buffer {
 };
 
 template <egg_storage storage>
-static __device__ __forceinline__ void few_copy(const egg_linear_args &args, const char *panel, uint32_t k, char *buffer)
+static __device__ __forceinline__ void few_copy(const egg_linear_args &args, const char *panel, uint32_t k,
+                                                char *buffer)
 {
     typedef few_buffer<storage> layout;
     enum { ROW_BYTES = PANEL * sizeof(typename layout::value) };
@@ -404,7 +408,8 @@ static __global__ void __launch_bounds__(FEW_ROWS * PANEL) linear_few(const egg_
 {
     typedef few_buffer<storage> layout;
     EGG_SHARED(char, buffers);
-    const uint32_t o = blockIdx.x * PANEL + threadIdx.x, b = threadIdx.y, depths = (args.in + FEW_DEPTH - 1) / FEW_DEPTH;
+    const uint32_t o = blockIdx.x * PANEL + threadIdx.x, b = threadIdx.y;
+    const uint32_t depths = (args.in + FEW_DEPTH - 1) / FEW_DEPTH;
     const char *panel = panel_at<storage>(args.W, blockIdx.x, args.in) + held<storage>::scale_bytes;
     float sum = 0;
     for (uint32_t d = 0; d < FEW_STAGES - 1; d++) {
@@ -443,18 +448,17 @@ template <egg_storage storage, typename shape> static void launch_tiles(const eg
 
 template <egg_storage storage> static void launch_linear(const egg_linear_args *args)
 {
-    enum { ENOUGH_TILES = 128 };   /* about one for each of a large GPU's processors; with fewer, smaller ones */
     if (args->rows == 0) return;
     if (args->rows <= FEW_ROWS)
         EGG_LAUNCH(linear_few<storage>, dim3(args->out / PANEL), dim3(PANEL, (args->rows + 1) / 2 * 2),
                    (FEW_STAGES * few_buffer<storage>::bytes), *args);
-    else if (tiles<large_tile>(args) >= ENOUGH_TILES)
+    else if (tiles<large_tile>(args) >= egg_cuda_processors())   /* with fewer, smaller ones */
         launch_tiles<storage, large_tile>(args);
     else
         launch_tiles<storage, small_tile>(args);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- shrink */
+/* ----- shrink */
 
 /* A row's products with up to four of its pair's factors, so that the row is read once for them. */
 template <int warps> static __global__ void shrink_f32(const egg_shrink_args args)
@@ -495,7 +499,13 @@ static void launch_shrink_f32(const egg_shrink_args *args)
  * Reading the noise takes all the time. A block has two rows, which mostly are those of a pair in one step: the second
  * finds its noise in the first-level cache. Eight lanes, a cache line, have an output.
  */
-enum { DENSE_ROWS = 2, DENSE_OUT = 64, DENSE_LANES = 8, DENSE_THREADS = 256, DENSE_AT_ONCE = DENSE_THREADS / DENSE_LANES };
+enum {
+    DENSE_ROWS = 2,
+    DENSE_OUT = 64,
+    DENSE_LANES = 8,
+    DENSE_THREADS = 256,
+    DENSE_AT_ONCE = DENSE_THREADS / DENSE_LANES
+};
 
 /* sum_i x[i] * e[i] by eight lanes; all get it. */
 static __device__ __forceinline__ float dense_dot(const float *x, const float *e, uint32_t in)

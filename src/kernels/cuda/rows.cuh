@@ -60,7 +60,7 @@ template <int warps> static __device__ __forceinline__ float egg_row_sum(float v
                        dim3(EGG_WARP, EGG_ROW_SHORT_ROWS), 0, __VA_ARGS__);                                            \
     } while (0)
 
-/* ------------------------------------------------------------------------------------------------------ four floats */
+/*  four floats */
 
 static __device__ __forceinline__ float4 egg_load_four(const float *from)
 {
@@ -84,6 +84,11 @@ static __device__ __forceinline__ float4 egg_fma_four(float x, float4 y, float4 
     return egg_fma_four(make_float4(x, x, x, x), y, z);
 }
 
+static __device__ __forceinline__ float4 egg_scale_four(float x, float4 y)
+{
+    return make_float4(__fmul_rn(x, y.x), __fmul_rn(x, y.y), __fmul_rn(x, y.z), __fmul_rn(x, y.w));
+}
+
 static __device__ __forceinline__ float4 egg_add_four(float4 x, float4 y)
 {
     return make_float4(__fadd_rn(x.x, y.x), __fadd_rn(x.y, y.y), __fadd_rn(x.z, y.z), __fadd_rn(x.w, y.w));
@@ -98,7 +103,7 @@ static __device__ __forceinline__ float egg_dot_four(float4 x, float4 y, float s
     return __fmaf_rn(x.w, y.w, sum);
 }
 
-/* ------------------------------------------------------------------------------------------------ elementwise loops */
+/*  elementwise loops */
 
 /* Blocks for n elements, four a thread; past the limit threads take several rounds. */
 enum { EGG_ELEMENTWISE_THREADS = 256, EGG_ELEMENTWISE_BLOCKS = 1 << 16 };

@@ -58,7 +58,7 @@ static void launch_shift(const egg_rwkv7_shift_args *args)
         EGG_LAUNCH(shift, dim3(args->sequences.count, columns, SHIFT_PARTS), dim3(SHIFT_THREADS), 0, *args);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- gate */
+/*  gate */
 
 enum { HEAD_WARPS = 4 };
 
@@ -110,7 +110,7 @@ static void launch_gate(const egg_rwkv7_gate_args *args)
         EGG_LAUNCH(gate, head_grid(args->rows, args->n, args->size), dim3(EGG_WARP, HEAD_WARPS), 0, *args);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ recur */
+/*  recur */
 
 /*
  * What a row brings to a head, fetched by its threads once; two of them, so that the next row's can be on their way
@@ -164,28 +164,26 @@ static __device__ __forceinline__ float recur_row(const float *inputs, uint32_t 
  * A block has a head of a sequence and a thread one column of its state, in registers for all rows of the sequence:
  * decoding, where there is one, is a matter of reading and writing the states.
  */
-template <uint32_t size> static __global__ void __launch_bounds__(size < 64 ? 64 : size) recur(const egg_rwkv7_recur_args args)
+template <uint32_t size>
+static __global__ void __launch_bounds__(size) recur(const egg_rwkv7_recur_args args)
 {
     EGG_STATIC_SHARED(float, inputs, 2 * RECUR_INPUTS * size);
     const uint32_t s = blockIdx.x, head = blockIdx.y, i = threadIdx.x;
     const uint32_t first = args.sequences.first[s], end = args.sequences.first[s + 1];
     if (first == end) return;   /* all of the block */
     float *state = args.state[s] + (size_t)head * size * size + i, S[size];
-    const bool has_column = size % EGG_WARP == 0 || i < size;
-    if (has_column)
-        EGG_UNROLL
-        for (uint32_t j = 0; j < size; j++) S[j] = state[j * size];
+    static_assert(size % EGG_WARP == 0, "every thread has a column");
+    EGG_UNROLL
+    for (uint32_t j = 0; j < size; j++) S[j] = state[j * size];
     recur_fetch(args, (size_t)first * args.n + head * size, size, inputs);
     for (uint32_t b = first; b < end; b++) {
         const size_t at = (size_t)b * args.n + head * size;
         __syncthreads();   /* this row's inputs are there, and nobody reads the last one's any more */
         if (b + 1 < end) recur_fetch(args, at + args.n, size, inputs + (b + 1 - first) % 2 * RECUR_INPUTS * size);
-        if (has_column)
-            args.Y[at + i] = recur_row<size, 1>(inputs + (b - first) % 2 * RECUR_INPUTS * size, size, 1, i, S);
+        args.Y[at + i] = recur_row<size, 1>(inputs + (b - first) % 2 * RECUR_INPUTS * size, size, 1, i, S);
     }
-    if (has_column)
-        EGG_UNROLL
-        for (uint32_t j = 0; j < size; j++) state[j * size] = S[j];
+    EGG_UNROLL
+    for (uint32_t j = 0; j < size; j++) state[j * size] = S[j];
 }
 
 /* Heads of any size: the state stays where it is. */
@@ -224,7 +222,8 @@ static __global__ void finish(const egg_rwkv7_finish_args args)
 {
     uint32_t b, head;
     if (!head_here(args.rows, args.n, args.size, &b, &head)) return;
-    const float *weight = vector_at(args.weight, args.member, b) + head, *bias = vector_at(args.bias, args.member, b) + head;
+    const float *weight = vector_at(args.weight, args.member, b) + head;
+    const float *bias = vector_at(args.bias, args.member, b) + head;
     const float *bonus = vector_at(args.bonus, args.member, b) + head;
     const size_t at = (size_t)b * args.n + head;
     const float *r = args.r + at, *k = args.k + at, *v = args.v + at, *g = args.g + at, size = (float)args.size;
@@ -286,7 +285,7 @@ static void launch_relu_squared(float *Y, size_t n)
     if (n) EGG_LAUNCH(relu_squared, dim3(egg_elementwise_blocks(n)), dim3(EGG_ELEMENTWISE_THREADS), 0, Y, n);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- loss */
+/* ---------------------------------------- loss */
 
 enum { LOSS_WARPS = 8 };
 

@@ -32,11 +32,11 @@ enum {
     RESULT_STRIDE = TILE_OUT + 8
 };
 
-/* ------------------------------------------------------------------------------------------------------------- tiles */
+/*  tiles */
 
 /*
- * Part 'part' (16 bytes) of a row in a buffer. Rows lie 128 bytes apart, all banks once; parts change places by the row,
- * so that the eight rows of a fragment are in different banks.
+ * Part 'part' (16 bytes) of a row in a buffer. Rows lie 128 bytes apart, all banks once; parts change places by the
+ * row, so that the eight rows of a fragment are in different banks.
  */
 static __device__ __forceinline__ uint32_t part_at(uint32_t row, uint32_t part)
 {
@@ -52,7 +52,8 @@ static __device__ __forceinline__ void copy_lines(const uint16_t *from, uint32_t
     EGG_UNROLL
     for (uint32_t row = threadIdx.x / PARTS; row < lines; row += THREADS / PARTS) {
         const bool valid = first + row < rows && column < in;
-        egg_cp_async16_or_zero(to + part_at(row, part), from + (valid ? (size_t)(first + row) * in + column : 0), valid);
+        const size_t at = valid ? (size_t)(first + row) * in + column : 0;
+        egg_cp_async16_or_zero(to + part_at(row, part), from + at, valid);
     }
 }
 
@@ -95,7 +96,7 @@ static __device__ __forceinline__ void multiply_depth(const char *buffer, warp_p
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------- factors */
+/*  factors */
 
 /* Begins to copy the stored factors of a tile. */
 static __device__ __forceinline__ void copy_factors(const egg_tensor_args &args, uint32_t first_row, uint32_t first_out,
@@ -152,7 +153,7 @@ static __device__ __forceinline__ void add_noise(const egg_tensor_args &args, ui
         }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ result */
+/* ----------- result */
 
 /* The tile goes through shared memory, so that rows of Y are written in whole cache lines. */
 static __device__ __forceinline__ void store_tile(const egg_tensor_args &args, uint32_t first_row, uint32_t first_out,
@@ -178,7 +179,7 @@ static __device__ __forceinline__ void store_tile(const egg_tensor_args &args, u
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------- product */
+/* ---------------------------------------------------------------------------------------------------------- product */
 
 /* Neighbouring blocks have the same weights and other rows, which all stay in the second-level cache. */
 template <egg_tensor_noise noise, uint32_t stages>
@@ -187,7 +188,8 @@ static __global__ void __launch_bounds__(THREADS, 1) tensor_linear(const egg_ten
     EGG_SHARED(char, buffers);
     uint16_t *const factors = (uint16_t *)(buffers + stages * BUFFER);
     const uint32_t first_row = blockIdx.x * TILE_ROWS, first_out = blockIdx.y * TILE_OUT;
-    const uint32_t depths = (args.in + DEPTH - 1) / DEPTH, draws = noise == EGG_TENSOR_DRAWN ? args.rank * DRAWS_A_RANK : 0;
+    const uint32_t depths = (args.in + DEPTH - 1) / DEPTH;
+    const uint32_t draws = noise == EGG_TENSOR_DRAWN ? args.rank * DRAWS_A_RANK : 0;
     const warp_place at = warp_here();
     float sum[ROW_TILES][OUT_TILES][4] = {};
     if (noise == EGG_TENSOR_STORED) copy_factors(args, first_row, first_out, factors);   /* in the first group */
@@ -213,16 +215,6 @@ static __global__ void __launch_bounds__(THREADS, 1) tensor_linear(const egg_ten
     store_tile(args, first_row, first_out, at, sum, (uint16_t *)buffers);
 }
 
-/* What a block may have of shared memory: 227 KiB on an H100 or H200, 163 on an A100, 99 on smaller GPUs. */
-static size_t shared_limit(void)
-{
-    int index = 0, bytes = 0;
-    static const char what[] = "asking for the device's shared memory";
-    if (!egg_cuda_check(cudaGetDevice(&index), what)) return 0;
-    egg_cuda_check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, index), what);
-    return (size_t)bytes;
-}
-
 static size_t shared_bytes(uint32_t stages, const egg_tensor_args *args)
 {
     const uint32_t rank = args->noise == EGG_TENSOR_NO_NOISE ? 0 : args->rank;
@@ -235,10 +227,10 @@ template <egg_tensor_noise noise, uint32_t stages> static void launch_stages(con
     EGG_LAUNCH((tensor_linear<noise, stages>), grid, dim3(THREADS), shared_bytes(stages, args), *args);
 }
 
-/* With as many buffers as there is room for; the launch fails where there is none for two. */
+/* With as many buffers as there is room for: a block may have 227 KiB on an H100 or H200, 163 on an A100. */
 template <egg_tensor_noise noise> static void launch_linear(const egg_tensor_args *args)
 {
-    const size_t limit = shared_limit();
+    const size_t limit = egg_cuda_shared_bytes(1);
     if (shared_bytes(4, args) <= limit) launch_stages<noise, 4>(args);
     else if (shared_bytes(3, args) <= limit) launch_stages<noise, 3>(args);
     else launch_stages<noise, 2>(args);
@@ -254,7 +246,7 @@ extern "C" void egg_cuda_tensor_linear(const egg_tensor_args *args)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ shrink */
+/*  shrink */
 
 /* Eight values of bf16 as floats. */
 static __device__ __forceinline__ void load_eight(const uint16_t *from, float values[8])
@@ -292,7 +284,8 @@ static __device__ __forceinline__ void factor_eight(const egg_tensor_args &args,
 enum { SHRINK_WARPS = THREADS / EGG_WARP };
 
 /* A block has a pair, whose factors serve two rows. */
-template <egg_tensor_noise noise> static __global__ void __launch_bounds__(THREADS) tensor_shrink(const egg_tensor_args args)
+template <egg_tensor_noise noise>
+static __global__ void __launch_bounds__(THREADS) tensor_shrink(const egg_tensor_args args)
 {
     EGG_STATIC_SHARED(float, parts, SHRINK_WARPS);
     const uint32_t p = blockIdx.x, b = 2 * p, second = b + 1 < args.rows;   /* the last member may be alone */
@@ -326,7 +319,7 @@ extern "C" void egg_cuda_tensor_shrink(const egg_tensor_args *args)
     if (args->noise == EGG_TENSOR_DRAWN) EGG_LAUNCH(tensor_shrink<EGG_TENSOR_DRAWN>, pairs, dim3(THREADS), 0, *args);
 }
 
-/* ------------------------------------------------------------------------------------------------------- dense noise */
+/*  dense noise */
 
 enum { DENSE_OUT = 64 };
 
@@ -354,10 +347,10 @@ static __global__ void __launch_bounds__(THREADS) tensor_dense(const egg_tensor_
         }
         EGG_UNROLL
         for (uint32_t r = 0; r < 2; r++) {
-            const float total = egg_warp_sum(sum[r]);
+            const float total = egg_warp_sum(sum[r]), factor = r ? -args.c : args.c;
             uint16_t *y = args.Y + (size_t)(b + r) * args.out + o;
-            if (lane == 0 && r <= second)
-                *y = (uint16_t)egg_bf16x2(__fmaf_rn(r ? -args.c : args.c, total, __uint_as_float((uint32_t)*y << 16)), 0);
+            if (lane || r > second) continue;
+            *y = (uint16_t)egg_bf16x2(__fmaf_rn(factor, total, __uint_as_float((uint32_t)*y << 16)), 0);
         }
     }
 }
@@ -369,7 +362,7 @@ extern "C" void egg_cuda_tensor_dense(const egg_tensor_args *args)
                    dim3(THREADS), 0, *args);
 }
 
-/* ------------------------------------------------------------------------------------------------- rounding and time */
+/*  rounding and time */
 
 static __global__ void tensor_round(const float *from, size_t n, uint16_t *to)
 {
@@ -398,7 +391,8 @@ extern "C" void egg_cuda_timer_start(void)
 extern "C" double egg_cuda_timer_stop(void)
 {
     float milliseconds = 0;
-    bool good = egg_cuda_check(cudaSuccess, timing) && egg_cuda_check(cudaEventRecord(ended, egg_cuda_stream), timing) &&
+    bool good = egg_cuda_check(cudaSuccess, timing) &&   /* start() may have met an error */
+                egg_cuda_check(cudaEventRecord(ended, egg_cuda_stream), timing) &&
                 egg_cuda_check(cudaEventSynchronize(ended), timing) &&
                 egg_cuda_check(cudaEventElapsedTime(&milliseconds, begun, ended), timing) &&
                 egg_cuda_check(cudaEventDestroy(begun), timing) && egg_cuda_check(cudaEventDestroy(ended), timing);

@@ -12,7 +12,7 @@ static __global__ void weigh_f32(const float *A, const float *F, size_t n, size_
     EGG_EACH_FOUR(at, elements) {
         const float4 a = egg_load_four(A + at);
         const float f = F[at / n];
-        egg_store_four(out + at, make_float4(__fmul_rn(a.x, f), __fmul_rn(a.y, f), __fmul_rn(a.z, f), __fmul_rn(a.w, f)));
+        egg_store_four(out + at, egg_scale_four(f, a));
     }
 }
 
@@ -24,7 +24,7 @@ static void launch_weigh_f32(const float *A, const float *F, uint32_t pairs, siz
                    elements, out);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ outer */
+/*  outer */
 
 /*
  * Samples go by in depths of 16 through three buffers. A thread has rows and columns in groups of four neighbours, 4 TY
@@ -108,8 +108,9 @@ static __device__ __forceinline__ void outer_sample(const float A[shape::edge], 
 
 /* The first 'depth' samples of a buffer: not its zeros, which would turn a sum of -0 into 0. */
 template <typename shape>
-static __device__ __forceinline__ void outer_multiply(const float A[DEPTH][shape::edge], const float B[DEPTH][shape::edge],
-                                                      uint32_t depth, uint32_t y, uint32_t x,
+static __device__ __forceinline__ void outer_multiply(const float A[DEPTH][shape::edge],
+                                                      const float B[DEPTH][shape::edge], uint32_t depth,
+                                                      uint32_t y, uint32_t x,
                                                       float sum[shape::thread_edge][shape::thread_edge])
 {
     if (depth < DEPTH) {
@@ -185,7 +186,8 @@ static __global__ void outer_few_f32(const egg_outer_f32_args args)
         EGG_UNROLL
         for (uint32_t d = 0; d < FEW_OUTER_AHEAD; d++) b[d] = egg_load_four(args.B + (size_t)(q + d) * args.n + j);
         EGG_UNROLL
-        for (uint32_t d = 0; d < FEW_OUTER_AHEAD; d++) sum = egg_fma_four(args.A[(size_t)(q + d) * args.m + i], b[d], sum);
+        for (uint32_t d = 0; d < FEW_OUTER_AHEAD; d++)
+            sum = egg_fma_four(args.A[(size_t)(q + d) * args.m + i], b[d], sum);
     }
     for (; q < args.count; q++)
         sum = egg_fma_four(args.A[(size_t)q * args.m + i], egg_load_four(args.B + (size_t)q * args.n + j), sum);
@@ -200,19 +202,18 @@ template <typename shape> static void launch_outer(const egg_outer_f32_args *arg
 
 static void launch_outer_f32(const egg_outer_f32_args *args)
 {
-    enum { ENOUGH_TILES = 128 };
     const uint32_t edge = large_outer::edge;
     if (args->count == 0 || args->n == 0) return;
     if (args->m <= FEW_OUTER_ROWS)
         EGG_LAUNCH(outer_few_f32, dim3(egg_divide_up<uint32_t>(args->n, 4 * EGG_ELEMENTWISE_THREADS), args->m),
                    dim3(EGG_ELEMENTWISE_THREADS), 0, *args);
-    else if (egg_divide_up(args->m, edge) * egg_divide_up(args->n, edge) >= ENOUGH_TILES)
+    else if (egg_divide_up(args->m, edge) * egg_divide_up(args->n, edge) >= egg_cuda_processors())
         launch_outer<large_outer>(args);
     else
         launch_outer<small_outer>(args);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- peak */
+/*  peak */
 
 enum { PEAK_CHAINS = 8, PEAK_THREADS = 256, PEAK_BLOCKS = 1024 };
 
