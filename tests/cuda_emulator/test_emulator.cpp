@@ -249,7 +249,7 @@ static void test_launches_that_cannot_be(void)
     for (const dim3 &block : bad_blocks)
         EXPECT(egg_emulator_launch_kernel("add", one, block, 0, NULL, add_kernel, &sum, 1u) ==
                cudaErrorInvalidConfiguration);
-    EXPECT(egg_emulator_launch_kernel("add", one, 32, 200 << 10, NULL, add_kernel, &sum, 1u) ==
+    EXPECT(egg_emulator_launch_kernel("add", one, 32, 228 << 10, NULL, add_kernel, &sum, 1u) ==
            cudaErrorInvalidConfiguration);
     wait_for_device();
     EXPECT(sum == 0);
