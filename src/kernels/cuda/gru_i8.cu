@@ -93,12 +93,31 @@ static __device__ __forceinline__ uint32_t present(const egg_gru_sequence_args &
     return min(member, args.members - 1);
 }
 
+/* Element 'at' of row 'row'. A stride that fits 32 bits, as all do, makes it one instruction. */
+template <typename T> static __device__ __forceinline__ T *element(T *matrix, uint32_t row, size_t stride, uint32_t at)
+{
+    return matrix + at + (uint64_t)row * (uint32_t)stride;
+}
+
+/* The thread's row of pair i in gate_in, blend_in, Y or tokens. */
+static __device__ __forceinline__ uint32_t step_row(const egg_gru_sequence_args &args, const gru_team &team, int i, int h,
+                                                    uint32_t step)
+{
+    return present(args, team.first + thread_row(i, h)) * args.steps + step;
+}
+
 /* Where row 'row' of an operand has its column 'column'. */
 template <int M> static __device__ __forceinline__ int8_t *operand_at(int8_t *operand, uint32_t row, uint32_t column)
 {
     const uint32_t slot = row / 16 * 16 + row % 2 * 8 + row % 16 / 2;
     return operand + column / EGG_TILE_DEPTH * (16 * M * EGG_TILE_DEPTH) + egg_tile_offset(slot, column / EGG_CHUNK) +
            column % EGG_CHUNK;
+}
+
+/* The same for thread_row(i, h): how a chunk is turned does not depend on i and h, so they are a constant distance. */
+template <int M> static __device__ __forceinline__ uint2 *run_at(int8_t *operand, int i, int h, uint32_t column)
+{
+    return (uint2 *)(operand_at<M>(operand, thread_row(0, 0), column) + (16 * i + 8 * h) * EGG_TILE_DEPTH);
 }
 
 /* ------------------------------------------------------------------------------------------------- state, in and out */
@@ -141,25 +160,40 @@ static __device__ __forceinline__ void load_weights(const int8_t *U, uint32_t n,
     }
 }
 
-/* t[row,k] of the team's rows, as shrink_i8 has it. */
+/* t[row,k] of the team's rows, as shrink_i8 has it; as many neighbouring threads a row as there are. */
 template <int M> static __device__ __forceinline__ void shrink(const egg_gru_sequence_args &args, const gru_team &team,
                                                                const gru_half &half, int8_t *operand)
 {
+    constexpr uint32_t lanes = TEAM / (16 * M);
     if (!half.A) return;
-    const uint32_t lanes = egg_lanes_of_row(args.n), lane = threadIdx.x % lanes, at_once = EGG_WARP / lanes;
-    for (uint32_t base = team_thread() / EGG_WARP * at_once; base < 16 * M; base += TEAM_WARPS * at_once) {
-        const uint32_t row = min(base + threadIdx.x % EGG_WARP / lanes, 16 * M - 1u);
-        const uint32_t member = present(args, team.first + row);
-        const int8_t *B = half.B + (size_t)(member / 2) * args.rank * args.n;
-        const int64_t factor = member % 2 ? -args.scale : args.scale;
-        for (uint32_t k = 0; k < args.rank; k++, B += args.n) {
-            int32_t sum = 0;
-            for (uint32_t i = lane * EGG_CHUNK; i < args.n; i += lanes * EGG_CHUNK)
-                sum = egg_dot16(*(const uint4 *)operand_at<M>(operand, row, i), __ldg((const uint4 *)(B + i)), sum);
-            sum = egg_group_sum(sum, lanes);
-            if (lane == 0) team.t[row * args.rank + k] = (int32_t)((factor * sum) >> 8);
+    const uint32_t row = team_thread() / lanes, lane = threadIdx.x % lanes, member = present(args, team.first + row);
+    const int8_t *B = element(half.B, member / 2, args.rank * args.n, 0);
+    const int64_t factor = member % 2 ? -args.scale : args.scale;
+    operand = operand_at<M>(operand, row, lane * EGG_CHUNK);
+    EGG_NO_UNROLL
+    for (uint32_t k = 0; k < args.rank; k++, B += args.n) {
+        const int8_t *x = operand;   /* the lanes' chunks are whole tiles apart */
+        int32_t sum = 0;
+        EGG_NO_UNROLL
+        for (uint32_t i = lane * EGG_CHUNK; i < args.n; i += lanes * EGG_CHUNK) {
+            sum = egg_dot16(*(const uint4 *)x, __ldg((const uint4 *)(B + i)), sum);
+            x += lanes / EGG_TILE_CHUNKS * (16 * M * EGG_TILE_DEPTH);
         }
+        sum = egg_group_sum(sum, lanes);
+        if (lane == 0) team.t[row * args.rank + k] = (int32_t)((factor * sum) >> 8);
     }
+}
+
+/* noise[h] (+)= t[h] * A[pair,k] */
+template <bool FIRST> static __device__ __forceinline__ void expand_one(const int8_t *A, const int32_t *even,
+                                                                        const int32_t *odd, int32_t (&noise)[2][RUN])
+{
+    const int32_t t[2] = {*even, *odd};
+    int32_t a[RUN];
+    egg_unpack_i8(__ldg((const uint2 *)A), a);
+    EGG_UNROLL
+    for (int c = 0; c < RUN; c++)
+        for (int h = 0; h < 2; h++) noise[h][c] = (FIRST ? 0 : noise[h][c]) + t[h] * a[c];
 }
 
 /* What noise adds to a run of both members of pair i, before its shift. */
@@ -167,22 +201,17 @@ template <int M> static __device__ __forceinline__ void expand(const egg_gru_seq
                                                                const gru_half &half, int i, uint32_t column,
                                                                int32_t (&noise)[2][RUN])
 {
-    const uint32_t row = thread_row(i, 0), rank = half.A ? args.rank : 0;
-    const int8_t *A = half.A + (size_t)(present(args, team.first + row) / 2) * rank * args.n + column;
-    const int32_t *even = team.t + row * rank, *odd = even + rank;
-    EGG_UNROLL
-    for (int c = 0; c < RUN; c++) noise[0][c] = noise[1][c] = 0;
-    EGG_NO_UNROLL
-    for (uint32_t k = 0; k < rank; k++) {
-        int32_t a[RUN];
-        egg_unpack_i8(__ldg((const uint2 *)(A + (size_t)k * args.n)), a);
-        const int32_t t[2] = {even[k], odd[k]};
+    if (!half.A) {
         EGG_UNROLL
-        for (int c = 0; c < RUN; c++) {
-            noise[0][c] += t[0] * a[c];
-            noise[1][c] += t[1] * a[c];
-        }
+        for (int c = 0; c < RUN; c++) noise[0][c] = noise[1][c] = 0;
+        return;
     }
+    const uint32_t row = thread_row(i, 0), rank = args.rank;
+    const int8_t *A = element(half.A, present(args, team.first + row) / 2, rank * args.n, column);
+    const int32_t *even = team.t + row * rank, *odd = even + rank;
+    expand_one<true>(A, even, odd, noise);
+    EGG_NO_UNROLL
+    for (uint32_t k = 1; k < rank; k++) expand_one<false>(A += args.n, ++even, ++odd, noise);
 }
 
 /* I8((sum + noise) >> shift), c-th of the run of member h of pair i. */
@@ -209,19 +238,19 @@ static __device__ __forceinline__ uint2 pack_run(const int32_t (&values)[RUN], u
     return make_uint2(pack_byte(values, byte), pack_byte(values + 4, byte));
 }
 
-template <int M> static __device__ __forceinline__ void read_inputs(const egg_gru_sequence_args &args,
-                                                                    const gru_team &team, const gru_half &half,
-                                                                    uint32_t step, uint32_t column,
-                                                                    gru_inputs<M> &inputs)
+template <bool FORGETS, int M>
+static __device__ __forceinline__ void read_inputs(const egg_gru_sequence_args &args, const gru_team &team,
+                                                   const gru_half &half, uint32_t step, uint32_t column,
+                                                   gru_inputs<M> &inputs)
 {
     if (column >= args.n) return;
     EGG_UNROLL
     for (int i = 0; i < M; i++)
         EGG_UNROLL
         for (int h = 0; h < 2; h++) {
-            const size_t row = (size_t)present(args, team.first + thread_row(i, h)) * args.steps + step;
-            inputs.in[i][h] = __ldg((const uint2 *)(half.in + row * args.in_stride + column));
-            inputs.forgets[i][h] = step + 1 < args.steps && __ldg(args.tokens + row + 1) == 0;
+            const uint32_t row = step_row(args, team, i, h, step);
+            inputs.in[i][h] = __ldg((const uint2 *)element(half.in, row, args.in_stride, column));
+            inputs.forgets[i][h] = FORGETS && step + 1 < args.steps && __ldg(args.tokens + row + 1) == 0;
         }
 }
 
@@ -231,7 +260,7 @@ static __device__ __forceinline__ void add_bias(const egg_gru_sequence_args &arg
 {
     int32_t bias[RUN];
     egg_unpack_i8(in, values);
-    egg_unpack_i8(__ldg((const uint2 *)(half.bias + present(args, member) * half.bias_stride + column)), bias);
+    egg_unpack_i8(__ldg((const uint2 *)element(half.bias, present(args, member), half.bias_stride, column)), bias);
     EGG_UNROLL
     for (int c = 0; c < RUN; c++) values[c] += bias[c];
 }
@@ -249,16 +278,15 @@ template <int M> static __device__ __forceinline__ void gate(const egg_gru_seque
         expand<M>(args, team, half, i, column, noise);
         EGG_UNROLL
         for (int h = 0; h < 2; h++) {
-            const uint32_t row = thread_row(i, h);
             int32_t values[RUN], state[RUN];
-            add_bias(args, half, team.first + row, column, inputs.in[i][h], values);
-            egg_unpack_i8(*(const uint2 *)operand_at<M>(team.state, row, column), state);
+            add_bias(args, half, team.first + thread_row(i, h), column, inputs.in[i][h], values);
+            egg_unpack_i8(*run_at<M>(team.state, i, h, column), state);
             EGG_UNROLL
             for (int c = 0; c < RUN; c++) {
                 F[i][h][c] = min(max(product<M>(args, sums, i, h, c, noise) + (values[c] + 127), 0), 254);
                 values[c] = F[i][h][c] * state[c];
             }
-            *(uint2 *)operand_at<M>(team.gated, row, column) = pack_run(values, 1);
+            *run_at<M>(team.gated, i, h, column) = pack_run(values, 1);
         }
     }
 }
@@ -280,20 +308,20 @@ template <int M> static __device__ __forceinline__ void blend(const egg_gru_sequ
         expand<M>(args, team, half, i, column, noise);
         EGG_UNROLL
         for (int h = 0; h < 2; h++) {
-            const uint32_t row = thread_row(i, h), member = team.first + row;
+            const uint32_t member = team.first + thread_row(i, h);
             int32_t values[RUN], state[RUN];
-            int8_t *const place = operand_at<M>(team.state, row, column);
+            uint2 *const place = run_at<M>(team.state, i, h, column);
             add_bias(args, half, member, column, inputs.in[i][h], values);
-            egg_unpack_i8(*(const uint2 *)place, state);
+            egg_unpack_i8(*place, state);
             EGG_UNROLL
             for (int c = 0; c < RUN; c++) {
                 const int32_t candidate = egg_clip_i8(product<M>(args, sums, i, h, c, noise) + values[c]);
                 values[c] = 256 * state[c] + F[i][h][c] * (candidate - state[c]);
             }
             const uint2 next = pack_run(values, 1);
-            *(uint2 *)place = inputs.forgets[i][h] ? make_uint2(0, 0) : next;
+            *place = inputs.forgets[i][h] ? make_uint2(0, 0) : next;
             if (member < args.members)
-                *(uint2 *)(args.Y + ((size_t)member * args.steps + step) * args.y_stride + column) = next;
+                *(uint2 *)element(args.Y, step_row(args, team, i, h, step), args.y_stride, column) = next;
         }
     }
 }
@@ -306,9 +334,10 @@ template <int M> static __device__ __forceinline__ void multiply(const egg_gru_s
 {
     const uint32_t out = team_thread() / EGG_WARP * WARP_OUTS;
     if (out >= args.n) return;
+    const uint32_t x_offset = egg_x_offset(0), w_offset = egg_w_offset(out), depth = depth_of(args.n);
     sums = {};
-    for (uint32_t k = 0; k < depth_of(args.n); k++)
-        egg_tile_product(sums.of, operand + k * (16 * M * EGG_TILE_DEPTH), 0, U + k * slots * EGG_TILE_DEPTH, out);
+    for (uint32_t k = 0; k < depth; k++, operand += 16 * M * EGG_TILE_DEPTH, U += slots * EGG_TILE_DEPTH)
+        egg_tile_product(sums.of, operand, x_offset, U, w_offset);
 }
 
 /* Outputs that a resident matrix has slots for. */
@@ -353,13 +382,13 @@ template <int M> static __global__ void __launch_bounds__(TEAMS *TEAM, 1) sequen
         if (step >= args.steps) continue;
         switch (own % 4) {
         case 0:
-            read_inputs<M>(args, team, gate_half(args), step, column, inputs);
+            read_inputs<false>(args, team, gate_half(args), step, column, inputs);
             shrink<M>(args, team, gate_half(args), team.state);
             multiply<M>(args, team.state, Uf, slots, sums);
             break;
         case 1: gate<M>(args, team, column, sums, inputs, F); break;
         case 2:
-            read_inputs<M>(args, team, blend_half(args), step, column, inputs);
+            read_inputs<true>(args, team, blend_half(args), step, column, inputs);
             shrink<M>(args, team, blend_half(args), team.gated);
             multiply<M>(args, team.gated, Uh, slots, sums);
             break;
@@ -389,7 +418,7 @@ template <int M> static __device__ __forceinline__ void keep_gate(const egg_gru_
         for (int h = 0; h < 2; h++) {
             const uint32_t member = team.first + thread_row(i, h);
             if (column < args.n && member < args.members)
-                *(uint2 *)(args.Y + ((size_t)member * args.steps + step) * args.y_stride + column) =
+                *(uint2 *)element(args.Y, step_row(args, team, i, h, step), args.y_stride, column) =
                     pack_run(F[i][h], 0);
         }
 }
@@ -405,7 +434,7 @@ template <int M> static __device__ __forceinline__ void recall_gate(const egg_gr
             const uint32_t member = team.first + thread_row(i, h);
             uint2 words = make_uint2(0, 0);
             if (column < args.n && member < args.members)
-                words = *(const uint2 *)(args.Y + ((size_t)member * args.steps + step) * args.y_stride + column);
+                words = *(const uint2 *)element(args.Y, step_row(args, team, i, h, step), args.y_stride, column);
             EGG_UNROLL
             for (int c = 0; c < RUN; c++) F[i][h][c] = (int32_t)((c < 4 ? words.x : words.y) >> 8 * (c % 4) & 255);
         }
@@ -439,13 +468,13 @@ template <int M> static __device__ __forceinline__ void multiply_pass(const egg_
                                                                       const int8_t *operand, gru_ring &ring,
                                                                       gru_sums<M> &sums)
 {
+    const uint32_t x_offset = egg_x_offset(0), w_offset = egg_w_offset(team_thread() / EGG_WARP * WARP_OUTS);
     sums = {};
-    for (uint32_t k = 0; k < depth_of(args.n); k++) {
+    for (uint32_t k = 0; k < depth_of(args.n); k++, operand += 16 * M * EGG_TILE_DEPTH) {
         egg_cp_async_wait<STAGES - 2>();
         __syncthreads();   /* the stage is there for all, and the one before is free */
         load_next(args, ring);
-        egg_tile_product(sums.of, operand + k * (16 * M * EGG_TILE_DEPTH), 0, ring.stages + ring.stage * STAGE_BYTES,
-                         team_thread() / EGG_WARP * WARP_OUTS);
+        egg_tile_product(sums.of, operand, x_offset, ring.stages + ring.stage * STAGE_BYTES, w_offset);
         ring.stage = (ring.stage + 1) % STAGES;
     }
 }
@@ -469,7 +498,7 @@ template <int M> static __global__ void __launch_bounds__(TEAM, 1) sequence_stre
         shrink<M>(args, team, gate_half(args), team.state);
         for (uint32_t first = 0; first < args.n; first += PASS) {
             const uint32_t column = first + thread_column();
-            read_inputs<M>(args, team, gate_half(args), step, column, inputs);
+            read_inputs<false>(args, team, gate_half(args), step, column, inputs);
             multiply_pass<M>(args, team.state, ring, sums);
             gate<M>(args, team, column, sums, inputs, F);
             keep_gate<M>(args, team, step, column, F);
@@ -478,7 +507,7 @@ template <int M> static __global__ void __launch_bounds__(TEAM, 1) sequence_stre
         shrink<M>(args, team, blend_half(args), team.gated);
         for (uint32_t first = 0; first < args.n; first += PASS) {
             const uint32_t column = first + thread_column();
-            read_inputs<M>(args, team, blend_half(args), step, column, inputs);
+            read_inputs<true>(args, team, blend_half(args), step, column, inputs);
             recall_gate<M>(args, team, step, column, F);
             multiply_pass<M>(args, team.gated, ring, sums);
             blend<M>(args, team, step, column, sums, inputs, F);
