@@ -33,3 +33,6 @@ elseif(EGG_CUDA)   # AUTO or ON
     message(FATAL_ERROR "EGG_CUDA=${EGG_CUDA}: no CUDA compiler was found; CUDACXX names one")
   endif()
 endif()
+if(EGG_CUDA_LANGUAGE)
+  target_compile_definitions(egg_compile_options INTERFACE EGG_HAVE_CUDA)
+endif()

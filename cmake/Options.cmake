@@ -22,7 +22,7 @@ target_include_directories(egg_compile_options INTERFACE ${PROJECT_SOURCE_DIR}/i
 # Floats must not depend on whether the compiler fuses: -ffp-contract=off, --fmad=false.
 set(c -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers -ffp-contract=off)
 set(cxx -Wall -Wextra -Wshadow -Wno-missing-field-initializers -ffp-contract=off)
-set(cuda --fmad=false -Xcompiler=-Wall,-Wextra)
+set(cuda --fmad=false --threads=2 -Xcompiler=-Wall,-Wextra)
 if(EGG_WERROR)
   list(APPEND c -Werror)
   list(APPEND cxx -Werror)

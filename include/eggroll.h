@@ -177,6 +177,7 @@ EGG_API egg_journal_info egg_trainer_journal(const egg_trainer *trainer);
 typedef struct egg_plan_item {
     const char *name;
     uint64_t bytes;
+    bool on_device;                /* in the memory of option "device", not in the process's */
 } egg_plan_item;
 
 typedef struct egg_plan {
@@ -184,6 +185,7 @@ typedef struct egg_plan {
     uint32_t count;
     uint64_t total_bytes;          /* peak resident memory of the process */
     uint64_t available_bytes;      /* that the machine has to give */
+    uint64_t device_bytes, device_available_bytes;   /* the same of the device; 0 without one */
     uint64_t parameters;
     uint64_t epochs;               /* of the budget; 0 where the clock bounds the run */
 } egg_plan;

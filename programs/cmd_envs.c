@@ -13,8 +13,9 @@ const struct command command_envs = {
     .name = "envs",
     .summary = "list the environments",
     .synopsis = {"[--json]"},
-    .description = "Lists the built-in environments with their observations, their actions, the bound on their steps, and, "
-                   "where one is not available, the reason.",
+    .description =
+        "Lists the built-in environments with their observations, their actions, the bound on their steps, and, where "
+        "one is not available, the reason.",
     .examples = {{"eggroll envs", "what there is to train in"}},
     .run = envs,
 };

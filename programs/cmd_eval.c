@@ -28,8 +28,7 @@ static void print_returns(const egg_returns *returns, bool json)
                returns->mean, returns->deviation, returns->best, returns->worst, episodes, steps, returns->seconds);
     else
         printf("mean return %.3f, standard deviation %.3f, from %.3f to %.3f; %llu episodes, %llu steps\n",
-               returns->mean,
-               returns->deviation, returns->worst, returns->best, episodes, steps);
+               returns->mean, returns->deviation, returns->worst, returns->best, episodes, steps);
 }
 
 static int eval_policy(const struct invocation *invocation)
@@ -74,12 +73,13 @@ const struct command command_eval = {
         "Tells how many bits a byte of DATA costs under MODEL, a .safetensors file or the folder of a run: fewer are "
         "better. Each document begins with the state at zero; its first byte is read but not scored. DATA are what "
         "pretrain takes.\n\n"
-        "MODEL may also be a published RWKV-7: a .safetensors file, or the index of several. Its World vocabulary is given "
-        "with --vocab; the first token of each document is read but not scored. --weights bf16 "
-        "and int8 take a half and a quarter of the memory of f32; all compute in float32.\n\n"
-        "With --json the result has the keys bits_per_byte, bytes (scored), documents, seconds and bytes_per_second.\n\n"
-        "A policy (the run of `eggroll rl`) plays N episodes of its environment instead, on seeds that no training used; "
-        "the keys are return_mean, return_std, return_best, return_worst, episodes, env_steps and seconds.",
+        "MODEL may also be a published RWKV-7: a .safetensors file, or the index of several. Its World vocabulary is "
+        "given with --vocab; the first token of each document is read but not scored. --weights bf16 and int8 take a "
+        "half and a quarter of the memory of f32; all compute in float32.\n\n"
+        "With --json the result has the keys bits_per_byte, bytes (scored), documents, seconds and "
+        "bytes_per_second.\n\n"
+        "A policy (the run of `eggroll rl`) plays N episodes of its environment instead, on seeds that no training "
+        "used; the keys are return_mean, return_std, return_best, return_worst, episodes, env_steps and seconds.",
     .examples = {{"eggroll eval runs/first held-out.txt", "the score of a text"},
                  {"eggroll eval runs/cartpole --episodes 100 --json", "the mean return of a policy"},
                  {"eggroll eval model.safetensors reviews.jsonl.zst --field body --json", "packed lines of JSON"}},

@@ -40,9 +40,10 @@ const struct command command_export = {
     .synopsis = {"RUN --out FILE.h"},
     .operands = {"RUN"},
     .least = 1,
-    .description = "Writes the trained policy of RUN, a run folder or a .safetensors file, as one C header that needs nothing "
-                   "but math.h. Its function FILE_act() takes an observation and gives the likeliest action, or the mean "
-                   "action where actions are continuous.",
+    .description =
+        "Writes the trained policy of RUN, a run folder or a .safetensors file, as one C header that needs nothing but "
+        "math.h. Its function FILE_act() takes an observation and gives the likeliest action, or the mean action where "
+        "actions are continuous.",
     .examples = {{"eggroll export runs/pendulum --out pendulum.h", "a policy for a microcontroller"}},
     .run = export_policy,
 };

@@ -4,18 +4,13 @@
 #include <string.h>
 
 #include "command.h"
-#include "folder.h"
 #include "interrupt.h"
-#include "progress.h"
 #include "text.h"
+#include "training.h"
 
-struct run {
-    const struct command *command;
-    egg_finetune *finetune;
+struct finetune {
+    egg_finetune *handle;
     egg_finetune_facts facts;
-    struct folder folder;
-    bool quiet;
-    struct progress progress;
     egg_finetune_stats stats;      /* of the last epoch; all zero before the first */
     double answers;                /* so far */
     uint64_t silent, warn_at;      /* epochs that were silent; how many the next warning waits for */
@@ -23,40 +18,91 @@ struct run {
 
 /* ---------------------------------------------------------------------------------------------------------- header */
 
-static void print_option(const struct run *run, const char *before, const char *name, const char *after)
+static void print_header(const struct training *training)
 {
-    printf("%s%s%s", before, egg_finetune_option(run->finetune, name), after);
-}
-
-static void print_header(const struct run *run)
-{
+    const struct finetune *run = training->own;
     char parameters[TEXT_BYTES], evolved[TEXT_BYTES];
-    print_option(run, "model        ", "base", "");
+    training_print_option(training, "model        ", "base", "");
     printf(", %s parameters, of which %s evolve\n", text_scaled(parameters, (double)run->facts.parameters, ""),
            text_scaled(evolved, (double)run->facts.evolved, ""));
-    print_option(run, "task         ", "task", "");
+    training_print_option(training, "task         ", "task", "");
     printf(", %llu questions to train on, %llu held out\n", (unsigned long long)run->facts.train_questions,
            (unsigned long long)run->facts.valid_questions);
-    print_option(run, "population   ", "population", " members");
-    print_option(run, ", ", "questions", " questions each");
-    print_option(run, ", rank ", "rank", "");
-    print_option(run, ", sigma ", "sigma", "\n");
-    print_option(run, "optimizer    ", "optimizer", "");
-    print_option(run, ", rate ", "rate", "");
-    print_option(run, ", ", "scoring", " scoring\n");
-    folder_print(&run->folder, run->folder.resumed ? "resumed run  " : "run          ", "");
-    folder_print_journal(egg_finetune_journal(run->finetune));
-    fflush(stdout);
+    training_print_option(training, "population   ", "population", " members");
+    training_print_option(training, ", ", "questions", " questions each");
+    training_print_option(training, ", rank ", "rank", "");
+    training_print_option(training, ", sigma ", "sigma", "\n");
+    training_print_option(training, "optimizer    ", "optimizer", "");
+    training_print_option(training, ", rate ", "rate", "");
+    training_print_option(training, ", ", "scoring", " scoring\n");
 }
 
-/* ---------------------------------------------------------------------------------------------------------- epochs */
+/* ------------------------------------------------------------------------------------------------------------- run */
 
-static void complain(struct run *run, const egg_error *error, const char *consequence)
+static egg_status open_run(struct training *training, const struct invocation *invocation, egg_error *error)
 {
-    progress_clear(&run->progress);
-    fflush(stdout);
-    fprintf(stderr, "eggroll: %s%s\n", error->text, consequence);
+    struct finetune *run = training->own;
+    egg_status status = egg_finetune_open(&run->handle, invocation->options, error);
+    if (status != EGG_OK) return status;
+    run->facts = egg_finetune_about(run->handle);
+    training->state.finished = egg_finetune_finished(run->handle);
+    training->journal = egg_finetune_journal(run->handle);
+    training->columns[0] = "  reward of members            equal          tokens a second";
+    training->columns[1] = run->facts.lower_is_better
+                               ? "     mean      best bits/byte quest. length  prompts  answers"
+                               : "     mean      best  held out quest. length  prompts  answers";
+    return EGG_OK;
 }
+
+static void close_run(struct training *training)
+{
+    struct finetune *run = training->own;
+    egg_finetune_close(run->handle);
+}
+
+static const char *option(const struct training *training, const char *name)
+{
+    const struct finetune *run = training->own;
+    return egg_finetune_option(run->handle, name);
+}
+
+static egg_status run_epoch(struct training *training, egg_error *error)
+{
+    struct finetune *run = training->own;
+    const egg_finetune_stats *stats = &run->stats;
+    egg_status status = egg_finetune_epoch(run->handle, &run->stats, error);
+    if (stats->epoch > training->state.epoch) {
+        run->answers += (double)stats->answers;
+        run->silent += stats->silent_epochs > 0;
+    }
+    bool stopped = interrupt_signal() != 0;
+    training->state = (struct training_state){.epoch = stats->epoch, .progress = stats->progress,
+                                              .seconds = stats->seconds, .stopped = stopped,
+                                              .finished = stopped || egg_finetune_finished(run->handle),
+                                              .kept = stats->validated};
+    return status;
+}
+
+static egg_status save(struct training *training, egg_error *error)
+{
+    struct finetune *run = training->own;
+    return egg_finetune_save(run->handle, error);
+}
+
+/* Nothing moves where nobody did better than anybody else: says so, at once and then ever less often. */
+static void warn_of_silence(struct training *training)
+{
+    struct finetune *run = training->own;
+    const egg_finetune_stats *stats = &run->stats;
+    if (stats->silent_epochs == 0 || run->silent < run->warn_at) return;
+    run->warn_at = 4 * run->silent;
+    training_warn(training,
+                  "epoch %llu: every member got the same rewards, %g on average, so there is nothing to learn from "
+                  "(%llu such epochs so far); raise --questions, --temperature or --sigma, or grade in finer steps",
+                  (unsigned long long)stats->epoch, stats->reward_mean, (unsigned long long)run->silent);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- result */
 
 static const char *score_text(char out[TEXT_BYTES], double value)
 {
@@ -65,104 +111,31 @@ static const char *score_text(char out[TEXT_BYTES], double value)
     return out;
 }
 
-static void show_epoch(struct run *run)
+static void write_line(const struct training *training, char line[TRAINING_LINE_BYTES])
 {
+    const struct finetune *run = training->own;
     const egg_finetune_stats *stats = &run->stats;
-    const char *valid = run->facts.lower_is_better ? "bits/byte" : "held out";
-    char line[240], title[240], mean[TEXT_BYTES], best[TEXT_BYTES], score[TEXT_BYTES], prompts[TEXT_BYTES],
-        rate[TEXT_BYTES];
-    char elapsed[TEXT_BYTES], left[TEXT_BYTES];
-    if (!progress_due(&run->progress, stats->epoch, stats->validated)) return;
-    snprintf(title, sizeof title, "\n%7s %6s %19s %9s %6s %6s %17s\n%7s %6s %9s %9s %9s %6s %6s %8s %8s %8s %8s\n", "",
-             "", "reward of members", "", "equal", "", "tokens a second", "epoch", "done", "mean", "best", valid,
-             "quest.", "length", "prompts", "answers", "elapsed", "left");
-    snprintf(line, sizeof line, "%7llu %5.1f%% %9s %9s %9s %5.0f%% %6.1f %8s %8s %8s %8s",
-             (unsigned long long)stats->epoch, 100 * stats->progress, score_text(mean, stats->reward_mean),
-             score_text(best, stats->reward_best), score_text(score, stats->valid), 100 * stats->equal_questions,
+    char mean[TEXT_BYTES], best[TEXT_BYTES], valid[TEXT_BYTES], prompts[TEXT_BYTES], answers[TEXT_BYTES];
+    snprintf(line, TRAINING_LINE_BYTES, "%9s %9s %9s %5.0f%% %6.1f %8s %8s", score_text(mean, stats->reward_mean),
+             score_text(best, stats->reward_best), score_text(valid, stats->valid), 100 * stats->equal_questions,
              stats->answer_tokens, text_scaled(prompts, stats->prompt_rate, ""),
-             text_scaled(rate, stats->answer_rate, ""), text_duration(elapsed, stats->seconds),
-             text_duration(left, stats->progress > 0 ? stats->seconds * (1 - stats->progress) / stats->progress : NAN));
-    progress_show(&run->progress, title, line, stats->validated);
+             text_scaled(answers, stats->answer_rate, ""));
 }
 
-/* Nothing moves where nobody did better than anybody else: says so, at once and then ever less often. */
-static void warn_of_silence(struct run *run)
+static void print_result(const struct training *training)
 {
-    const egg_finetune_stats *stats = &run->stats;
-    run->silent += stats->silent_epochs > 0;
-    if (run->quiet || stats->silent_epochs == 0 || run->silent < run->warn_at) return;
-    run->warn_at = 4 * run->silent;
-    progress_clear(&run->progress);
-    fflush(stdout);
-    fprintf(stderr,
-            "eggroll: epoch %llu: every member got the same rewards, %g on average, so there is nothing to learn from "
-            "(%llu such epochs so far); raise --questions, --temperature or --sigma, or grade in finer steps\n",
-            (unsigned long long)stats->epoch, stats->reward_mean, (unsigned long long)run->silent);
-}
-
-/* Until the budget is used or someone wants an end; false: an epoch failed. */
-static bool run_epochs(struct run *run)
-{
-    while (!egg_finetune_finished(run->finetune) && !interrupt_signal()) {
-        egg_error error;
-        uint64_t before = run->stats.epoch;
-        egg_status status = egg_finetune_epoch(run->finetune, &run->stats, &error);
-        bool stands = status == EGG_OK || run->stats.epoch > before;   /* then only a save failed */
-        if (status != EGG_OK) complain(run, &error, stands ? "; the run goes on and will try to save again" : "");
-        if (!stands) return false;
-        run->answers += (double)run->stats.answers;
-        warn_of_silence(run);
-        show_epoch(run);
-    }
-    return true;
-}
-
-static bool save(struct run *run)
-{
-    egg_error error;
-    if (run->stats.epoch == 0 || egg_finetune_save(run->finetune, &error) == EGG_OK) return true;
-    complain(run, &error, "");
-    return false;
-}
-
-/* ------------------------------------------------------------------------------------------------------------- end */
-
-static void print_end(const struct run *run, bool ran, bool saved)
-{
+    const struct finetune *run = training->own;
     const egg_finetune_stats *stats = &run->stats;
     const char *unit = run->facts.lower_is_better ? "bits a byte" : "mean reward";
     char base[TEXT_BYTES], valid[TEXT_BYTES], best[TEXT_BYTES], answers[TEXT_BYTES];
-    if (stats->epoch)
-        printf("\nheld out     %s %s, %s before; best %s after epoch %llu\nevaluated    %s answers in %.1f seconds and "
-               "%llu epochs\n",
-               score_text(valid, stats->valid), unit, score_text(base, stats->base_valid),
-               score_text(best, stats->best_valid), (unsigned long long)stats->best_epoch,
-               text_scaled(answers, run->answers, ""), stats->seconds, (unsigned long long)stats->epoch);
-    if (!saved) {
-        folder_print(&run->folder, "not saved    ", " holds an earlier state of the run, if any");
-    } else if (!ran || interrupt_signal()) {
-        puts("stopped      and saved; to go on:");
-        folder_print(&run->folder, "  eggroll finetune --resume ", "");
-    } else if (stats->epoch == 0) {
-        puts("\nThe budget of this run is used; name a larger one with --epochs or --minutes.");
-    } else {
-        folder_print(&run->folder, "run          ", "");
-        folder_print(&run->folder, "what next    eggroll generate ", " --prompt 'Once'");
-    }
+    printf("\nheld out     %s %s, %s before; best %s after epoch %llu\n", score_text(valid, stats->valid), unit,
+           score_text(base, stats->base_valid), score_text(best, stats->best_valid),
+           (unsigned long long)stats->best_epoch);
+    printf("evaluated    %s answers in %.1f seconds and %llu epochs\n", text_scaled(answers, run->answers, ""),
+           stats->seconds, (unsigned long long)stats->epoch);
 }
 
-static int run_finetune(struct run *run)
-{
-    interrupt_catch();
-    run->facts = egg_finetune_about(run->finetune);
-    if (!run->quiet) print_header(run);
-    progress_open(&run->progress, run->quiet);
-    bool ran = run_epochs(run), saved = save(run);
-    progress_clear(&run->progress);
-    if (!run->quiet) print_end(run, ran, saved);
-    if (!ran || !saved) return STATUS_FAILURE;
-    return interrupt_signal() ? STATUS_SIGNAL + interrupt_signal() : STATUS_OK;
-}
+/* --------------------------------------------------------------------------------------------------------- command */
 
 static int set_model(const struct invocation *invocation)
 {
@@ -187,23 +160,24 @@ static int show_plan(const struct invocation *invocation)
 
 static int finetune(const struct invocation *invocation)
 {
-    struct run run = {.command = invocation->command, .warn_at = 1};
-    egg_options *options = invocation->options;
-    egg_error error;
-    run.quiet = strcmp(egg_options_get(options, "quiet"), "true") == 0;
+    static const struct training_kind kind = {
+        .open = open_run,
+        .close = close_run,
+        .option = option,
+        .run_epoch = run_epoch,
+        .save = save,
+        .print_header = print_header,
+        .warn = warn_of_silence,
+        .write_line = write_line,
+        .print_result = print_result,
+        .budget = "--epochs or --minutes",
+        .hints = {{"what next    eggroll generate ", " --prompt 'Once'"}},
+    };
+    struct finetune run = {.warn_at = 1};
     int status = set_model(invocation);
-    if (status == STATUS_OK && strcmp(egg_options_get(options, "plan"), "true") == 0) return show_plan(invocation);
-    if (status == STATUS_OK) status = folder_choose(&run.folder, run.command, options);
     if (status != STATUS_OK) return status;
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);   /* so that a log is up to date */
-    if (egg_finetune_open(&run.finetune, options, &error) == EGG_OK) {
-        status = run_finetune(&run);
-        egg_finetune_close(run.finetune);
-    } else {
-        folder_unclaim(&run.folder);
-        status = report(run.command, &error);
-    }
-    return status;
+    if (strcmp(egg_options_get(invocation->options, "plan"), "true") == 0) return show_plan(invocation);
+    return training_run(&kind, &run, invocation);
 }
 
 const struct command command_finetune = {
@@ -213,25 +187,19 @@ const struct command command_finetune = {
     .operands = {"MODEL"},
     .description =
         "Moves the weights of MODEL, a published RWKV-7 (.safetensors), toward higher rewards. Every epoch a "
-        "population of "
-        "perturbed copies answers the same questions, and the model moves toward the perturbations whose answers "
-        "earned more. "
-        "Nothing is differentiated, so that a reward can be any program.\n\n"
+        "population of perturbed copies answers the same questions, and the model moves toward the perturbations whose "
+        "answers earned more. Nothing is differentiated, so that a reward can be any program.\n\n"
         "Tasks. sft makes given texts likelier: --data is JSON lines {\"prompt\", \"completion\"}, or a text that is "
-        "cut into "
-        "pieces. countdown makes its own questions: reach a number from others. gsm8k reads JSON lines {\"question\", "
-        "\"answer\"} and compares final numbers. jsonl reads {\"prompt\", ...} and asks a reward of yours: with "
-        "--reward 'CMD' a "
-        "program that reads one JSON line {\"id\", \"prompt\", \"completion\", \"row\"} and replies {\"id\", "
-        "\"reward\"}, until its "
-        "input ends; with --reward-lib FILE a shared library, which eggroll.h describes.\n\n"
+        "cut into pieces. countdown makes its own questions: reach a number from others. gsm8k reads JSON lines "
+        "{\"question\", \"answer\"} and compares final numbers. jsonl reads {\"prompt\", ...} and asks a reward of "
+        "yours: with --reward 'CMD' a program that reads one JSON line {\"id\", \"prompt\", \"completion\", \"row\"} "
+        "and replies {\"id\", \"reward\"}, until its input ends; with --reward-lib FILE a shared library, which "
+        "eggroll.h describes.\n\n"
         "A model whose vocabulary is not bytes needs it as --vocab FILE. A run keeps itself in the folder RUN, by "
-        "default "
-        "runs/DATE-TIME: model.safetensors is the last model, best.safetensors the one that did best on held-out "
-        "questions, "
-        "both in the published form; journal.egg rebuilds the last from MODEL with `eggroll patch`. A run goes on with "
-        "--resume and ends with the very bits that it would have had without the interruption, as far as its reward is "
-        "reproducible.",
+        "default runs/DATE-TIME: model.safetensors is the last model, best.safetensors the one that did best on "
+        "held-out questions, both in the published form; journal.egg rebuilds the last from MODEL with "
+        "`eggroll patch`. A run goes on with --resume and ends with the very bits that it would have had without the "
+        "interruption, as far as its reward is reproducible.",
     .examples = {{"eggroll finetune rwkv7.safetensors --task sft --data play.txt --minutes 20",
                   "specialize it to a text"},
                  {"eggroll finetune rwkv7.safetensors --task jsonl --data prompts.jsonl --reward 'python3 reward.py'",

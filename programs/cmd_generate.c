@@ -88,9 +88,9 @@ const struct command command_generate = {
         "Continues a prompt with MODEL, a .safetensors file or the folder of a run. The prompt and what follows go to "
         "standard output as they come; several streams are printed one after the other, each under a line with its "
         "number. The same seed gives the same text.\n\n"
-        "An RWKV-7 whose weights are held as bf16 or int8 (--weights) takes a half and a quarter of the memory of f32 and "
-        "writes a single text faster, since reading the weights is what takes the time. bf16 changes nothing where the "
-        "file is BF16.",
+        "An RWKV-7 whose weights are held as bf16 or int8 (--weights) takes a half and a quarter of the memory of f32 "
+        "and writes a single text faster, since reading the weights is what takes the time. bf16 changes nothing where "
+        "the file is BF16.",
     .examples = {{"eggroll generate runs/first --prompt 'Once upon a time'", "500 bytes"},
                  {"eggroll generate runs/first --streams 4 --temperature 1 --top-p 0.9 --seed 7", "four bolder texts"}},
     .run = generate,

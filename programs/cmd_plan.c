@@ -21,6 +21,8 @@ void print_plan(const egg_plan *plan, bool fits)
     for (uint32_t i = 0; i < plan->count; i++) print_line(plan->items[i].name, plan->items[i].bytes);
     print_line("peak memory of the process", plan->total_bytes);
     if (plan->available_bytes) print_line("available", plan->available_bytes);
+    if (plan->device_bytes) print_line("memory of the device", plan->device_bytes);
+    if (plan->device_available_bytes) print_line("available there", plan->device_available_bytes);
     puts(fits ? "The run fits." : "The run does not fit.");
 }
 
@@ -30,8 +32,12 @@ static void print_json(const egg_plan *plan, bool fits)
            (unsigned long long)plan->epochs);
     for (uint32_t i = 0; i < plan->count; i++)
         printf("%s\"%s\": %llu", i ? ", " : "", plan->items[i].name, (unsigned long long)plan->items[i].bytes);
-    printf("}, \"total_bytes\": %llu, \"available_bytes\": %llu, \"fits\": %s}\n",
-           (unsigned long long)plan->total_bytes, (unsigned long long)plan->available_bytes, fits ? "true" : "false");
+    printf("}, \"total_bytes\": %llu, \"available_bytes\": %llu, ", (unsigned long long)plan->total_bytes,
+           (unsigned long long)plan->available_bytes);
+    if (plan->device_bytes)
+        printf("\"device_bytes\": %llu, \"device_available_bytes\": %llu, ", (unsigned long long)plan->device_bytes,
+               (unsigned long long)plan->device_available_bytes);
+    printf("\"fits\": %s}\n", fits ? "true" : "false");
 }
 
 static int plan(const struct invocation *invocation)
@@ -58,7 +64,8 @@ const struct command command_plan = {
     .many = true,
     .description =
         "Adds up, before a run, what memory it would hold: item by item, in all, and what the machine has to give. "
-        "Takes what pretrain takes; for fine-tuning there is `eggroll finetune MODEL --plan`. The exit status is 0 if the run fits and 1 if it does not.",
+        "Takes what pretrain takes; for fine-tuning there is `eggroll finetune MODEL --plan`. The exit status is 0 if "
+        "the run fits and 1 if it does not.",
     .examples = {{"eggroll plan corpus/ --width 1024 --population 64Ki", "would this fit?"}},
     .run = plan,
 };

@@ -59,8 +59,9 @@ const struct command command_play = {
     .synopsis = {"RUN [option...]"},
     .operands = {"RUN"},
     .least = 1,
-    .description = "Plays one episode with the trained policy of RUN, a run folder or a .safetensors file, and draws every "
-                   "step as text where the environment can be drawn.",
+    .description =
+        "Plays one episode with the trained policy of RUN, a run folder or a .safetensors file, and draws every step "
+        "as text where the environment can be drawn.",
     .examples = {{"eggroll play runs/cartpole --seed 7", "another episode"}},
     .run = play,
 };

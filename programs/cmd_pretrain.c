@@ -5,37 +5,32 @@
 #include <string.h>
 
 #include "command.h"
-#include "folder.h"
 #include "interrupt.h"
 #include "listing.h"
-#include "progress.h"
 #include "text.h"
+#include "training.h"
 
-struct run {
-    const struct command *command;
+struct pretrain {
     egg_trainer *trainer;
-    struct folder folder;
-    bool quiet;
-    struct progress progress;
     egg_epoch_stats stats;         /* of the last epoch; all zero before the first */
 };
 
 /* ---------------------------------------------------------------------------------------------------------- header */
 
-static void print_parameters(const struct run *run)
+static void print_parameters(const struct folder *folder)
 {
     char path[FOLDER_BYTES + 32], value[64], scaled[TEXT_BYTES], *json;
-    snprintf(path, sizeof path, "%s/model.safetensors", run->folder.path);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder->path);
     if (egg_describe(path, &json, NULL) != EGG_OK) return;
     if (listing_find(json, "parameters", value, sizeof value))
         printf(", %s int8 parameters", text_scaled(scaled, strtod(value, NULL), ""));
     egg_text_free(json);
 }
 
-static void print_machine(const struct run *run)
+static void print_machine(egg_trainer *trainer)
 {
     char level[64] = "?", threads[64], *json;
-    snprintf(threads, sizeof threads, "%s", egg_trainer_option(run->trainer, "threads"));
+    snprintf(threads, sizeof threads, "%s", egg_trainer_option(trainer, "threads"));
     bool all = strcmp(threads, "0") == 0;
     if (egg_build_info(&json, NULL) == EGG_OK) {
         listing_find(json, "kernel_level_in_use", level, sizeof level);
@@ -47,89 +42,87 @@ static void print_machine(const struct run *run)
            strcmp(threads, "1") == 0 ? "" : "s");
 }
 
-static void print_option(const struct run *run, const char *before, const char *name, const char *after)
+static void print_header(const struct training *training)
 {
-    printf("%s%s%s", before, egg_trainer_option(run->trainer, name), after);
-}
-
-static void print_header(const struct run *run)
-{
+    const struct pretrain *run = training->own;
     egg_corpus_stats corpus = egg_trainer_corpus(run->trainer);
     char train[TEXT_BYTES], valid[TEXT_BYTES];
-    print_option(run, "model        EGG of width ", "width", ", ");
-    print_option(run, "", "layers", " deep");
-    print_parameters(run);
-    print_option(run, "\npopulation   ", "population", " members");
-    print_option(run, ", ", "seq-len", " tokens each an epoch");
-    print_option(run, ", rank ", "rank", ", ");
-    print_option(run, "", "update", " updates\n");
+    training_print_option(training, "model        EGG of width ", "width", ", ");
+    training_print_option(training, "", "layers", " deep");
+    print_parameters(&training->folder);
+    training_print_option(training, "\npopulation   ", "population", " members");
+    training_print_option(training, ", ", "seq-len", " tokens each an epoch");
+    training_print_option(training, ", rank ", "rank", ", ");
+    training_print_option(training, "", "update", " updates\n");
     printf("text         %s to train on, %s to validate\n", text_scaled(train, (double)corpus.train_bytes, "B"),
            text_scaled(valid, (double)corpus.valid_bytes, "B"));
     if (corpus.valid_bytes)
         printf("entropy      unigram %.4f, bigram %.4f bits per byte of the validation text\n", corpus.unigram_bits,
                corpus.bigram_bits);
-    print_machine(run);
-    folder_print(&run->folder, run->folder.resumed ? "resumed run  " : "run          ", "");
-    folder_print_journal(egg_trainer_journal(run->trainer));
-    fflush(stdout);
+    print_machine(run->trainer);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- epochs */
+/* ------------------------------------------------------------------------------------------------------------- run */
 
-static void complain(struct run *run, const egg_error *error, const char *consequence)
+static egg_status open_run(struct training *training, const struct invocation *invocation, egg_error *error)
 {
-    if (!speaks(error)) return;
-    progress_clear(&run->progress);
-    fflush(stdout);
-    fprintf(stderr, "eggroll: %s%s\n", error->text, consequence);
+    struct pretrain *run = training->own;
+    egg_status status = egg_trainer_open(&run->trainer, invocation->options, invocation->operands,
+                                         invocation->operand_count, error);
+    if (status != EGG_OK) return status;
+    egg_trainer_stop_when(run->trainer, interrupt_wanted, NULL);
+    training->state.finished = egg_trainer_finished(run->trainer);
+    training->journal = egg_trainer_journal(run->trainer);
+    training->columns[0] = "  bits per byte   member     text weights";
+    training->columns[1] = "  train   valid tokens/s  bytes/s   moved";
+    return EGG_OK;
 }
 
-static void show_epoch(struct run *run)
+static void close_run(struct training *training)
 {
+    struct pretrain *run = training->own;
+    egg_trainer_close(run->trainer);
+}
+
+static const char *option(const struct training *training, const char *name)
+{
+    const struct pretrain *run = training->own;
+    return egg_trainer_option(run->trainer, name);
+}
+
+static egg_status run_epoch(struct training *training, egg_error *error)
+{
+    struct pretrain *run = training->own;
     const egg_epoch_stats *stats = &run->stats;
-    const struct progress *progress = &run->progress;
-    char line[160], title[160], valid[TEXT_BYTES], tokens[TEXT_BYTES], bytes[TEXT_BYTES];
-    char elapsed[TEXT_BYTES], left[TEXT_BYTES];
-    if (!progress_due(&run->progress, stats->epoch, stats->validated)) return;
-    snprintf(title, sizeof title, "\n%7s %6s %15s %8s %8s %7s\n%7s %6s %7s %7s %8s %8s %7s %8s %8s\n", "", "",
-             "bits per byte", "member", "text", "weights", "epoch", "done", "train", "valid", "tokens/s", "bytes/s",
-             "moved", "elapsed", "left");
-    snprintf(line, sizeof line, "%7llu %5.1f%% %7.4f %7s %8s %8s %6.2f%% %8s %8s", (unsigned long long)stats->epoch,
-             100 * stats->progress, stats->train_bits_per_byte, text_bits(valid, stats->valid_bits_per_byte),
-             text_scaled(tokens, progress_rate(progress, stats->member_tokens), ""),
-             text_scaled(bytes, progress_rate(progress, stats->text_bytes), ""), 100 * stats->weights_moved,
-             text_duration(elapsed, stats->seconds),
-             text_duration(left, stats->progress > 0 ? stats->seconds * (1 - stats->progress) / stats->progress : NAN));
-    progress_show(&run->progress, title, line, stats->validated);
+    egg_status status = egg_trainer_epoch(run->trainer, &run->stats, error);
+    training->state = (struct training_state){.epoch = stats->epoch, .progress = stats->progress,
+                                              .seconds = stats->seconds, .stopped = stats->stopped,
+                                              .finished = egg_trainer_finished(run->trainer), .kept = stats->validated};
+    return status;
 }
 
-/* Until the budget is used or someone wants an end, on any rank; false: an epoch failed. */
-static bool run_epochs(struct run *run)
+static egg_status save(struct training *training, egg_error *error)
 {
-    while (!egg_trainer_finished(run->trainer)) {
-        egg_error error;
-        uint64_t before = run->stats.epoch;
-        egg_status status = egg_trainer_epoch(run->trainer, &run->stats, &error);
-        bool stands = status == EGG_OK || run->stats.epoch > before;   /* then only a save failed */
-        if (status != EGG_OK) complain(run, &error, stands ? "; the run goes on and will try to save again" : "");
-        if (!stands) return false;
-        show_epoch(run);
-    }
-    return true;
+    struct pretrain *run = training->own;
+    return egg_trainer_save(run->trainer, error);
 }
 
-static bool save(struct run *run)
+/* ---------------------------------------------------------------------------------------------------------- result */
+
+static void write_line(const struct training *training, char line[TRAINING_LINE_BYTES])
 {
-    egg_error error;
-    if (run->stats.epoch == 0 || egg_trainer_save(run->trainer, &error) == EGG_OK) return true;
-    complain(run, &error, "");
-    return false;
+    const struct pretrain *run = training->own;
+    const egg_epoch_stats *stats = &run->stats;
+    char valid[TEXT_BYTES], tokens[TEXT_BYTES], bytes[TEXT_BYTES];
+    snprintf(line, TRAINING_LINE_BYTES, "%7.4f %7s %8s %8s %6.2f%%", stats->train_bits_per_byte,
+             text_bits(valid, stats->valid_bits_per_byte),
+             text_scaled(tokens, progress_rate(&training->progress, stats->member_tokens), ""),
+             text_scaled(bytes, progress_rate(&training->progress, stats->text_bytes), ""), 100 * stats->weights_moved);
 }
 
-/* ------------------------------------------------------------------------------------------------------------- end */
-
-static void print_result(const struct run *run)
+static void print_result(const struct training *training)
 {
+    const struct pretrain *run = training->own;
     const egg_epoch_stats *stats = &run->stats;
     egg_corpus_stats corpus = egg_trainer_corpus(run->trainer);
     char tokens[TEXT_BYTES], text[TEXT_BYTES];
@@ -142,57 +135,28 @@ static void print_result(const struct run *run)
            stats->seconds, (unsigned long long)stats->epoch);
 }
 
-/* 'ran': no epoch failed. 'saved': all that was trained is in the folder. */
-static void print_end(const struct run *run, bool ran, bool saved)
-{
-    if (run->stats.epoch) print_result(run);
-    if (!saved) {
-        folder_print(&run->folder, "not saved    ", " holds an earlier state of the run, if any");
-    } else if (!ran || run->stats.stopped) {
-        puts("stopped      and saved; to go on:");
-        folder_print(&run->folder, "  eggroll pretrain --resume ", "");
-    } else if (run->stats.epoch == 0) {
-        puts("\nThe budget of this run is used; name a larger one with --epochs, --member-tokens or --minutes.");
-    } else {
-        folder_print(&run->folder, "run          ", "");
-        folder_print(&run->folder, "what next    eggroll generate ", " --prompt 'The '");
-        folder_print(&run->folder, "             eggroll eval ", " FILE");
-        folder_print(&run->folder, "             eggroll info ", "");
-    }
-}
-
-static int run_trainer(struct run *run)
-{
-    interrupt_catch();
-    egg_trainer_stop_when(run->trainer, interrupt_wanted, NULL);
-    if (!run->quiet) print_header(run);
-    progress_open(&run->progress, run->quiet);
-    bool ran = run_epochs(run), saved = save(run);
-    progress_clear(&run->progress);
-    if (!run->quiet) print_end(run, ran, saved);
-    if (!ran || !saved) return STATUS_FAILURE;
-    return interrupt_signal() ? STATUS_SIGNAL + interrupt_signal() : STATUS_OK;
-}
+/* --------------------------------------------------------------------------------------------------------- command */
 
 static int pretrain(const struct invocation *invocation)
 {
-    struct run run = {.command = invocation->command};
-    egg_options *options = invocation->options;
-    egg_error error;
-    run.quiet = egg_rank() > 0 || strcmp(egg_options_get(options, "quiet"), "true") == 0;
-    if (!*egg_options_get(options, "resume") && invocation->operand_count == 0)
-        return report_usage(run.command, "DATA is missing: a text file or folder to train on, or --resume RUN");
-    int status = folder_choose(&run.folder, run.command, options);
-    if (status != STATUS_OK) return status;
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);   /* so that a log is up to date */
-    if (egg_trainer_open(&run.trainer, options, invocation->operands, invocation->operand_count, &error) == EGG_OK) {
-        status = run_trainer(&run);
-        egg_trainer_close(run.trainer);
-    } else {
-        folder_unclaim(&run.folder);
-        status = report(run.command, &error);
-    }
-    return status;
+    static const struct training_kind kind = {
+        .open = open_run,
+        .close = close_run,
+        .option = option,
+        .run_epoch = run_epoch,
+        .save = save,
+        .print_header = print_header,
+        .write_line = write_line,
+        .print_result = print_result,
+        .budget = "--epochs, --member-tokens or --minutes",
+        .hints = {{"what next    eggroll generate ", " --prompt 'The '"},
+                  {"             eggroll eval ", " FILE"},
+                  {"             eggroll info ", ""}},
+    };
+    struct pretrain run = {0};
+    if (!*egg_options_get(invocation->options, "resume") && invocation->operand_count == 0)
+        return report_usage(invocation->command, "DATA is missing: a text file or folder to train on, or --resume RUN");
+    return training_run(&kind, &run, invocation);
 }
 
 const struct command command_pretrain = {

@@ -23,10 +23,10 @@ const struct command command_replay = {
     .operands = {"RUN"},
     .least = 1,
     .description =
-        "Rebuilds the model that a run had after epoch E from its journal, journal.egg in the folder RUN, or from RUN itself "
-        "where it is a journal. That takes neither data nor environment and no forward pass: the initial weights come from the "
-        "seed, and every update is done again from the recorded weights of the pairs, whose noise is drawn again. The "
-        "hashes that the run recorded of its state are checked on the way.",
+        "Rebuilds the model that a run had after epoch E from its journal, journal.egg in the folder RUN, or from RUN "
+        "itself where it is a journal. That takes neither data nor environment and no forward pass: the initial "
+        "weights come from the seed, and every update is done again from the recorded weights of the pairs, whose "
+        "noise is drawn again. The hashes that the run recorded of its state are checked on the way.",
     .examples = {{"eggroll replay runs/first --epoch 100 --out epoch100.safetensors",
                   "the model as it was after epoch 100"},
                  {"eggroll replay journal.egg --out model.safetensors",

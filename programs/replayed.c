@@ -6,11 +6,11 @@
 void replayed_print(const struct invocation *invocation, const egg_replayed *replayed)
 {
     unsigned long long epoch = replayed->epoch, hashes = replayed->hashes, torn = replayed->torn_bytes;
-    if (torn) fprintf(stderr, "eggroll: the last record of the journal was cut short; its %llu bytes are left out\n",
-                      torn);
+    if (torn)
+        fprintf(stderr, "eggroll: the last record of the journal was cut short; its %llu bytes are left out\n", torn);
     if (wants_json(invocation)) {
-        printf("{\"epoch\": %llu, \"model_hash\": \"%s\", \"hashes_checked\": %llu, \"torn_bytes\": %llu, \"seconds\": %.6g, "
-               "\"run_seconds\": %.6g}\n",
+        printf("{\"epoch\": %llu, \"model_hash\": \"%s\", \"hashes_checked\": %llu, \"torn_bytes\": %llu, "
+               "\"seconds\": %.6g, \"run_seconds\": %.6g}\n",
                epoch, replayed->model_hash, hashes, torn, replayed->seconds, replayed->run_seconds);
         return;
     }

@@ -227,8 +227,8 @@ egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_
     egg_pool *pool = NULL;
     EGG_TRY(egg_machine_kernels(&kernels, error));
     EGG_TRY(egg_pool_open(&pool, (uint32_t)settings->threads, error));
-    status = (model->rwkv7 ? generate_language : generate_egg)(model, settings, &sampling, &kernels, pool, write,
-                                                               context, error);
+    status = model->rwkv7 ? generate_language(model, settings, &sampling, &kernels, pool, write, context, error)
+                          : generate_egg(model, settings, &sampling, &kernels, pool, write, context, error);
 out:
     egg_pool_close(pool);
     return status;
@@ -251,7 +251,7 @@ egg_status egg_envs_describe(char **json, egg_error *error)
 
 egg_status egg_build_info(char **json, egg_error *error)
 {
-    return egg_describe_build(json, error);
+    return egg_describe_build(json, true, error);
 }
 
 void egg_text_free(char *text)

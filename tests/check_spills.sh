@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # check_spills.sh OBJECT-OR-ARCHIVE: no inner loop of a product may keep its sums on the stack. Such a loop is
 # a jump back over straight code with at least eight multiply-adds; it has no business storing a vector or loading one
-# from a fixed place on the stack (an array there, which is indexed, may be an operand). Elementwise kernels multiply and
-# store as they go; only products are looked at.
+# from a fixed place on the stack (an array there, which is indexed, may be an operand). Elementwise kernels multiply
+# and store as they go; only products are looked at.
 # Exit status 77: nothing to check here.
 command -v objdump >/dev/null 2>&1 || { echo "no objdump: skipped"; exit 77; }
 

@@ -140,6 +140,14 @@ awk 'BEGIN {
 }' >text.txt
 small="--population 64 --width 16 --threads 2"
 
+ends 2 pretrain text.txt $small --device gpu
+complains "--device: expected cpu, cuda or cuda:N, found 'gpu'"
+ends 2 pretrain text.txt $small --device cuda:
+ends 1 pretrain text.txt $small --device cuda:9999 --out nowhere
+complains "--device: there is no "
+[ ! -e nowhere ] || fail "$last: left a run behind"
+ends 2 rl CartPole --device cuda
+
 ends 2 pretrain text.txt $small --population 63 --out odd
 complains "--population: 63 is odd"
 ends 1 pretrain missing.txt $small

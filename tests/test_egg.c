@@ -87,11 +87,12 @@ static void check_forward(const egg_case *c, const egg_kernels *kernels)
     make_tokens(targets, rows, 2);
     int8_t *state = calloc(c->members, model->state_bytes);
     int *oracle_state = calloc(c->members * model->state_bytes, sizeof *oracle_state);
-    for (size_t i = 0; i < c->members * model->state_bytes; i++) state[i] = (int8_t)(oracle_state[i] = (int)(i * 7 % 255) - 127);
+    for (size_t i = 0; i < c->members * model->state_bytes; i++)
+        state[i] = (int8_t)(oracle_state[i] = (int)(i * 7 % 255) - 127);
 
     egg_perturb law = egg_perturb_i8(SEED, 5, c->rank, c->sigma_shift);
     oracle_law other = {.seed = SEED, .epoch = 5, .rank = (int)c->rank, .sigma_shift = (int)c->sigma_shift,
-                             .on = c->perturbed};
+                        .on = c->perturbed};
     uint32_t rank = c->perturbed ? c->rank : 0;
     assert_int_equal(egg_arena_open(&arena, egg_model_scratch_bytes(model, c->members, c->steps, rank), NULL), EGG_OK);
     egg_pass pass = egg_pass_begin(kernels, &arena, c->perturbed ? &law : NULL, c->first_pair, c->members);
@@ -177,8 +178,9 @@ static void check_epoch(const egg_epoch_case *c, const egg_kernels *kernels)
     randomize(model, 1);
     for (uint32_t i = 0; i < model->param_count; i++) {
         egg_param *param = &model->params[i];
+        const int8_t *w = param->data;
         param->fraction = calloc(egg_param_elements(param), sizeof(int16_t));
-        for (size_t k = 0; k < egg_param_elements(param); k++) param->fraction[k] = (int16_t)(256 * ((int8_t *)param->data)[k]);
+        for (size_t k = 0; k < egg_param_elements(param); k++) param->fraction[k] = (int16_t)(256 * w[k]);
     }
     egg_model_pack(model, kernels);
     oracle_model_open(&oracle, (int)c->width, (int)c->layers);

@@ -132,8 +132,8 @@ static void test_rank_limits(void **state)
 static void test_shifts(void **state)
 {
     (void)state;
-    for (uint32_t n = 16; n <= 4096; n *= 4) assert_int_equal(1u << egg_product_shift(n),
-                                                              16 * (uint32_t)lround(sqrt(n)));
+    for (uint32_t n = 16; n <= 4096; n *= 4)
+        assert_int_equal(1u << egg_product_shift(n), 16 * (uint32_t)lround(sqrt(n)));
     assert_int_equal(egg_product_shift(128), 8);
     assert_int_equal(egg_product_shift(512), 9);
 }

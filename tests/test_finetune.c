@@ -139,11 +139,9 @@ static void test_a_program_rewards(void **state)
 {
     (void)state;
     egg_finetune_stats one = run(options_of(NULL, "task", "jsonl", "data", scratch_path("prompts.jsonl"), "reward",
-                                            SHELL_REWARD, "temperature", "1", NULL),
-                                 UINT64_MAX);
+                                            SHELL_REWARD, "temperature", "1", NULL), UINT64_MAX);
     egg_finetune_stats two = run(options_of(NULL, "task", "jsonl", "data", scratch_path("prompts.jsonl"), "reward",
-                                            SHELL_REWARD, "temperature", "1", "reward-workers", "3", NULL),
-                                 UINT64_MAX);
+                                            SHELL_REWARD, "temperature", "1", "reward-workers", "3", NULL), UINT64_MAX);
     assert_true(one.reward_mean > 8 && one.reward_mean == two.reward_mean && one.valid == two.valid);
     assert_true(one.silent_epochs == 0 && one.gradient_norm == two.gradient_norm);
 }
@@ -246,8 +244,7 @@ static void test_patches(void **state)
     random_rwkv7_write(
         &(random_rwkv7){.path = scratch_path("other.safetensors"), .shape = shape, .type = EGG_TENSOR_BF16});
     assert_int_equal(egg_patch_apply(scratch_path("other.safetensors"), journal, scratch_path("no.safetensors"),
-                                     &replayed, &error),
-                     EGG_ERR_FORMAT);
+                                     &replayed, &error), EGG_ERR_FORMAT);
     assert_non_null(strstr(error.text, "the run began with a model of hash"));
     assert_int_equal(egg_patch_apply(scratch_path("base.safetensors"), scratch_path("plain1/model.safetensors"),
                                      scratch_path("no.safetensors"), &replayed, &error), EGG_ERR_FORMAT);

@@ -49,8 +49,8 @@ static egg_options *options_of(const char *command, const char *first, ...)
     egg_options *options = egg_options_new(command);
     va_list list;
     va_start(list, first);
-    for (const char *name = first; name; name = va_arg(list, const char *)) set(options, name,
-                                                                                va_arg(list, const char *));
+    for (const char *name = first; name; name = va_arg(list, const char *))
+        set(options, name, va_arg(list, const char *));
     va_end(list);
     return options;
 }
@@ -100,8 +100,7 @@ static egg_status save(egg_rl *rl, egg_trainer *trainer, egg_error *error)
  * perhaps killed before its last save, is saved as the command line would. Frees the options.
  */
 static egg_status try_run(egg_options *options, const char *command, uint64_t save_at, uint64_t stop,
-                          egg_journal_info *info,
-                          egg_error *error)
+                          egg_journal_info *info, egg_error *error)
 {
     bool rl_run = strcmp(command, "rl") == 0, fresh = !*egg_options_get(options, "resume");
     egg_rl *rl = NULL;
@@ -182,8 +181,8 @@ static void refuse_verify(const char *path, const char *part)
     egg_error error = {0};
     egg_replayed replayed;
     egg_status status = try_verify(path, &replayed, &error);
-    if (status == EGG_OK || !strstr(error.text, part)) fail_msg("expected '%s', found %d and '%s'", part, status,
-                                                                error.text);
+    if (status == EGG_OK || !strstr(error.text, part))
+        fail_msg("expected '%s', found %d and '%s'", part, status, error.text);
 }
 
 static void assert_same_file(const char *a, const char *b)
@@ -465,8 +464,8 @@ static void refuse_resume(const run_kind *kind, const char *path, const char *pa
 {
     egg_error error = {0};
     egg_status status = try_run(resumed(kind, path), kind->command, 0, UINT64_MAX, NULL, &error);
-    if (status == EGG_OK || !strstr(error.text, part)) fail_msg("expected '%s', found %d and '%s'", part, status,
-                                                                error.text);
+    if (status == EGG_OK || !strstr(error.text, part))
+        fail_msg("expected '%s', found %d and '%s'", part, status, error.text);
 }
 
 static void test_resume_refuses(void **state)

@@ -27,8 +27,7 @@ typedef struct fixture {
 static void fill(egg_param *param, uint32_t stream)
 {
     egg_noise_f32(egg_key_make(1, EGG_DOMAIN_INITIAL_WEIGHTS), (egg_noise_at){.param = stream}, 0,
-                  egg_param_elements(param),
-                  param->data);
+                  egg_param_elements(param), param->data);
 }
 
 static int setup(void **state)
@@ -113,9 +112,10 @@ static void test_linear_law(void **state)
         for (uint32_t b = 0; b < ROWS; b++)
             for (uint32_t o = 0; o < OUT; o++) {
                 double expected = 0;
-                for (uint32_t i = 0; i < IN; i++)
-                    expected += (double)f->X[b * IN + i] * (W[o * IN + i] + perturbation(&law, &f->matrix, b / STEPS, o,
-                                                                                         i));
+                for (uint32_t i = 0; i < IN; i++) {
+                    double w = W[o * IN + i] + perturbation(&law, &f->matrix, b / STEPS, o, i);
+                    expected += (double)f->X[b * IN + i] * w;
+                }
                 assert_true(fabs(Y[b * OUT + o] - expected) < tolerance);
             }
     }

@@ -52,8 +52,7 @@ static uint8_t *make(const char *name, size_t *bytes)
 
 /* Reads to the end, checking each record; returns how many there were. 'ends' (RECORDS + 1): where each one ends. */
 static uint64_t read_all(const void *data, size_t bytes, egg_ledger_reader *reader, egg_status *status,
-                         egg_error *error,
-                         size_t *ends)
+                         egg_error *error, size_t *ends)
 {
     egg_ledger_record record;
     bool found = true;

@@ -43,8 +43,8 @@ static egg_options *options_of(const char *command, const char *first, ...)
     va_list arguments;
     va_start(arguments, first);
     for (const char *name = first; name; name = va_arg(arguments, const char *))
-        if (egg_options_set(options, name, va_arg(arguments, const char *), &error) != EGG_OK) fail_msg("%s",
-                                                                                                        error.text);
+        if (egg_options_set(options, name, va_arg(arguments, const char *), &error) != EGG_OK)
+            fail_msg("%s", error.text);
     va_end(arguments);
     return options;
 }
@@ -265,8 +265,7 @@ static void refuse(const char *path, egg_status expected, const char *part)
 
 /* Writes a model file with the given metadata and the tensors of 'model', the one numbered 'odd' replaced. */
 static void write_file(const char *path, const char *architecture, const char *width, const egg_model *model,
-                       uint32_t odd,
-                       egg_tensor_type type, uint64_t rows, uint64_t cols)
+                       uint32_t odd, egg_tensor_type type, uint64_t rows, uint64_t cols)
 {
     static int16_t zeros[1 << 16];
     egg_safetensors_writer *writer;

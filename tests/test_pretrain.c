@@ -33,8 +33,7 @@ static int byte_at(const uint8_t *text, uint64_t position, uint64_t train_bytes)
 }
 
 static void check(uint32_t population, uint32_t group, uint32_t steps, uint64_t train_bytes, bool carry,
-                  uint32_t threads,
-                  uint32_t chunk)
+                  uint32_t threads, uint32_t chunk)
 {
     egg_kernels kernels;
     egg_model *model;

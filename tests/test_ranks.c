@@ -30,8 +30,7 @@ static void open_params(egg_param params[PARAMS], egg_dtype dtype, const egg_ker
     static const char *const names[PARAMS] = {"embedding", "tall", "vector", "wide"};
     for (uint32_t i = 0; i < PARAMS; i++) {
         assert_int_equal(egg_param_open(&params[i], kernels, i, shapes[i].kind, dtype, shapes[i].out, shapes[i].in,
-                                        names[i],
-                                        NULL), EGG_OK);
+                                        names[i], NULL), EGG_OK);
         if (dtype == EGG_I8) egg_param_init_normal_i8(&params[i], 5, 12);
         else egg_param_init_normal_f32(&params[i], 5, 0.3f);
     }
@@ -78,8 +77,8 @@ static void test_shards_cover(void **state)
             }
             assert_int_equal(next, params[i].frozen ? 0 : params[i].out);
         }
-        for (uint32_t p = 0; p < parts; p++) bytes += egg_shard_bytes(params, PARAMS, (egg_shard){p, parts},
-                                                                      EGG_SHARD_DATA);
+        for (uint32_t p = 0; p < parts; p++)
+            bytes += egg_shard_bytes(params, PARAMS, (egg_shard){p, parts}, EGG_SHARD_DATA);
         assert_int_equal(bytes, 256 * 32 + 400 * 32 + 64);
         assert_int_equal(egg_shard_bytes(params, PARAMS, (egg_shard){0, parts}, EGG_SHARD_FRACTION), 0);
     }

@@ -24,8 +24,8 @@ static egg_options *options_of(const char *first, ...)
     egg_options *options = egg_options_new("rl");
     va_list list;
     va_start(list, first);
-    for (const char *name = first; name; name = va_arg(list, const char *)) set(options, name,
-                                                                                va_arg(list, const char *));
+    for (const char *name = first; name; name = va_arg(list, const char *))
+        set(options, name, va_arg(list, const char *));
     va_end(list);
     return options;
 }

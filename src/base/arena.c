@@ -31,9 +31,16 @@ egg_status egg_arena_open(egg_arena *arena, size_t bytes, egg_error *error)
 
 void egg_arena_close(egg_arena *arena)
 {
-    if (arena->data) UNPOISON(arena->data, arena->size);
-    egg_free(arena->data);
+    if (arena->data && !arena->foreign) {
+        UNPOISON(arena->data, arena->size);
+        egg_free(arena->data);
+    }
     *arena = (egg_arena){0};
+}
+
+egg_arena egg_arena_over(void *memory, size_t bytes)
+{
+    return (egg_arena){.data = memory, .size = bytes, .foreign = true};
 }
 
 void *egg_arena_take(egg_arena *arena, size_t bytes)
@@ -43,7 +50,7 @@ void *egg_arena_take(egg_arena *arena, size_t bytes)
     char *memory = arena->data + arena->used;
     arena->used += rounded;
     if (arena->used > arena->peak) arena->peak = arena->used;
-    UNPOISON(memory, bytes);
+    if (!arena->foreign) UNPOISON(memory, bytes);
     return memory;
 }
 
@@ -55,5 +62,5 @@ egg_mark egg_arena_mark(const egg_arena *arena)
 void egg_arena_release(egg_arena *arena, egg_mark mark)
 {
     arena->used = mark;
-    POISON(arena->data + mark, arena->size - mark);
+    if (!arena->foreign) POISON(arena->data + mark, arena->size - mark);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench/bench.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/cpu.h"
@@ -10,11 +11,12 @@
 static const struct {
     const char *name;
     egg_status (*run)(const egg_bench_setting *setting, egg_error *error);
+    bool on_device;              /* works with option "device", too */
 } suites[] = {
-    {"kernels", egg_bench_kernels}, {"population", egg_bench_population}, {"update", egg_bench_update},
-    {"noise", egg_bench_noise},     {"scaling", egg_bench_scaling},
-    {"envs", egg_bench_envs},       {"finetune", egg_bench_finetune},
-    {"decode", egg_bench_decode},
+    {"kernels", egg_bench_kernels, false}, {"population", egg_bench_population, true},
+    {"update", egg_bench_update, false},   {"noise", egg_bench_noise, false},
+    {"scaling", egg_bench_scaling, false}, {"envs", egg_bench_envs, false},
+    {"finetune", egg_bench_finetune, false}, {"decode", egg_bench_decode, false},
 };
 
 /* What a run would refuse is refused here too; the paper's segments of 100 tokens are the default. */
@@ -42,16 +44,22 @@ egg_status egg_bench_run(const char *suite, const egg_options *options, const eg
     while (i < EGG_COUNT(suites) && strcmp(suites[i].name, suite) != 0) i++;
     if (i == EGG_COUNT(suites))
         return egg_fail(error, EGG_ERR_ARGUMENT,
-                        "'%s' is no suite; expected kernels, population, update, noise, scaling, envs, finetune or decode",
+                        "'%s' is no suite; expected kernels, population, update, noise, scaling, envs, finetune or "
+                        "decode",
                         suite);
     EGG_TRY(resolve(&resolved, options, error));
     setting.settings = egg_options_values(resolved);
     setting.repetitions = (uint32_t)setting.settings->repetitions;
-    EGG_TRY(egg_machine_kernels(&setting.kernels, error));
-    EGG_TRY(egg_pool_open(&setting.pool, (uint32_t)setting.settings->threads, error));
+    EGG_TRY(egg_machine_open(&setting.kernels, setting.settings->device, 0, error));
+    if (setting.kernels.device && (!suites[i].on_device || setting.settings->model == EGG_BENCH_MLP)) {
+        status = egg_fail(error, EGG_ERR_UNSUPPORTED, "--device: of this suite only the processor can be measured");
+        goto out;
+    }
+    EGG_TRY(egg_pool_open(&setting.pool, egg_machine_threads(&setting.kernels, setting.settings->threads), error));
     EGG_TRY(suites[i].run(&setting, error));
 out:
     egg_pool_close(setting.pool);
+    egg_machine_close(&setting.kernels);
     egg_options_free(resolved);
     return status;
 }

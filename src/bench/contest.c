@@ -43,8 +43,7 @@ out:
 }
 
 static void report_row(const egg_bench_report *report, const char *size, const char *name, const char *unit,
-                       double median,
-                       double best)
+                       double median, double best)
 {
     const egg_bench_row row = {.size = size, .name = name, .unit = unit, .value = median, .median = median,
                                .best = best};

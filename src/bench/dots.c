@@ -25,10 +25,11 @@ static void pack(const void *W, uint32_t out, uint32_t in, void *packed)
 static inline __attribute__((always_inline)) void linear(const egg_linear_args *args)
 {
     const uint8_t *W = args->W;
+    const size_t factor = (size_t)args->rank * args->out;
     for (uint32_t b = 0; b < args->rows; b++) {
         const int8_t *x = (const int8_t *)args->X + b * args->x_stride;
         int8_t *y = (int8_t *)args->Y + b * args->y_stride;
-        const int8_t *A = args->A ? (const int8_t *)args->A + (size_t)(b / args->steps / 2) * args->rank * args->out : NULL;
+        const int8_t *A = args->A ? (const int8_t *)args->A + b / args->steps / 2 * factor : NULL;
         const int32_t *t = args->t ? (const int32_t *)args->t + (size_t)b * args->rank : NULL;
         int32_t total = 0;
         for (uint32_t i = 0; i < args->in; i++) total += x[i];

@@ -60,8 +60,7 @@ static dnnl_status_t pack_weights(egg_onednn *peer, const dnnl_memory_desc_t *pl
 }
 
 egg_status egg_onednn_open(egg_onednn **out, const int8_t *X, const int8_t *W, uint32_t rows, uint32_t out_n,
-                           uint32_t in,
-                           egg_error *error)
+                           uint32_t in, egg_error *error)
 {
     dnnl_memory_desc_t x, w, w_any, c;
     dnnl_matmul_desc_t description;
@@ -122,8 +121,7 @@ egg_status egg_onednn_run(void *context, egg_error *error)
 #else
 
 egg_status egg_onednn_open(egg_onednn **peer, const int8_t *X, const int8_t *W, uint32_t rows, uint32_t out,
-                           uint32_t in,
-                           egg_error *error)
+                           uint32_t in, egg_error *error)
 {
     (void)X, (void)W, (void)rows, (void)out, (void)in, (void)error;
     *peer = NULL;

@@ -64,8 +64,7 @@ out:
 }
 
 static egg_status open_bench(policy_bench *bench, const egg_bench_setting *setting, const egg_mlp *policy,
-                             egg_perturb law,
-                             bool perturbed, uint32_t pairs, uint32_t steps, egg_error *error)
+                             egg_perturb law, bool perturbed, uint32_t pairs, uint32_t steps, egg_error *error)
 {
     egg_status status = EGG_OK;
     uint32_t threads = egg_pool_threads(setting->pool);
@@ -115,8 +114,7 @@ static egg_status measure(const egg_bench_setting *setting, const egg_mlp *polic
     const egg_bench_report *report = &setting->report;
     char size[64];
     snprintf(size, sizeof size, "policy %ux%u N=%u, %u step%s", policy->shape.layers, policy->shape.width, 2 * pairs,
-             steps,
-             steps == 1 ? "" : "s");
+             steps, steps == 1 ? "" : "s");
     EGG_TRY(open_bench(&benches[POPULATION], setting, policy, low, true, pairs, steps, error));
     EGG_TRY(open_bench(&benches[INFERENCE], setting, policy, low, false, pairs, steps, error));
     EGG_TRY(open_bench(&benches[OPENES], setting, policy, dense, true, few, steps, error));

@@ -142,6 +142,37 @@ static double macs_per_token(const egg_model *model)
     return macs;
 }
 
+/* A device's share of the table: its memory and its kernels are not those of the rivals. */
+static egg_status bench_device(const egg_bench_setting *setting, egg_shape shape, uint32_t population, uint32_t steps,
+                               egg_error *error)
+{
+    egg_status status = EGG_OK;
+    enum { POPULATION, INFERENCE, EVALUATION, CONTENDERS };
+    egg_bench_run_state run = {0};
+    const uint32_t n = setting->repetitions;
+    const egg_bench_report *report = &setting->report;
+    const double tokens = (double)population * steps;
+    char size[48];
+    snprintf(size, sizeof size, "%ux%u N=%u T=%u", shape.layers, shape.width, population, steps);
+    EGG_TRY(open_run(&run, setting, setting->pool, shape, population, steps, error));
+    egg_contender contenders[CONTENDERS] = {
+        [POPULATION] = {.name = "population, whole epoch", .run = run_epoch, .context = &run, .work = tokens,
+                        .unit = "tokens/s"},
+        [INFERENCE] = {.name = "inference", .run = run_inference, .context = &run, .work = tokens, .unit = "tokens/s"},
+        [EVALUATION] = {.name = "population, evaluation", .run = run_evaluation, .context = &run, .work = tokens,
+                        .unit = "tokens/s"},
+    };
+    EGG_TRY(egg_contest(contenders, CONTENDERS, n, error));
+    for (size_t i = 0; i < CONTENDERS; i++) egg_report_rate(report, size, &contenders[i], n);
+    egg_report_ratio(report, size, "population_vs_inference", &contenders[POPULATION], &contenders[INFERENCE], n);
+    egg_report_value(report, size, "multiply-adds of a token", "MAC", macs_per_token(run.model));
+    egg_report_value(report, size, "update_share_of_epoch", "x",
+                     run.update_seconds / (run.evaluate_seconds + run.update_seconds));
+out:
+    close_run(&run);
+    return status;
+}
+
 static egg_status bench_size(const egg_bench_setting *setting, egg_shape shape, uint32_t population, uint32_t steps,
                              egg_error *error)
 {
@@ -219,12 +250,14 @@ egg_status egg_bench_population(const egg_bench_setting *setting, egg_error *err
     const egg_settings *s = setting->settings;
     uint32_t steps = (uint32_t)s->seq_len;
     if (s->model == EGG_BENCH_MLP) return egg_bench_policies(setting, error);
+    egg_status (*bench)(const egg_bench_setting *, egg_shape, uint32_t, uint32_t, egg_error *) =
+        setting->kernels.device ? bench_device : bench_size;
     if (setting->one_size)
-        return bench_size(setting, (egg_shape){(uint32_t)s->width, (uint32_t)s->layers}, (uint32_t)s->population, steps,
-                          error);
+        return bench(setting, (egg_shape){(uint32_t)s->width, (uint32_t)s->layers}, (uint32_t)s->population, steps,
+                     error);
     egg_status status = EGG_OK;
     for (size_t i = 0; i < EGG_COUNT(sizes); i++)
-        EGG_TRY(bench_size(setting, sizes[i].shape, sizes[i].population, steps, error));
+        EGG_TRY(bench(setting, sizes[i].shape, sizes[i].population, steps, error));
 out:
     return status;
 }

@@ -70,8 +70,8 @@ egg_status egg_rival_open(egg_rival **out, const egg_model *model, const egg_ker
         memcpy(rival->dots_model->params[i].data, model->params[i].data, egg_param_elements(&model->params[i]));
     egg_model_pack(rival->dots_model, &rival->dots_kernels);
     for (size_t i = 0; i < (size_t)steps + 1; i++) rival->tokens[i] = (uint8_t)(32 + i * 7 % 90);
-    for (uint32_t i = 0; i < rival->threads; i++) EGG_TRY(open_scratch(&rival->scratch[i], model, kernels, steps,
-                                                                       error));
+    for (uint32_t i = 0; i < rival->threads; i++)
+        EGG_TRY(open_scratch(&rival->scratch[i], model, kernels, steps, error));
     *out = rival;
     rival = NULL;
 out:
@@ -154,8 +154,7 @@ static void dense_pairs(void *context, size_t begin, size_t end, uint32_t thread
 
 /* Both members of a pair cost the same, so the one with sign + is read twice. */
 static void read_singly(egg_rival *rival, egg_rival_scratch *scratch, const egg_model *model,
-                        const egg_kernels *kernels,
-                        size_t first_pair, size_t end_pair)
+                        const egg_kernels *kernels, size_t first_pair, size_t end_pair)
 {
     egg_perturb law = egg_perturb_i8(1, 0, 1, SIGMA_SHIFT);
     for (size_t member = 2 * first_pair; member < 2 * end_pair; member++)

@@ -65,6 +65,15 @@ egg_status egg_comm_sum(egg_comm *comm, int64_t *values, uint32_t count, egg_err
     return status;
 }
 
+egg_status egg_comm_max(egg_comm *comm, double *values, uint32_t count, egg_error *error)
+{
+    if (comm->size == 1) return EGG_OK;
+    egg_status status = check(comm, error);
+    if (status == EGG_OK) status = note(comm, comm->ops->max(comm, values, count, error));
+    if (status == EGG_OK) comm->received += count * sizeof *values;
+    return status;
+}
+
 static uint64_t length(uint64_t begin, uint64_t end)
 {
     return end > begin ? end - begin : 0;

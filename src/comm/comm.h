@@ -22,6 +22,7 @@ typedef struct egg_comm_ops {
     egg_status (*allgather)(egg_comm *comm, void *all, const size_t *bytes, egg_error *error);
     egg_status (*broadcast)(egg_comm *comm, void *data, size_t bytes, egg_error *error);
     egg_status (*sum)(egg_comm *comm, int64_t *values, uint32_t count, egg_error *error);
+    egg_status (*max)(egg_comm *comm, double *values, uint32_t count, egg_error *error);
     egg_status (*move)(egg_comm *comm, void *data, size_t unit, const uint64_t *from, const uint64_t *to,
                        egg_error *error);
     void (*free)(egg_comm *comm);
@@ -56,8 +57,9 @@ egg_status egg_comm_allgather(egg_comm *comm, void *all, const size_t *bytes, eg
 /* What rank 0 holds, to all. */
 egg_status egg_comm_broadcast(egg_comm *comm, void *data, size_t bytes, egg_error *error);
 
-/* values (count): sums over the ranks. */
+/* values (count): sums over the ranks; maxima of numbers, of which none is NaN. */
 egg_status egg_comm_sum(egg_comm *comm, int64_t *values, uint32_t count, egg_error *error);
+egg_status egg_comm_max(egg_comm *comm, double *values, uint32_t count, egg_error *error);
 
 /*
  * 'data' is an array of units of 'unit' bytes, of which rank r holds [from[r], from[r+1]) and afterwards, too,

@@ -12,6 +12,7 @@ typedef struct egg_launch {
     const char *variable;      /* that tells of the launcher; NULL: there is none */
     uint32_t rank;
     uint32_t size;             /* 0: the launcher does not tell */
+    uint32_t local_rank;       /* among those of this machine; 0 also where the launcher does not tell */
 } egg_launch;
 
 /* EGGROLL_MPI=off makes it find none. */

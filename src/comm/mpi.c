@@ -88,6 +88,12 @@ static egg_status sum(egg_comm *comm, int64_t *values, uint32_t count, egg_error
     return check(comm, code, "a sum", error);
 }
 
+static egg_status max(egg_comm *comm, double *values, uint32_t count, egg_error *error)
+{
+    int code = MPI_Allreduce(MPI_IN_PLACE, values, (int)count, MPI_DOUBLE, MPI_MAX, mpi_of(comm)->world);
+    return check(comm, code, "a maximum", error);
+}
+
 static uint64_t later(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -144,7 +150,8 @@ static egg_status move(egg_comm *comm, void *data, size_t unit, const uint64_t *
 static void free_mpi(egg_comm *comm)
 {
     mpi_comm *mpi = mpi_of(comm);
-    if (!comm->broken) {   /* else they wait for what will never come; a process that ends so makes launchers end them all */
+    /* Broken, these would wait for what never comes; a process that ends without them makes launchers end all. */
+    if (!comm->broken) {
         if (mpi->world != MPI_COMM_NULL) MPI_Comm_free(&mpi->world);
         if (mpi->owns_mpi) MPI_Finalize();
     }
@@ -155,8 +162,8 @@ static void free_mpi(egg_comm *comm)
     egg_free(mpi);
 }
 
-static const egg_comm_ops mpi_ops = {.allgather = allgather, .broadcast = broadcast, .sum = sum, .move = move,
-                                     .free = free_mpi};
+static const egg_comm_ops mpi_ops = {.allgather = allgather, .broadcast = broadcast, .sum = sum, .max = max,
+                                     .move = move, .free = free_mpi};
 
 static egg_status initialize(mpi_comm *mpi, egg_error *error)
 {

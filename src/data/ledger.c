@@ -77,8 +77,8 @@ static egg_status damaged(const egg_ledger_reader *reader, const char *place, ui
                           egg_error *error)
 {
     egg_status status = egg_fail(error, EGG_ERR_FORMAT,
-                                 "%s: record %" PRIu64 " %s epoch %" PRIu64 ", at byte %zu, is damaged: its %s does not match "
-                                 "its checksum",
+                                 "%s: record %" PRIu64 " %s epoch %" PRIu64 ", at byte %zu, is damaged: its %s does "
+                                 "not match its checksum",
                                  reader->name, reader->number, place, epoch, reader->offset, what);
     if (error) error->offset = reader->offset;
     return status;
@@ -228,6 +228,7 @@ egg_status egg_ledger_add(egg_ledger *ledger, uint32_t kind, uint64_t epoch, con
 
 egg_status egg_ledger_sync(egg_ledger *ledger, egg_error *error)
 {
-    if (fdatasync(ledger->fd) == 0 || errno == EINVAL) return EGG_OK;   /* EINVAL: this file system cannot, or need not */
+    /* EINVAL: this file system cannot, or need not. */
+    if (fdatasync(ledger->fd) == 0 || errno == EINVAL) return EGG_OK;
     return egg_fail_errno(error, "%s: cannot write", ledger->path);
 }

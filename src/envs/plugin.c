@@ -35,7 +35,8 @@ static egg_status check(const egg_env *env, const char *path, egg_error *error)
         wrong = "action_low, action_high: expected finite numbers, the first below the second";
     else if (env->mask_at && (!env->discrete || env->mask_at > env->observations ||
                               env->actions > env->observations - env->mask_at + 1))
-        wrong = "mask_at: expected 0, or 1 + the index of 'actions' numbers within the observation of a discrete environment";
+        wrong = "mask_at: expected 0, or 1 + the index of 'actions' numbers within the observation of a discrete "
+                "environment";
     else if (env->max_steps < 1) wrong = "max_steps: expected at least 1, so that every episode ends; found 0";
     else if (env->state_bytes > MOST_STATE_BYTES) wrong = "state_bytes: expected at most 1 GiB";
     else if (!env->reset) wrong = "reset: expected a function, found NULL";

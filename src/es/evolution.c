@@ -96,8 +96,7 @@ float *egg_evolution_weights(egg_evolution *evolution, uint32_t *count)
 }
 
 egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
-                                     uint64_t epoch,
-                                     double rate)
+                                     uint64_t epoch, double rate)
 {
     const egg_evolution_shape *shape = &evolution->shape;
     egg_perturb law = egg_evolution_law(shape, epoch);
@@ -105,29 +104,61 @@ egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels
                               egg_shaping_pairs(&shape->shaping, shape->population), epoch + 1, rate);
 }
 
-egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
-                                       uint64_t epoch,
-                                       float *fitness)
+static egg_evolution_stats begin_stats(const egg_evolution *evolution, uint64_t epoch)
 {
     const egg_evolution_shape *shape = &evolution->shape;
-    egg_evolution_stats stats = {.scores = {.weight = evolution->weight},
+    return (egg_evolution_stats){.scores = {.weight = evolution->weight},
                                  .sigma = (float)egg_evolution_sigma(shape, epoch),
                                  .rate = egg_evolution_rate(shape, epoch)};
+}
+
+egg_evolution_stats egg_evolution_score(egg_evolution *evolution, uint64_t epoch, float *fitness)
+{
+    const egg_evolution_shape *shape = &evolution->shape;
+    egg_evolution_stats stats = begin_stats(evolution, epoch);
     egg_scores_shape(&stats.scores, &shape->shaping, fitness, shape->population, evolution->score, evolution->order);
+    return stats;
+}
+
+egg_status egg_evolution_score_part(egg_evolution *evolution, uint64_t epoch, float *fitness, uint32_t first_pair,
+                                    uint32_t pairs, egg_comm *comm, egg_evolution_stats *stats, egg_error *error)
+{
+    const egg_evolution_shape *shape = &evolution->shape;
+    const uint32_t each = shape->shaping.antithetic ? 2 : 1;
+    *stats = begin_stats(evolution, epoch);
+    stats->scores.weight += first_pair;
+    egg_status status = egg_scores_shape_part(&stats->scores, &shape->shaping, fitness + (size_t)each * first_pair,
+                                              each * pairs, shape->population, comm, evolution->score, error);
+    stats->scores.weight = evolution->weight;
+    return status;
+}
+
+void egg_evolution_count_ties(const egg_evolution *evolution, egg_evolution_stats *stats)
+{
+    egg_scores_count_ties(&stats->scores, &evolution->shape.shaping, evolution->shape.population);
+}
+
+const egg_shaping *egg_evolution_shaping(const egg_evolution *evolution, uint32_t *population)
+{
+    *population = evolution->shape.population;
+    return &evolution->shape.shaping;
+}
+
+egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
+                                       uint64_t epoch, float *fitness)
+{
+    egg_evolution_stats stats = egg_evolution_score(evolution, epoch, fitness);
     stats.gradient_norm = egg_evolution_apply(evolution, kernels, pool, epoch, stats.rate).gradient_norm;
     return stats;
 }
 
 void egg_evolution_estimate(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
-                            float *fitness, egg_evolution_stats *stats)
+                            double rate)
 {
     const egg_evolution_shape *shape = &evolution->shape;
     egg_perturb law = egg_evolution_law(shape, epoch);
-    *stats = (egg_evolution_stats){.scores = {.weight = evolution->weight}, .sigma = law.sigma,
-                                   .rate = egg_evolution_rate(shape, epoch)};
-    egg_scores_shape(&stats->scores, &shape->shaping, fitness, shape->population, evolution->score, evolution->order);
     egg_update_f32_estimate(evolution->update, kernels, pool, &law, evolution->weight,
-                            egg_shaping_pairs(&shape->shaping, shape->population), epoch + 1, stats->rate);
+                            egg_shaping_pairs(&shape->shaping, shape->population), epoch + 1, rate);
 }
 
 egg_update_f32 *egg_evolution_update(egg_evolution *evolution)

@@ -47,8 +47,7 @@ typedef struct egg_evolution_stats {
 
 /* Shapes fitness (population), which is repaired in place, and moves the parameters: the end of epoch 'epoch'. */
 egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
-                                       uint64_t epoch,
-                                       float *fitness);
+                                       uint64_t epoch, float *fitness);
 
 /*
  * The weights of the pairs (count), as the last tell shaped them, and the second half of tell alone: moves the
@@ -56,15 +55,27 @@ egg_evolution_stats egg_evolution_tell(egg_evolution *evolution, const egg_kerne
  */
 float *egg_evolution_weights(egg_evolution *evolution, uint32_t *count);
 egg_update_stats egg_evolution_apply(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool,
-                                     uint64_t epoch,
-                                     double rate);
+                                     uint64_t epoch, double rate);
+
+/* The first half of tell alone; gradient_norm is left 0. */
+egg_evolution_stats egg_evolution_score(egg_evolution *evolution, uint64_t epoch, float *fitness);
 
 /*
- * The same as ranks share it out: tell up to and with the estimate of the gradient of this rank's rows. The rest is
- * left to do with the update (update_f32.h), which knows the gradient's norm, too.
+ * The first half as ranks share it out, where the shaping is separable: each shapes the fitness (population) of its
+ * pairs, which it has in their places, into their weights. Those of all have to be there before 'ties' are counted and
+ * the parameters move.
+ */
+egg_status egg_evolution_score_part(egg_evolution *evolution, uint64_t epoch, float *fitness, uint32_t first_pair,
+                                    uint32_t pairs, egg_comm *comm, egg_evolution_stats *stats, egg_error *error);
+void egg_evolution_count_ties(const egg_evolution *evolution, egg_evolution_stats *stats);
+const egg_shaping *egg_evolution_shaping(const egg_evolution *evolution, uint32_t *population);
+
+/*
+ * The second half as ranks share it out: the estimate of the gradient of this rank's rows. The rest is left to do with
+ * the update (update_f32.h), which knows the gradient's norm, too.
  */
 void egg_evolution_estimate(egg_evolution *evolution, const egg_kernels *kernels, egg_pool *pool, uint64_t epoch,
-                            float *fitness, egg_evolution_stats *stats);
+                            double rate);
 egg_update_f32 *egg_evolution_update(egg_evolution *evolution);
 
 #endif

@@ -26,8 +26,7 @@ static void step_momentum(float lr, float beta, float scale, size_t n, const flo
  * from libm, once a step and rounded to single precision, where libraries agree.
  */
 static void step_adam(const egg_optimizer *adam, uint64_t step, double lr, float scale, size_t n, const float *G,
-                      float *W,
-                      float *m, float *v)
+                      float *W, float *m, float *v)
 {
     const float b1 = adam->beta1, b2 = adam->beta2, epsilon = adam->epsilon;
     const float rate = (float)(lr / (1 - pow(b1, (double)step))), c2 = (float)(1 / sqrt(1 - pow(b2, (double)step)));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "es/device_memory.h"
 #include "kernels/weights.h"
 
 size_t egg_dtype_bytes(egg_dtype dtype)
@@ -65,7 +66,12 @@ static size_t packed_bytes(const egg_param *param, const egg_kernels *kernels)
 
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels)
 {
-    return data_bytes(param) + packed_bytes(param, kernels);
+    return data_bytes(param) + (kernels->device ? 0 : packed_bytes(param, kernels));
+}
+
+uint64_t egg_param_device_bytes(const egg_param *param, const egg_kernels *kernels)
+{
+    return kernels->device ? data_bytes(param) + packed_bytes(param, kernels) : 0;
 }
 
 /* so_far = the hash of so_far and of the hash of the data, if there is any. */
@@ -82,6 +88,7 @@ egg_hash egg_params_state(const egg_param *params, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         const egg_param *param = &params[i];
         size_t n = egg_param_elements(param);
+        egg_param_fetch(param);
         chain_hash(&hash, param->data, n * egg_dtype_bytes(param->dtype));
         chain_hash(&hash, param->fraction, n * sizeof *param->fraction);
         for (uint32_t k = 0; k < 2; k++) chain_hash(&hash, param->moment[k], n * sizeof(float));
@@ -94,12 +101,21 @@ static uint32_t padded(uint32_t n)
     return (n + EGG_ROW_QUANTUM - 1) / EGG_ROW_QUANTUM * EGG_ROW_QUANTUM;
 }
 
+static bool open_mirror(egg_param *param, size_t data)
+{
+    if (!param->device) return true;
+    param->mirror = egg_alloc(sizeof *param->mirror);
+    if (param->mirror && data) param->mirror->data = egg_device_alloc(param->device, data);
+    return param->mirror && (!data || param->mirror->data);
+}
+
 static egg_status allocate(egg_param *param, const egg_kernels *kernels, egg_error *error)
 {
     const size_t data = data_bytes(param), packed = packed_bytes(param, kernels);
+    param->device = kernels->device;
     if (data) param->data = egg_alloc(data);
-    if (packed) param->packed = egg_alloc(packed);
-    if ((!data || param->data) && (!packed || param->packed)) return EGG_OK;
+    if (packed) param->packed = egg_device_alloc(param->device, packed);
+    if (open_mirror(param, data) && (!data || param->data) && (!packed || param->packed)) return EGG_OK;
     return egg_fail(error, EGG_ERR_NOMEM, "no memory for parameter '%s' of shape [%u, %u]", param->name, param->out,
                     param->in);
 }
@@ -126,14 +142,23 @@ egg_status egg_param_open_stored(egg_param *param, const egg_kernels *kernels, u
     return status == EGG_OK && kernels ? allocate(param, kernels, error) : status;
 }
 
+static void close_mirror(egg_param *param)
+{
+    if (!param->mirror) return;
+    egg_device_free(param->device, param->mirror->data);
+    egg_device_free(param->device, param->mirror->fraction);
+    egg_free(param->mirror);
+}
+
 void egg_param_close(egg_param *param)
 {
+    close_mirror(param);
     egg_free(param->data);
     egg_free(param->fraction);
     egg_free(param->moment[0]);
     egg_free(param->moment[1]);
     egg_free(param->gradient);
-    egg_free(param->packed);
+    egg_device_free(param->device, param->packed);
     *param = (egg_param){0};
 }
 
@@ -168,7 +193,7 @@ egg_status egg_params_freeze(egg_param *params, uint32_t count, const char *patt
 void egg_params_unpack(egg_param *params, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        egg_free(params[i].packed);
+        egg_device_free(params[i].device, params[i].packed);
         params[i].packed = NULL;
     }
 }
@@ -178,7 +203,50 @@ void egg_params_unpack(egg_param *params, uint32_t count)
 void egg_param_pack(const egg_param *param, const egg_kernels *kernels)
 {
     if (param->kind == EGG_PARAM_MATRIX && param->packed)
-        product_of(param, kernels).pack(param->data, param->out, param->in, param->packed);
+        product_of(param, kernels).pack(egg_param_kernel_data(param), param->out, param->in, param->packed);
+}
+
+void egg_param_fetch(const egg_param *param)
+{
+    egg_mirror *mirror = param->mirror;
+    if (!mirror || !mirror->ahead) return;
+    egg_device_download(param->device, param->data, mirror->data, data_bytes(param));
+    if (param->fraction)
+        egg_device_download(param->device, param->fraction, mirror->fraction,
+                            egg_param_elements(param) * sizeof *param->fraction);
+    mirror->ahead = false;
+}
+
+void egg_params_fetch(const egg_param *params, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) egg_param_fetch(&params[i]);
+}
+
+static void send(const egg_param *param)
+{
+    const egg_mirror *mirror = param->mirror;
+    if (!mirror || mirror->ahead) return;
+    egg_device_upload(param->device, mirror->data, param->data, data_bytes(param));
+    if (param->fraction)
+        egg_device_upload(param->device, mirror->fraction, param->fraction,
+                          egg_param_elements(param) * sizeof *param->fraction);
+}
+
+void egg_params_send(const egg_param *params, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) send(&params[i]);
+}
+
+egg_status egg_param_open_fraction(egg_param *param, egg_error *error)
+{
+    size_t n = egg_param_elements(param);
+    param->fraction = egg_alloc_array(n, sizeof *param->fraction);
+    if (param->fraction && param->mirror)
+        param->mirror->fraction = egg_device_alloc_array(param->device, n, sizeof *param->fraction);
+    if (!param->fraction || (param->mirror && !param->mirror->fraction))
+        return egg_fail(error, EGG_ERR_NOMEM, "no memory for the fractions of '%s'", param->name);
+    for (size_t k = 0; k < n; k++) param->fraction[k] = (int16_t)(((const int8_t *)param->data)[k] * 256);
+    return EGG_OK;
 }
 
 static void store_table_row(const egg_param *param, uint32_t v, const float *w)
@@ -240,7 +308,8 @@ void egg_param_init_normal_i8(egg_param *param, uint64_t seed, double deviation)
         const int8_t *four = draws + DRAWS * (i % AT_ONCE);
         if (four == draws) egg_noise_i8(key, at, (uint64_t)i * DRAWS, sizeof draws, draws);
         int32_t product = (four[0] + four[1] + four[2] + four[3]) * factor;
-        int32_t size = abs(product);   /* over 32 * 256, to nearest; ties to even, which changes neither mean nor deviation */
+        int32_t size = abs(product);
+        /* over 32 * 256, to nearest; ties to even, which changes neither mean nor deviation */
         int32_t magnitude = (size + (1 << 12) - 1 + (size >> 13 & 1)) >> 13;
         if (magnitude > 127) magnitude = 127;
         w[i] = (int8_t)(product < 0 ? -magnitude : magnitude);

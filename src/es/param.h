@@ -14,12 +14,21 @@
 typedef enum egg_param_kind {
     EGG_PARAM_MATRIX,      /* low-rank perturbation; used through the shared product */
     EGG_PARAM_EMBEDDING,   /* low-rank perturbation; rows are looked up */
-    EGG_PARAM_VECTOR       /* int8: product of two factors, so an element has the law of a matrix entry; float32: dense normal */
+    EGG_PARAM_VECTOR       /* int8: product of two factors, an element has the law of a matrix entry; float32: normal */
 } egg_param_kind;
 
 typedef enum egg_dtype { EGG_I8, EGG_F32 } egg_dtype;
 
 enum { EGG_PARAM_NAME_BYTES = 48 };
+
+/*
+ * Where the kernels of a device find the weights: beside the host's.
+ */
+typedef struct egg_mirror {
+    void *data;
+    int16_t *fraction;
+    bool ahead;            /* kernels have changed these, and the host's are still as they were */
+} egg_mirror;
 
 typedef struct egg_param {
     char name[EGG_PARAM_NAME_BYTES];
@@ -30,13 +39,16 @@ typedef struct egg_param {
     egg_storage storage;   /* float32: how 'packed' holds the weights */
     bool packed_only;      /* nothing changes the weights: no 'data' where there is 'packed' */
     uint32_t out, in;      /* a vector of n elements: out = 1, in = n */
-    uint32_t used_out, used_in;   /* float32: what of (out, in) is meant; the rest pads to EGG_ROW_QUANTUM and stays 0 */
-    void *data;            /* (out, in) int8 or float32; by the model, the update */
+    uint32_t used_out, used_in;   /* float32: what of (out, in) is meant; the rest pads to EGG_ROW_QUANTUM, stays 0 */
+    const egg_device *device;   /* where the kernels work; NULL: in the host's memory, and there is no mirror */
+    egg_mirror *mirror;
+    void *data;            /* (out, in) int8 or float32, the host's; by the model, the update */
     int16_t *fraction;     /* (out, in) the same weights in 1/256 of an int8 step, or NULL; by the update */
     float *moment[2];      /* (out, in) what the optimizer keeps of a float parameter, or NULL; by the update */
     float *gradient;       /* (out, in) where the optimizer clips, or NULL; by the update */
-    void *packed;          /* matrices: the weights in the order of the kernel table's product; embeddings that are
-                              packed_only and not float32: their rows. By egg_param_pack or egg_param_store */
+    void *packed;          /* matrices: the weights in the order of the kernel table's product, where its kernels
+                              work; embeddings that are packed_only and not float32: their rows. By egg_param_pack or
+                              egg_param_store */
 } egg_param;
 
 static inline size_t egg_param_elements(const egg_param *param)
@@ -51,6 +63,28 @@ static inline uint32_t egg_param_factor_length(const egg_param *param, egg_side 
 {
     return param->kind == EGG_PARAM_VECTOR || side == EGG_B ? param->in : param->out;
 }
+
+/* The weights and their fractions where kernels read and write them. */
+static inline void *egg_param_kernel_data(const egg_param *param)
+{
+    return param->mirror ? param->mirror->data : param->data;
+}
+
+static inline int16_t *egg_param_kernel_fraction(const egg_param *param)
+{
+    return param->mirror ? param->mirror->fraction : param->fraction;
+}
+
+/*
+ * Copies between the two where there is a mirror. fetch: before the host reads or changes weights; does nothing unless
+ * kernels have changed them since. send: after the host changed them; does nothing while the kernels' are ahead.
+ */
+void egg_param_fetch(const egg_param *param);
+void egg_params_fetch(const egg_param *params, uint32_t count);
+void egg_params_send(const egg_param *params, uint32_t count);
+
+/* Gives an int8 parameter its fraction, of the weights as they are. */
+egg_status egg_param_open_fraction(egg_param *param, egg_error *error);
 
 /*
  * Allocates 'data' (zeros), and 'packed' for a matrix; with kernels == NULL neither: a shape to plan with. float32
@@ -90,13 +124,17 @@ egg_hash egg_params_state(const egg_param *params, uint32_t count);
 /* The product of the parameter's arithmetic and storage. */
 egg_linear_fn *egg_param_linear(const egg_param *param, const egg_kernels *kernels);
 
-/* Bytes of 'data' and 'packed'; of a shape to plan with, those it would have. */
+/*
+ * Bytes of 'data' and 'packed'; of a shape to plan with, those it would have. With a device, those of the host's 'data',
+ * and those of the mirror and 'packed' on the device, fractions left out.
+ */
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels);
+uint64_t egg_param_device_bytes(const egg_param *param, const egg_kernels *kernels);
 
 /* Gives up the packed copies, which then are not kept up either: for who updates, but never multiplies. */
 void egg_params_unpack(egg_param *params, uint32_t count);
 
-/* To be called after 'data' changed. Does nothing where 'packed' is NULL. */
+/* To be called after the weights changed where kernels see them. Does nothing where 'packed' is NULL. */
 void egg_param_pack(const egg_param *param, const egg_kernels *kernels);
 
 /*

@@ -11,7 +11,7 @@ typedef struct egg_perturb {
     egg_key key;
     uint32_t epoch;        /* of the noise: several epochs of training may share one */
     uint32_t rank;
-    uint32_t noise_shift;  /* int8: 4 + sigma_shift; A and B each carry a factor of 16, the weights one: 16*16/16 = 2^4 */
+    uint32_t noise_shift;  /* int8: 4 + sigma_shift; A and B each carry a factor of 16, weights one: 16*16/16 = 2^4 */
     int32_t scale;         /* int8: round(256 / sqrt(rank)) */
     float c;               /* float32: sigma / sqrt(rank) */
     float sigma;           /* float32: of a vector's dense noise, and of everything's where 'dense' */

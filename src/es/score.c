@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "es/reduce.h"
+
 static const double tiny = 1e-5;   /* added to variances, as the reference implementation does */
 
 bool egg_shaping_is_baseline(const egg_shaping *shaping, uint32_t pair)
@@ -19,8 +21,7 @@ egg_status egg_shaping_check(const egg_shaping *shaping, uint32_t members, egg_e
     uint32_t group = shaping->group ? shaping->group : members, least = shaping->kind == EGG_SHAPING_BASELINE ? 4 : 2;
     if (shaping->antithetic && (members % 2 || group % 2))
         return egg_fail(error, EGG_ERR_ARGUMENT, "population %u in groups of %u: antithetic pairs need even numbers",
-                        members,
-                        group);
+                        members, group);
     if (group < least || members % group)
         return egg_fail(error, EGG_ERR_ARGUMENT,
                         "groups of %u members: expected at least %u, and a divisor of %u members",
@@ -30,23 +31,45 @@ egg_status egg_shaping_check(const egg_shaping *shaping, uint32_t members, egg_e
 
 /* ------------------------------------------------------------------------------------------------------- statistics */
 
-static void repair(egg_scores *scores, float *fitness, uint32_t members)
+/* What is not finite becomes the worst that is, wherever that is; counts what it repairs here. */
+static egg_status repair(egg_scores *scores, float *fitness, uint32_t here, egg_comm *comm, egg_error *error)
 {
-    float worst = INFINITY, best = -INFINITY;
-    scores->invalid = 0;
-    for (uint32_t i = 0; i < members; i++) {
+    egg_range range = egg_range_empty();
+    for (uint32_t i = 0; i < here; i++) {
         if (!isfinite(fitness[i])) continue;
-        worst = fminf(worst, fitness[i]);
-        best = fmaxf(best, fitness[i]);
+        range.low = fmin(range.low, fitness[i]);
+        range.high = fmax(range.high, fitness[i]);
     }
-    if (worst > best) worst = best = 0;
-    for (uint32_t i = 0; i < members; i++) {
+    egg_status status = egg_reduce_ranges(comm, &range, 1, error);
+    if (range.low > range.high) range = (egg_range){0, 0};
+    scores->worst = range.low;
+    scores->best = range.high;
+    scores->invalid = 0;
+    for (uint32_t i = 0; i < here; i++) {
         if (isfinite(fitness[i])) continue;
-        fitness[i] = worst;
+        fitness[i] = (float)range.low;
         scores->invalid++;
     }
-    scores->worst = worst;
-    scores->best = best;
+    return status;
+}
+
+/* Repairs the fitness of the members that are here, and measures that of all. */
+static egg_status measure(egg_scores *scores, float *fitness, uint32_t here, uint32_t members, egg_comm *comm,
+                          egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_exact_sum sum = {0}, squares = {0};
+    EGG_TRY(repair(scores, fitness, here, comm, error));
+    int64_t invalid = scores->invalid;
+    for (uint32_t i = 0; i < here; i++) egg_exact_add(&sum, fitness[i]);
+    EGG_TRY(egg_reduce_sum(comm, &sum, &invalid, 1, error));
+    scores->invalid = (uint32_t)invalid;
+    const double mean = scores->mean = egg_exact_value(&sum) / members;
+    for (uint32_t i = 0; i < here; i++) egg_exact_add(&squares, (fitness[i] - mean) * (fitness[i] - mean));
+    EGG_TRY(egg_reduce_sum(comm, &squares, NULL, 0, error));
+    scores->deviation = sqrt(egg_exact_value(&squares) / members);
+out:
+    return status;
 }
 
 static double mean_of(const float *x, uint32_t n)
@@ -65,9 +88,8 @@ static double variance_of(const float *x, uint32_t n, double mean)
 
 /* ----------------------------------------------------------------------------------------------------------- scores */
 
-static void score_group_zscore(const float *fitness, uint32_t n, double deviation, float *score)
+static void score_zscore(const float *fitness, uint32_t n, double mean, double deviation, float *score)
 {
-    double mean = mean_of(fitness, n);
     for (uint32_t i = 0; i < n; i++) score[i] = (float)((fitness[i] - mean) / deviation);
 }
 
@@ -126,38 +148,83 @@ static void score_sign(const float *fitness, uint32_t n, bool antithetic, double
     }
 }
 
-static void score_members(const egg_scores *scores, const egg_shaping *shaping, const float *fitness, uint32_t members,
-                          float *score, uint32_t *order)
+static double spread_of(const egg_scores *scores)
 {
-    uint32_t group = shaping->group ? shaping->group : members;
-    double deviation = sqrt(scores->deviation * scores->deviation + tiny);
-    for (uint32_t first = 0; first < members; first += group) {
-        const float *f = fitness + first;
-        switch (shaping->kind) {
-        case EGG_SHAPING_ZSCORE: score_group_zscore(f, group, deviation, score + first); break;
-        case EGG_SHAPING_RANK: score_group_rank(f, group, order, score + first); break;
-        case EGG_SHAPING_SIGN: score_sign(f, group, shaping->antithetic, mean_of(f, group), score + first); break;
-        case EGG_SHAPING_BASELINE: score_group_baseline(f, group, shaping->antithetic, score + first); break;
-        case EGG_SHAPING_GIVEN: memcpy(score + first, f, group * sizeof *f); break;
-        }
+    return sqrt(scores->deviation * scores->deviation + tiny);
+}
+
+static void score_group(const egg_scores *scores, const egg_shaping *shaping, const float *f, uint32_t group,
+                        float *score, uint32_t *order)
+{
+    switch (shaping->kind) {
+    case EGG_SHAPING_ZSCORE: score_zscore(f, group, mean_of(f, group), spread_of(scores), score); break;
+    case EGG_SHAPING_RANK: score_group_rank(f, group, order, score); break;
+    case EGG_SHAPING_SIGN: score_sign(f, group, shaping->antithetic, mean_of(f, group), score); break;
+    case EGG_SHAPING_BASELINE: score_group_baseline(f, group, shaping->antithetic, score); break;
+    case EGG_SHAPING_GIVEN: memcpy(score, f, group * sizeof *f); break;
     }
+}
+
+/* ---------------------------------------------------------------------------------------------------------- weights */
+
+static void weigh(const egg_shaping *shaping, const float *score, uint32_t pairs, uint32_t members, float *weight)
+{
+    const double scale = 1 / sqrt((double)members);
+    for (uint32_t p = 0; p < pairs; p++) {
+        double difference = shaping->antithetic ? (double)score[2 * (size_t)p] - score[2 * (size_t)p + 1] : score[p];
+        weight[p] = egg_shaping_is_baseline(shaping, p) ? 0 : (float)(difference * scale);
+    }
+}
+
+void egg_scores_count_ties(egg_scores *scores, const egg_shaping *shaping, uint32_t members)
+{
+    uint32_t pairs = egg_shaping_pairs(shaping, members);
+    scores->ties = 0;
+    for (uint32_t p = 0; p < pairs; p++) scores->ties += scores->weight[p] == 0 && !egg_shaping_is_baseline(shaping, p);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ shape */
+
+bool egg_shaping_is_separable(const egg_shaping *shaping, uint32_t members)
+{
+    bool grouped = shaping->group && shaping->group != members;
+    switch (shaping->kind) {
+    case EGG_SHAPING_ZSCORE: return !grouped;
+    case EGG_SHAPING_SIGN: return !grouped || shaping->antithetic;
+    case EGG_SHAPING_GIVEN: return true;
+    case EGG_SHAPING_RANK:
+    case EGG_SHAPING_BASELINE: break;
+    }
+    return false;
+}
+
+egg_status egg_scores_shape_part(egg_scores *scores, const egg_shaping *shaping, float *fitness, uint32_t here,
+                                 uint32_t members, egg_comm *comm, float *scratch, egg_error *error)
+{
+    egg_status status = measure(scores, fitness, here, members, comm, error);
+    if (status != EGG_OK) return status;
+    switch (shaping->kind) {
+    case EGG_SHAPING_ZSCORE: score_zscore(fitness, here, scores->mean, spread_of(scores), scratch); break;
+    case EGG_SHAPING_SIGN: score_sign(fitness, here, shaping->antithetic, scores->mean, scratch); break;
+    case EGG_SHAPING_GIVEN: if (here) memcpy(scratch, fitness, here * sizeof *fitness); break;
+    case EGG_SHAPING_RANK:
+    case EGG_SHAPING_BASELINE: break;
+    }
+    weigh(shaping, scratch, egg_shaping_pairs(shaping, here), members, scores->weight);
+    return EGG_OK;
 }
 
 void egg_scores_shape(egg_scores *scores, const egg_shaping *shaping, float *fitness, uint32_t members, float *score,
                       uint32_t *order)
 {
-    repair(scores, fitness, members);
-    scores->mean = mean_of(fitness, members);
-    scores->deviation = sqrt(variance_of(fitness, members, scores->mean));
-    score_members(scores, shaping, fitness, members, score, order);
-
-    double scale = 1 / sqrt((double)members);
-    uint32_t pairs = egg_shaping_pairs(shaping, members);
-    scores->ties = 0;
-    for (uint32_t p = 0; p < pairs; p++) {
-        double weight = shaping->antithetic ? (double)score[2 * (size_t)p] - score[2 * (size_t)p + 1] : score[p];
-        if (egg_shaping_is_baseline(shaping, p)) weight = 0;
-        else scores->ties += weight == 0;
-        scores->weight[p] = (float)(weight * scale);
+    uint32_t group = shaping->group ? shaping->group : members;
+    if (egg_shaping_is_separable(shaping, members)) {
+        egg_scores_shape_part(scores, shaping, fitness, members, members, NULL, score, NULL);
+    } else {
+        measure(scores, fitness, members, members, NULL, NULL);
+        for (uint32_t first = 0; first < members; first += group)
+            score_group(scores, shaping, fitness + first, group, score + first, order);
+        weigh(shaping, score, egg_shaping_pairs(shaping, members), members, scores->weight);
     }
+    egg_scores_count_ties(scores, shaping, members);
 }

@@ -3,15 +3,16 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/memory.h"
+#include "es/device_memory.h"
 
 enum {
     TERMS_PER_BLOCK = 1024,   /* outer products summed in one call: A, B and Z of a block fit the second-level cache */
     MIN_TASK_ROWS = 64,       /* below it drawing B again for each task costs more than balance gains */
     MAX_TASK_ROWS = 256,
-    TASKS_PER_THREAD = 4
+    TASKS_PER_THREAD = 4,
+    DEVICE_TERMS_PER_BLOCK = 1 << 14   /* enough products in a call to fill a device */
 };
 
 typedef struct egg_update_task {
@@ -29,8 +30,11 @@ typedef struct egg_update_scratch {
 struct egg_update {
     egg_param *params;
     uint32_t param_count;
+    const egg_device *device;      /* of the parameters */
     egg_update_task *tasks;
     uint64_t *changed;             /* (task_count) weights changed by each */
+    uint64_t *changed_there;       /* the same where the kernels count */
+    int8_t *F_there;               /* device: (EGG_UPDATE_MAX_TERMS), else NULL */
     uint32_t task_count, threads;
     egg_update_scratch *scratch;   /* (threads) */
 
@@ -104,6 +108,7 @@ static bool evolves(const egg_param *param)
 static uint32_t task_rows(const egg_param *param, uint64_t total_cost, uint32_t threads)
 {
     if (param->kind == EGG_PARAM_VECTOR) return 1;
+    if (param->device) return param->out;   /* it balances by itself */
     uint64_t rows = total_cost / ((uint64_t)TASKS_PER_THREAD * threads) / param->in / EGG_ROW_QUANTUM * EGG_ROW_QUANTUM;
     if (rows < MIN_TASK_ROWS) rows = MIN_TASK_ROWS;
     if (rows > MAX_TASK_ROWS) rows = MAX_TASK_ROWS;
@@ -156,9 +161,15 @@ static int compare_tasks(const void *left, const void *right)
     return a->first_row < b->first_row ? -1 : 1;
 }
 
-static uint32_t block_terms(uint32_t rank)
+static uint32_t block_terms(const egg_device *device, uint32_t rank)
 {
-    return rank < TERMS_PER_BLOCK ? TERMS_PER_BLOCK / rank * rank : rank;
+    uint32_t terms = device ? DEVICE_TERMS_PER_BLOCK : TERMS_PER_BLOCK;
+    return rank < terms ? terms / rank * rank : rank;
+}
+
+static const egg_device *device_of(const egg_param *params, uint32_t count)
+{
+    return count ? params[0].device : NULL;
 }
 
 /* The largest of each buffer over all tasks. */
@@ -166,7 +177,7 @@ static egg_update_sizes scratch_sizes(const egg_param *params, uint32_t count, u
 {
     egg_update_sizes max = {0};
     uint64_t cost = total_cost(params, count);
-    size_t terms = block_terms(rank);
+    size_t terms = block_terms(device_of(params, count), rank);
     for (uint32_t i = 0; i < count; i++) {
         if (!evolves(&params[i])) continue;
         size_t rows = task_rows(&params[i], cost, threads), in = params[i].in;
@@ -182,7 +193,16 @@ static egg_update_sizes scratch_sizes(const egg_param *params, uint32_t count, u
 uint64_t egg_update_bytes(const egg_param *params, uint32_t count, uint32_t rank, uint32_t threads)
 {
     egg_update_sizes sizes = scratch_sizes(params, count, rank, threads);
-    return (uint64_t)threads * (sizes.A + sizes.B + sizes.Z + sizes.outer);
+    uint64_t fitness = device_of(params, count) ? EGG_UPDATE_MAX_TERMS : 0;
+    return (uint64_t)threads * (sizes.A + sizes.B + sizes.Z + sizes.outer) + fitness;
+}
+
+static bool open_scratch(egg_update_scratch *scratch, const egg_device *device, const egg_update_sizes *sizes)
+{
+    *scratch = (egg_update_scratch){.A = egg_device_alloc(device, sizes->A), .B = egg_device_alloc(device, sizes->B),
+                                    .Z = egg_device_alloc(device, sizes->Z),
+                                    .outer = egg_device_alloc(device, sizes->outer)};
+    return scratch->A && scratch->B && scratch->Z && scratch->outer;
 }
 
 egg_status egg_update_open(egg_update **out, egg_param *params, uint32_t count, uint32_t rank, uint32_t threads,
@@ -194,18 +214,18 @@ egg_status egg_update_open(egg_update **out, egg_param *params, uint32_t count, 
     uint32_t tasks = max_tasks(params, count);
     update->params = params;
     update->param_count = count;
+    update->device = device_of(params, count);
     update->threads = threads;
     update->tasks = egg_alloc_array(tasks, sizeof *update->tasks);
     update->changed = egg_alloc_array(tasks, sizeof *update->changed);
     update->scratch = egg_alloc_array(threads, sizeof *update->scratch);
     if (!update->tasks || !update->changed || !update->scratch) goto fail;
+    update->changed_there = egg_device_pair(update->device, update->changed, tasks * sizeof *update->changed);
+    if (update->device) update->F_there = egg_device_alloc(update->device, EGG_UPDATE_MAX_TERMS);
+    if (!update->changed_there || (update->device && !update->F_there)) goto fail;
     egg_update_sizes sizes = scratch_sizes(params, count, rank, threads);
-    for (uint32_t i = 0; i < threads; i++) {
-        egg_update_scratch *scratch = &update->scratch[i];
-        *scratch = (egg_update_scratch){.A = egg_alloc(sizes.A), .B = egg_alloc(sizes.B), .Z = egg_alloc(sizes.Z),
-                                        .outer = egg_alloc(sizes.outer)};
-        if (!scratch->A || !scratch->B || !scratch->Z || !scratch->outer) goto fail;
-    }
+    for (uint32_t i = 0; i < threads; i++)
+        if (!open_scratch(&update->scratch[i], update->device, &sizes)) goto fail;
     egg_update_share(update, (egg_shard){.part = 0, .parts = 1});
     *out = update;
     return EGG_OK;
@@ -225,11 +245,13 @@ void egg_update_close(egg_update *update)
 {
     if (!update) return;
     for (uint32_t i = 0; update->scratch && i < update->threads; i++) {
-        egg_free(update->scratch[i].A);
-        egg_free(update->scratch[i].B);
-        egg_free(update->scratch[i].Z);
-        egg_free(update->scratch[i].outer);
+        egg_device_free(update->device, update->scratch[i].A);
+        egg_device_free(update->device, update->scratch[i].B);
+        egg_device_free(update->device, update->scratch[i].Z);
+        egg_device_free(update->device, update->scratch[i].outer);
     }
+    egg_device_unpair(update->device, update->changed_there);
+    egg_device_free(update->device, update->F_there);
     egg_free(update->scratch);
     egg_free(update->changed);
     egg_free(update->tasks);
@@ -260,27 +282,29 @@ static void accumulate(const egg_update *update, const egg_update_task *task, co
 
 static void take_step(const egg_update *update, const egg_update_task *task, const int32_t *Z, uint64_t *changed)
 {
-    size_t first = (size_t)task->first_row * task->param->in, n = (size_t)task->rows * task->param->in;
-    int8_t *W = (int8_t *)task->param->data + first;
+    const egg_param *param = task->param;
+    size_t first = (size_t)task->first_row * param->in, n = (size_t)task->rows * param->in;
+    int8_t *W = (int8_t *)egg_param_kernel_data(param) + first;
     const egg_step *step = update->step;
+    if (param->mirror) param->mirror->ahead = true;
     if (step->rule == EGG_RULE_VOTE)
         update->kernels->step_vote_i8(W, Z, n, step->threshold, changed);
     else
-        update->kernels->step_fractional_i8(W, task->param->fraction + first, Z, n, step->rate, step->limit, changed);
+        update->kernels->step_fractional_i8(W, egg_param_kernel_fraction(param) + first, Z, n, step->rate, step->limit,
+                                            changed);
 }
 
 static void run_tasks(void *context, size_t begin, size_t end, uint32_t thread)
 {
     egg_update *update = context;
     const egg_update_scratch *scratch = &update->scratch[thread];
-    uint32_t block = block_terms(update->law->rank) / update->law->rank;
+    uint32_t block = block_terms(update->device, update->law->rank) / update->law->rank;
     for (size_t i = begin; i < end; i++) {
         const egg_update_task *task = &update->tasks[i];
-        memset(scratch->Z, 0, (size_t)task->rows * task->param->in * sizeof *scratch->Z);
+        egg_device_fill(update->device, scratch->Z, 0, (size_t)task->rows * task->param->in * sizeof *scratch->Z);
         for (uint32_t first = 0; first < update->pairs; first += block)
             accumulate(update, task, scratch, first, update->pairs - first < block ? update->pairs - first : block);
-        update->changed[i] = 0;
-        take_step(update, task, scratch->Z, &update->changed[i]);
+        take_step(update, task, scratch->Z, &update->changed_there[i]);
     }
 }
 
@@ -300,7 +324,14 @@ uint64_t egg_update_rows(egg_update *update, const egg_kernels *kernels, egg_poo
     update->step = step;
     update->F = F;
     update->pairs = pairs;
+    if (update->device) {
+        egg_device_upload(update->device, update->F_there, F, pairs);
+        update->F = update->F_there;
+    }
+    const size_t counts = update->task_count * sizeof *update->changed;
+    egg_device_fill(update->device, update->changed_there, 0, counts);
     egg_parallel_for(pool, update->task_count, 1, run_tasks, update);
+    egg_device_download(update->device, update->changed, update->changed_there, counts);
     uint64_t changed = 0;
     for (uint32_t i = 0; i < update->task_count; i++) changed += update->changed[i];
     return changed;

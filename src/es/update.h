@@ -42,10 +42,14 @@ enum { EGG_UPDATE_MAX_TERMS = 1 << 19 };
 
 typedef struct egg_update egg_update;
 
-/* 'params' (count) must outlive the update. Scratch for 'threads' threads is allocated here. */
+/*
+ * 'params' (count) must outlive the update. Scratch for 'threads' threads is allocated here, where the kernels of the
+ * parameters work; 'threads' is 1 where that is a device.
+ */
 egg_status egg_update_open(egg_update **update, egg_param *params, uint32_t count, uint32_t rank, uint32_t threads,
                            egg_error *error);
 void egg_update_close(egg_update *update);
+/* Bytes that open would allocate, nearly all of them where the kernels work. */
 uint64_t egg_update_bytes(const egg_param *params, uint32_t count, uint32_t rank, uint32_t threads);
 
 /*

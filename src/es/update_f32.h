@@ -2,7 +2,7 @@
 /*
  * The update of float parameters:
  *
- *   G = c sum_p w_p A_p B_p^T  for matrices,    G = sigma sum_p w_p N_p  for dense noise,    then a step of the optimizer
+ *   G = c sum_p w_p A_p B_p^T  for matrices,    G = sigma sum_p w_p N_p  for dense noise,    then the optimizer's step
  *
  * over all pairs in ascending order, the noise drawn again from its addresses. Cut into tasks of whole rows whose size
  * depends on nothing but the parameter, so that any number of threads gives the same bits.

@@ -97,7 +97,8 @@ typedef void egg_shrink_fn(const egg_shrink_args *args);
  * linear:  int8     Y[b,o] = I8( ( sum_i X[b,i] * W[o,i]  +  ((sum_k t[b,k] * A[p(b),k,o]) >> noise_shift) ) >> shift )
  *          float32  Y[b,o] =       sum_i X[b,i] * W[o,i]  +    sum_k t[b,k] * A[p(b),k,o]  +  bias[m(b),o]
  *
- *   X (rows, in; x_stride)   W packed   A (pairs, r, out) or NULL: no second term   t (rows, r)   Y (rows, out; y_stride)
+ *   X (rows, in; x_stride)   W packed   t (rows, r)   Y (rows, out; y_stride)
+ *   A (pairs, r, out) or NULL: no second term
  *   bias, float32 only: (members, out; bias_stride, 0 where all members share one), or NULL: none
  *
  * bf16, q8: as float32, with W as it is held: the sum over i runs over its values, in q8 over q, and is then multiplied

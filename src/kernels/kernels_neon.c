@@ -737,6 +737,7 @@ void egg_kernels_neon(egg_kernels *kernels)
     kernels->level = "neon";
     egg_neon_product_f32(kernels);
     egg_neon_elementwise_f32(kernels);
+    egg_rwkv7_kernels_neon(&kernels->rwkv7);
     kernels->noise_i8 = noise_i8;
     kernels->noise_f32 = noise_f32;
     kernels->packed_bytes_i8 = packed_bytes_i8;

@@ -3,6 +3,7 @@
  * Template of the kernels of kernels/rwkv7.h. What comes first:
  *
  *   LANES                          floats of a vector; 16 is a multiple
+ *   CHAINS                         vectors that the recurrence runs side by side, against the latency of its sums
  *   FMA(x, y, z)                   x * y + z of vectors, rounded once
  *   ISA(name)                      completes the names
  */
@@ -156,7 +157,7 @@ EGG_INLINE void recur_columns(const egg_rwkv7_recur_args *args, size_t at, float
 {
     const float *r = args->r + at, *w = args->w + at, *k = args->k + at, *kappa = args->kappa + at, *a = args->a + at;
     uint32_t size = args->size;
-    floats removed[4], value[4], y[4];
+    floats removed[CHAINS], value[CHAINS], y[CHAINS];
     for (uint32_t c = 0; c < count; c++) {
         removed[c] = y[c] = splat(0);
         value[c] = load(args->v + at + column + c * LANES);
@@ -164,13 +165,15 @@ EGG_INLINE void recur_columns(const egg_rwkv7_recur_args *args, size_t at, float
     for (uint32_t j = 0; j < size; j++)
         for (uint32_t c = 0; c < count; c++)
             removed[c] = FMA(load(S + (size_t)j * size + column + c * LANES), splat(kappa[j]), removed[c]);
-    for (uint32_t j = 0; j < size; j++)
+    for (uint32_t j = 0; j < size; j++) {
+        const floats keep = splat(w[j]), write = splat(k[j]), remove = splat(-a[j]), read = splat(r[j]);
         for (uint32_t c = 0; c < count; c++) {
             float *cell = S + (size_t)j * size + column + c * LANES;
-            floats now = FMA(load(cell), splat(w[j]), FMA(value[c], splat(k[j]), removed[c] * splat(-a[j])));
+            floats now = FMA(load(cell), keep, FMA(value[c], write, removed[c] * remove));
             store(cell, now);
-            y[c] = FMA(now, splat(r[j]), y[c]);
+            y[c] = FMA(now, read, y[c]);
         }
+    }
     for (uint32_t c = 0; c < count; c++) store(args->Y + at + column + c * LANES, y[c]);
 }
 
@@ -184,7 +187,8 @@ static void ISA(recur)(const egg_rwkv7_recur_args *args)
             for (uint32_t b = sequences->first[s]; b < sequences->first[s + 1]; b++) {
                 size_t at = (size_t)b * args->n + (size_t)h * size;
                 uint32_t column = 0;
-                for (; column + 4 * LANES <= size; column += 4 * LANES) recur_columns(args, at, S, column, 4);
+                for (; column + CHAINS * LANES <= size; column += CHAINS * LANES)
+                    recur_columns(args, at, S, column, CHAINS);
                 for (; column < size; column += LANES) recur_columns(args, at, S, column, 1);
             }
         }

@@ -59,8 +59,8 @@ void egg_mlp_init_weights(egg_mlp *mlp, uint64_t seed, float head, float log_std
     for (uint32_t id = 0; id < mlp->param_count; id++) {
         egg_param *param = &mlp->params[id];
         float scale = id == head_id(&mlp->shape) ? head : 1;
-        if (param->kind == EGG_PARAM_MATRIX) egg_param_init_normal_f32(param, seed,
-                                                                       scale / sqrtf((float)param->used_in));
+        if (param->kind == EGG_PARAM_MATRIX)
+            egg_param_init_normal_f32(param, seed, scale / sqrtf((float)param->used_in));
     }
     if (!mlp->shape.deviation) return;
     float *deviation = mlp->params[mlp->param_count - 1].data;

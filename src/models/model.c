@@ -27,20 +27,29 @@ uint64_t egg_model_bytes(const egg_model *model, const egg_kernels *kernels)
     return bytes;
 }
 
+uint64_t egg_model_device_bytes(const egg_model *model, const egg_kernels *kernels)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < model->param_count; i++) bytes += egg_param_device_bytes(&model->params[i], kernels);
+    return bytes;
+}
+
+void egg_model_plan_for(egg_model *model, const egg_kernels *kernels)
+{
+    for (uint32_t i = 0; i < model->param_count; i++) model->params[i].device = kernels->device;
+}
+
 egg_status egg_model_open_fractions(egg_model *model, egg_error *error)
 {
-    for (uint32_t i = 0; i < model->param_count; i++) {
-        egg_param *param = &model->params[i];
-        size_t n = egg_param_elements(param);
-        param->fraction = egg_alloc_array(n, sizeof *param->fraction);
-        if (!param->fraction) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the fractions of '%s'", param->name);
-        for (size_t k = 0; k < n; k++) param->fraction[k] = (int16_t)(((const int8_t *)param->data)[k] * 256);
-    }
-    return EGG_OK;
+    egg_status status = EGG_OK;
+    for (uint32_t i = 0; i < model->param_count; i++) EGG_TRY(egg_param_open_fraction(&model->params[i], error));
+out:
+    return status;
 }
 
 void egg_model_pack(const egg_model *model, const egg_kernels *kernels)
 {
+    egg_params_send(model->params, model->param_count);
     for (uint32_t i = 0; i < model->param_count; i++) egg_param_pack(&model->params[i], kernels);
 }
 

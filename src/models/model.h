@@ -40,8 +40,12 @@ void egg_model_free(egg_model *model);     /* NULL is fine */
 
 uint64_t egg_model_parameters(const egg_model *model);
 
-/* Bytes of the weights and their packed copies. */
+/* Bytes of the weights and their packed copies, in the host's memory and on the kernels' device. */
 uint64_t egg_model_bytes(const egg_model *model, const egg_kernels *kernels);
+uint64_t egg_model_device_bytes(const egg_model *model, const egg_kernels *kernels);
+
+/* Makes a model without weights one to plan with for these kernels' device. */
+void egg_model_plan_for(egg_model *model, const egg_kernels *kernels);
 
 /* Gives every parameter its fraction, of weights as they are: what the fractional update keeps. */
 egg_status egg_model_open_fractions(egg_model *model, egg_error *error);

@@ -57,8 +57,7 @@ void egg_bank_close(egg_bank *bank)
 
 /* A vector is kept as its two members see it, w + sigma n and w - sigma n, so that layers only read. */
 static void draw_vector(const egg_bank *bank, const egg_kernels *kernels, const egg_param *param, uint32_t pair,
-                        bool none,
-                        float *out)
+                        bool none, float *out)
 {
     float *noise = out + param->in;   /* perturb_vector reads element i before it writes the two elements i */
     if (none) memset(noise, 0, param->in * sizeof *noise);

@@ -84,7 +84,7 @@ void NAME(egg_embed)(egg_pass *pass, const egg_param *W, const uint8_t *tokens, 
     egg_mark mark = egg_arena_mark(pass->arena);
     egg_factors factors = NAME(egg_factors)(pass, W);
     if (pass->failed) return;
-    egg_embed_args args = {.W = W->data, .tokens = tokens, .A = factors.A, .B = factors.B, .Y = Y.data,
+    egg_embed_args args = {.W = egg_param_kernel_data(W), .tokens = tokens, .A = factors.A, .B = factors.B, .Y = Y.data,
                            .member = pass->row_member, .rows = egg_mat_rows(pass, Y), .steps = Y.steps,
                            .vocabulary = W->out, .n = W->in};
     if (factors.A) {
@@ -112,7 +112,7 @@ static egg_factors NAME(draw_vector)(egg_pass *pass, const egg_param *w, uint32_
 
 egg_member_vector NAME(egg_member_vector)(egg_pass *pass, const egg_param *w)
 {
-    if (!pass->law || w->frozen) return (egg_member_vector){.data = w->data, .stride = 0};
+    if (!pass->law || w->frozen) return (egg_member_vector){.data = egg_param_kernel_data(w), .stride = 0};
     if (pass->bank) return egg_bank_vector(pass->bank, w);
     uint32_t pairs = (pass->members + 1) / 2;
     void *out = egg_pass_take(pass, (size_t)2 * pairs * w->in * ELEMENT_BYTES);
@@ -120,7 +120,7 @@ egg_member_vector NAME(egg_member_vector)(egg_pass *pass, const egg_param *w)
     egg_factors factors = NAME(draw_vector)(pass, w, pairs);
     if (!pass->failed)
         KERNEL(pass,
-               perturb_vector)(&(egg_perturb_vector_args){.w = w->data, .A = factors.A, .B = factors.B, .out = out,
+               perturb_vector)(&(egg_perturb_vector_args){.w = egg_param_kernel_data(w), .A = factors.A, .B = factors.B, .out = out,
                                                                 .pairs = pairs, .n = w->in,
                                                                 .rank = pass->law->rank, .scale = pass->law->scale,
                                                                 .c = pass->law->sigma,

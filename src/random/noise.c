@@ -23,7 +23,8 @@ static uint32_t rotate_left(uint32_t x, uint32_t by)
 
 void egg_threefry4x32(const uint32_t key[4], const uint32_t counter[4], uint32_t rounds, uint32_t out[4])
 {
-    static const uint8_t rotation[8][2] = {{10, 26}, {11, 21}, {13, 27}, {23, 5}, {6, 20}, {17, 11}, {25, 10}, {18, 20}};
+    static const uint8_t rotation[8][2] = {{10, 26}, {11, 21}, {13, 27}, {23, 5},
+                                           {6, 20},  {17, 11}, {25, 10}, {18, 20}};
     const uint32_t schedule[5] = {key[0], key[1], key[2], key[3], 0x1BD11BDA ^ key[0] ^ key[1] ^ key[2] ^ key[3]};
     uint32_t x[4];
     for (uint32_t i = 0; i < 4; i++) x[i] = counter[i] + schedule[i];

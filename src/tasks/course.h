@@ -54,8 +54,7 @@ typedef struct egg_course_stats {
  * logarithm of the likelihood of its texts, in nats.
  */
 egg_status egg_course_evaluate(egg_course *course, egg_pool *pool, const egg_perturb *law, uint64_t epoch,
-                               egg_slice slice,
-                               float *S, egg_course_stats *stats, egg_error *error);
+                               egg_slice slice, float *S, egg_course_stats *stats, egg_error *error);
 
 /* The unperturbed model on the held-out questions: mean reward, or of sft bits per byte. */
 egg_status egg_course_validate(egg_course *course, egg_pool *pool, double *score, egg_error *error);

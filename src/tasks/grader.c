@@ -38,8 +38,9 @@ void egg_grader_close(egg_grader *grader)
 
 static double grade_countdown(const egg_grader_shape *shape, const egg_graded *item)
 {
-    return (shape->graded ? egg_countdown_graded : egg_countdown_strict)(&item->question->puzzle, shape->style,
-                                                                         item->completion, item->bytes);
+    const egg_countdown *puzzle = &item->question->puzzle;
+    return shape->graded ? egg_countdown_graded(puzzle, shape->style, item->completion, item->bytes)
+                         : egg_countdown_strict(puzzle, shape->style, item->completion, item->bytes);
 }
 
 static egg_status ask(egg_grader *grader, const egg_graded *items, size_t count, double *rewards, egg_error *error)

@@ -27,14 +27,15 @@ typedef struct egg_pretrain_shape {
 
 typedef struct egg_pretrain egg_pretrain;
 
-/* 'model' and 'corpus' must outlive the task. */
+/* 'model' and 'corpus' must outlive the task, which works where the model's kernels do; on a device 'threads' is 1. */
 egg_status egg_pretrain_open(egg_pretrain **task, const egg_pretrain_shape *shape, const egg_model *model,
                              const egg_corpus *corpus, egg_error *error);
 void egg_pretrain_close(egg_pretrain *task);
 
-/* Bytes that open would allocate: the members' states and everything else. */
+/* Bytes that open would allocate: the members' states and everything else; 'device': what of it is on a device, and more. */
 typedef struct egg_pretrain_memory {
     uint64_t states, scratch, fitness;
+    uint64_t device_states, device_scratch;
 } egg_pretrain_memory;
 
 egg_pretrain_memory egg_pretrain_bytes(const egg_pretrain_shape *shape, const egg_model *model);
@@ -47,8 +48,12 @@ egg_status egg_pretrain_evaluate(egg_pretrain *task, const egg_kernels *kernels,
                                  uint64_t epoch, egg_slice slice, egg_error *error);
 int32_t *egg_pretrain_loss(egg_pretrain *task);   /* (population) */
 
-/* The members' recurrent states (population, state_bytes), for checkpoints; NULL where nothing is carried. */
+/*
+ * The members' recurrent states (population, state_bytes), for checkpoints, as they are now; NULL where nothing is
+ * carried. Who writes into them says so.
+ */
 int8_t *egg_pretrain_states(egg_pretrain *task, size_t *bytes);
+void egg_pretrain_states_changed(egg_pretrain *task);
 
 /* Text bytes read in an epoch, each segment counted once. */
 uint64_t egg_pretrain_text_bytes(const egg_pretrain *task);

@@ -9,7 +9,7 @@
 
 enum {
     ROWS = 128,                    /* wanted in flight: enough to fill the tiles of the products */
-    DENSE_BYTES = 3 << 19,         /* of full-rank noise that a thread holds: it should stay in the second-level cache */
+    DENSE_BYTES = 3 << 19,         /* of full-rank noise that a thread holds: to stay in the second-level cache */
     SAMPLED_PAIRS = 256,           /* whose observations are kept for the normalizer, at most */
     NO_SAMPLE = -1
 };
@@ -125,7 +125,8 @@ uint64_t egg_rollout_bytes(const egg_rollout_shape *shape, const egg_mlp *policy
     const egg_env *env = shape->env;
     uint64_t slots = slots_of(shape, policy), rows = slots * sides_of(shape) * shape->episodes;
     uint64_t columns = egg_mlp_columns(env->observations) + egg_mlp_columns(env->actions) + env->observations;
-    uint64_t row = sizeof(episode_row) + sizeof(uint32_t) + columns * sizeof(float) + state_stride_of(env) + sizeof(double);
+    uint64_t row = sizeof(episode_row) + sizeof(uint32_t) + columns * sizeof(float) + state_stride_of(env) +
+                   sizeof(double);
     uint64_t worker = rows * row + egg_mlp_scratch_bytes(policy, (uint32_t)rows, shape->rank) +
                       egg_bank_bytes(policy->params, policy->param_count, (uint32_t)slots, shape->rank, shape->dense);
     return shape->threads * worker + shape->population * sizeof(float) +
@@ -226,8 +227,8 @@ static void close_worker(const egg_rollout *rollout, rollout_worker *worker)
 void egg_rollout_close(egg_rollout *rollout)
 {
     if (!rollout) return;
-    for (uint32_t i = 0; rollout->workers && i < rollout->shape.threads; i++) close_worker(rollout,
-                                                                                           &rollout->workers[i]);
+    for (uint32_t i = 0; rollout->workers && i < rollout->shape.threads; i++)
+        close_worker(rollout, &rollout->workers[i]);
     egg_free(rollout->workers);
     egg_free(rollout->samples);
     egg_free(rollout->fitness);
@@ -461,7 +462,8 @@ static void drop_ended(const egg_rollout *rollout, rollout_worker *worker)
             r++;
             continue;
         }
-        worker->totals[((size_t)row->slot * rollout->sides + row->side) * rollout->episodes + row->episode] = row->total;
+        size_t member = (size_t)row->slot * rollout->sides + row->side;
+        worker->totals[member * rollout->episodes + row->episode] = row->total;
         if (--worker->slots[row->slot].rows == 0) settle_pair(rollout, worker, row->slot);
         uint32_t last = --worker->count;
         if (r == last) break;
@@ -570,8 +572,7 @@ egg_status egg_rollout_play(egg_rollout *rollout, const egg_kernels *kernels, eg
 }
 
 egg_status egg_rollout_watch(egg_rollout *rollout, const egg_kernels *kernels, uint64_t seed,
-                             egg_rollout_watch_fn *watch,
-                             void *context, egg_error *error)
+                             egg_rollout_watch_fn *watch, void *context, egg_error *error)
 {
     rollout_worker *worker = &rollout->workers[0];
     begin_play(rollout, kernels, seed);

@@ -34,7 +34,7 @@ typedef struct egg_rollout_shape {
     bool deterministic;               /* the likeliest action or the mean, instead of a draw */
     egg_episode_seeds seeds;
     uint64_t seed;
-    uint32_t max_steps;               /* of an episode of training; 0 = the environment's own, as when a policy is scored */
+    uint32_t max_steps;               /* of an episode of training; 0 = the environment's own, as for a score */
     uint32_t slots;                   /* pairs that a thread has in flight, without effect on results; 0 = chosen */
     uint32_t threads;
 } egg_rollout_shape;
@@ -89,7 +89,6 @@ typedef bool egg_rollout_watch_fn(void *context, const void *state, uint32_t ste
 
 /* One episode of the unperturbed policy, step by step, for somebody who watches. */
 egg_status egg_rollout_watch(egg_rollout *rollout, const egg_kernels *kernels, uint64_t seed,
-                             egg_rollout_watch_fn *watch,
-                             void *context, egg_error *error);
+                             egg_rollout_watch_fn *watch, void *context, egg_error *error);
 
 #endif

@@ -6,11 +6,14 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "es/device_memory.h"
 
 enum {
     LANES = 16,
-    LANES_PER_BLOCK = 4,   /* documents a thread takes up between blocks: a few long ones are shared among the threads */
+    LANES_PER_BLOCK = 4,   /* documents a thread takes up between blocks: a few long ones are shared by the threads */
     BLOCK_STEPS = 64,
+    DEVICE_LANES = 256,    /* a device wants more rows at once, and is one thread's */
+    DEVICE_STEPS = 256,
     SCAN_BYTES = 4096
 };
 
@@ -22,18 +25,45 @@ typedef struct egg_lane {
     uint64_t at, end;            /* next byte to read, end of the document */
 } egg_lane;
 
+/* How much is read at once. */
+typedef struct egg_score_shape {
+    uint32_t lanes, lanes_per_block, steps;
+} egg_score_shape;
+
+/* What kernels work on; on the host the same as in the scratch beside it. */
+typedef struct egg_score_there {
+    uint8_t *tokens;
+    int8_t *states;
+    uint64_t *saturated;
+} egg_score_there;
+
 typedef struct egg_score_scratch {
     egg_arena arena;
-    uint8_t *tokens, *targets;   /* (LANES, BLOCK_STEPS) */
-    int8_t *states;              /* (LANES, state_bytes) */
+    uint8_t *tokens, *targets;   /* (lanes, steps) */
+    int8_t *states;              /* (lanes, state_bytes) */
+    int8_t *logits;              /* device: (lanes * steps, 256) of a block, else NULL */
+    egg_score_there there;
     uint8_t scan[SCAN_BYTES];
     int64_t code;                /* in code_unit bits */
     uint64_t bytes, documents, observed, saturated;
     bool failed;
 } egg_score_scratch;
 
+static const egg_device *device_of(const egg_model *model)
+{
+    return model->params[0].device;
+}
+
+static egg_score_shape shape_of(const egg_model *model)
+{
+    if (device_of(model)) return (egg_score_shape){DEVICE_LANES, DEVICE_LANES, DEVICE_STEPS};
+    return (egg_score_shape){LANES, LANES_PER_BLOCK, BLOCK_STEPS};
+}
+
 struct egg_scorer {
     const egg_model *model;
+    const egg_device *device;    /* of the model */
+    egg_score_shape shape;
     uint32_t threads;
     egg_score_scratch *scratch;  /* (threads) */
     uint64_t power[256];         /* 2^31 * 2^(i/16), i = logit + 128 */
@@ -45,15 +75,55 @@ struct egg_scorer {
     uint64_t next, end;
 };
 
-static size_t arena_bytes(const egg_model *model)
+static size_t arena_bytes(const egg_model *model, egg_score_shape shape)
 {
-    return egg_model_scratch_bytes(model, LANES, BLOCK_STEPS, 0);
+    return egg_model_scratch_bytes(model, shape.lanes, shape.steps, 0);
 }
 
 uint64_t egg_scorer_bytes(const egg_model *model, uint32_t threads)
 {
-    return threads * (arena_bytes(model) + sizeof(egg_score_scratch) + 2 * LANES * BLOCK_STEPS +
-                      LANES * (uint64_t)model->state_bytes);
+    const egg_score_shape shape = shape_of(model);
+    const uint64_t rows = (uint64_t)shape.lanes * shape.steps;
+    const uint64_t bytes = sizeof(egg_score_scratch) + 2 * rows + shape.lanes * (uint64_t)model->state_bytes;
+    if (device_of(model)) return bytes + rows * EGG_VOCABULARY;
+    return threads * (bytes + arena_bytes(model, shape));
+}
+
+uint64_t egg_scorer_device_bytes(const egg_model *model)
+{
+    const egg_score_shape shape = shape_of(model);
+    if (!device_of(model)) return 0;
+    return arena_bytes(model, shape) + (uint64_t)shape.lanes * (shape.steps + model->state_bytes);
+}
+
+static egg_status open_scratch(egg_score_scratch *scratch, const egg_model *model, egg_score_shape shape,
+                               egg_error *error)
+{
+    const egg_device *device = device_of(model);
+    const size_t rows = (size_t)shape.lanes * shape.steps, states = shape.lanes * model->state_bytes;
+    egg_score_there *there = &scratch->there;
+    scratch->tokens = egg_alloc(rows);
+    scratch->targets = egg_alloc(rows);
+    scratch->states = egg_alloc(states);
+    there->tokens = egg_device_pair(device, scratch->tokens, rows);
+    there->states = egg_device_pair(device, scratch->states, states);
+    there->saturated = egg_device_pair(device, &scratch->saturated, sizeof scratch->saturated);
+    if (device) scratch->logits = egg_alloc(rows * EGG_VOCABULARY);
+    if (!scratch->targets || !there->tokens || !there->states || !there->saturated || (device && !scratch->logits))
+        return egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring");
+    return egg_device_arena_open(device, &scratch->arena, arena_bytes(model, shape), error);
+}
+
+static void close_scratch(egg_score_scratch *scratch, const egg_device *device)
+{
+    egg_device_arena_close(device, &scratch->arena);
+    egg_device_unpair(device, scratch->there.tokens);
+    egg_device_unpair(device, scratch->there.states);
+    egg_device_unpair(device, scratch->there.saturated);
+    egg_free(scratch->tokens);
+    egg_free(scratch->targets);
+    egg_free(scratch->states);
+    egg_free(scratch->logits);
 }
 
 egg_status egg_scorer_open(egg_scorer **out, const egg_model *model, uint32_t threads, egg_error *error)
@@ -64,21 +134,17 @@ egg_status egg_scorer_open(egg_scorer **out, const egg_model *model, uint32_t th
     if (!scorer) return egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring");
     pthread_mutex_init(&scorer->mutex, NULL);
     scorer->model = model;
-    scorer->threads = threads;
+    scorer->device = device_of(model);
+    scorer->shape = shape_of(model);
+    scorer->threads = scorer->device ? 1 : threads;
     for (uint32_t i = 0; i < 256; i++) scorer->power[i] = (uint64_t)(exp2(31 + i / 16.0));
-    scorer->scratch = egg_alloc_array(threads, sizeof *scorer->scratch);
-    for (uint32_t i = 0; scorer->scratch && i < threads; i++) {
-        egg_score_scratch *scratch = &scorer->scratch[i];
-        scratch->tokens = egg_alloc(LANES * BLOCK_STEPS);
-        scratch->targets = egg_alloc(LANES * BLOCK_STEPS);
-        scratch->states = egg_alloc_array(LANES, model->state_bytes);
-        if (!scratch->tokens || !scratch->targets || !scratch->states) break;
-        EGG_TRY(egg_arena_open(&scratch->arena, arena_bytes(model), error));
-    }
-    if (!scorer->scratch || !scorer->scratch[threads - 1].arena.data) {
+    scorer->scratch = egg_alloc_array(scorer->threads, sizeof *scorer->scratch);
+    if (!scorer->scratch) {
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring on %u threads", threads);
         goto out;
     }
+    for (uint32_t i = 0; i < scorer->threads; i++)
+        EGG_TRY(open_scratch(&scorer->scratch[i], model, scorer->shape, error));
     *out = scorer;
     scorer = NULL;
 out:
@@ -89,12 +155,8 @@ out:
 void egg_scorer_close(egg_scorer *scorer)
 {
     if (!scorer) return;
-    for (uint32_t i = 0; scorer->scratch && i < scorer->threads; i++) {
-        egg_arena_close(&scorer->scratch[i].arena);
-        egg_free(scorer->scratch[i].tokens);
-        egg_free(scorer->scratch[i].targets);
-        egg_free(scorer->scratch[i].states);
-    }
+    for (uint32_t i = 0; scorer->scratch && i < scorer->threads; i++)
+        close_scratch(&scorer->scratch[i], scorer->device);
     egg_free(scorer->scratch);
     pthread_mutex_destroy(&scorer->mutex);
     egg_free(scorer);
@@ -133,39 +195,58 @@ static int64_t code_length(const egg_scorer *scorer, const int8_t *logits, uint8
 /* Reads one block of every lane; padding behind a document's end has no effect on anything that is scored. */
 static void load_block(const egg_scorer *scorer, egg_score_scratch *scratch, const egg_lane *lanes, uint32_t count)
 {
+    const uint32_t steps = scorer->shape.steps;
     for (uint32_t m = 0; m < count; m++) {
-        uint8_t *tokens = scratch->tokens + (size_t)m * BLOCK_STEPS,
-                 *targets = scratch->targets + (size_t)m * BLOCK_STEPS;
+        uint8_t *tokens = scratch->tokens + (size_t)m * steps, *targets = scratch->targets + (size_t)m * steps;
         uint64_t inputs = lanes[m].end - lanes[m].at - 1;
-        size_t n = inputs < BLOCK_STEPS ? (size_t)inputs : BLOCK_STEPS;
-        memset(tokens, 0, BLOCK_STEPS);
+        size_t n = inputs < steps ? (size_t)inputs : steps;
+        memset(tokens, 0, steps);
         egg_corpus_read(scorer->corpus, lanes[m].at, n, tokens);
         egg_corpus_read(scorer->corpus, lanes[m].at + 1, n, targets);
+    }
+    egg_device_upload(scorer->device, scratch->there.tokens, scratch->tokens, (size_t)count * steps);
+    egg_device_upload(scorer->device, scratch->there.states, scratch->states, count * scorer->model->state_bytes);
+}
+
+/* The logits (rows, 256) of a block where the host can read them, and the states likewise. */
+static const int8_t *fetch_block(const egg_scorer *scorer, egg_score_scratch *scratch, uint32_t count, egg_mat logits)
+{
+    const egg_device *device = scorer->device;
+    if (!device) return logits.data;
+    egg_device_download(device, scratch->states, scratch->there.states, count * scorer->model->state_bytes);
+    egg_device_download(device, scratch->logits, logits.data, (size_t)count * logits.steps * EGG_VOCABULARY);
+    return scratch->logits;
+}
+
+static void score_block(const egg_scorer *scorer, egg_score_scratch *scratch, const egg_lane *lanes, uint32_t count,
+                        const int8_t *logits)
+{
+    const uint32_t steps = scorer->shape.steps;
+    for (uint32_t m = 0; m < count; m++) {
+        uint64_t inputs = lanes[m].end - lanes[m].at - 1;
+        for (uint32_t t = 0; t < steps && t < inputs; t++) {
+            size_t row = (size_t)m * steps + t;
+            scratch->code += code_length(scorer, logits + row * EGG_VOCABULARY, scratch->targets[row]);
+            scratch->bytes++;
+        }
     }
 }
 
 static void run_block(const egg_scorer *scorer, egg_score_scratch *scratch, egg_lane *lanes, uint32_t count)
 {
+    const uint32_t steps = scorer->shape.steps;
     load_block(scorer, scratch, lanes, count);
     egg_mark mark = egg_arena_mark(&scratch->arena);
     egg_pass pass = egg_pass_begin(scorer->kernels, &scratch->arena, NULL, 0, count);
-    pass.saturated = &scratch->saturated;
-    egg_mat logits = egg_mat_i8(&pass, BLOCK_STEPS, EGG_VOCABULARY);
-    scorer->model->ops->forward(&pass, scorer->model, scratch->tokens, scratch->states, logits);
+    pass.saturated = scratch->there.saturated;
+    egg_mat logits = egg_mat_i8(&pass, steps, EGG_VOCABULARY);
+    scorer->model->ops->forward(&pass, scorer->model, scratch->there.tokens, scratch->there.states, logits);
     scratch->failed |= pass.failed;
     scratch->observed += pass.observed;
-    for (uint32_t m = 0; m < count && !pass.failed; m++) {
-        uint64_t inputs = lanes[m].end - lanes[m].at - 1;
-        for (uint32_t t = 0; t < BLOCK_STEPS && t < inputs; t++) {
-            size_t row = (size_t)m * BLOCK_STEPS + t;
-            scratch->code += code_length(scorer, (const int8_t *)logits.data + row * logits.stride,
-                                         scratch->targets[row]);
-            scratch->bytes++;
-        }
-    }
+    if (!pass.failed) score_block(scorer, scratch, lanes, count, fetch_block(scorer, scratch, count, logits));
     egg_arena_release(&scratch->arena, mark);
     for (uint32_t m = 0; m < count; m++)
-        lanes[m].at = lanes[m].end - lanes[m].at - 1 > BLOCK_STEPS ? lanes[m].at + BLOCK_STEPS : lanes[m].end - 1;
+        lanes[m].at = lanes[m].end - lanes[m].at - 1 > steps ? lanes[m].at + steps : lanes[m].end - 1;
 }
 
 /* One thread's share: keeps its lanes filled with documents until there are none. */
@@ -175,7 +256,8 @@ static void run_lanes(void *context, size_t begin, size_t end, uint32_t thread)
     egg_scorer *scorer = context;
     egg_score_scratch *scratch = &scorer->scratch[thread];
     size_t state_bytes = scorer->model->state_bytes;
-    egg_lane lanes[LANES];
+    const egg_score_shape *shape = &scorer->shape;
+    egg_lane lanes[DEVICE_LANES];   /* which are more than LANES */
     uint32_t count = 0;
     bool more = true;
     do {
@@ -188,7 +270,7 @@ static void run_lanes(void *context, size_t begin, size_t end, uint32_t thread)
             lanes[m] = lanes[count];
             memcpy(scratch->states + m * state_bytes, scratch->states + count * state_bytes, state_bytes);
         }
-        uint32_t wanted = count + LANES_PER_BLOCK < LANES ? count + LANES_PER_BLOCK : LANES;
+        uint32_t most = count + shape->lanes_per_block, wanted = most < shape->lanes ? most : shape->lanes;
         while (more && count < wanted && (more = next_document(scorer, scratch, &lanes[count]))) {
             scratch->documents++;
             if (lanes[count].end - lanes[count].at < 2) continue;
@@ -211,8 +293,15 @@ egg_status egg_scorer_run(egg_scorer *scorer, const egg_kernels *kernels, egg_po
         scratch->code = 0;
         scratch->bytes = scratch->documents = scratch->observed = scratch->saturated = 0;
         scratch->failed = false;
+        egg_device_fill(scorer->device, scratch->there.saturated, 0, sizeof scratch->saturated);
     }
     egg_parallel_for(pool, scorer->threads, 1, run_lanes, scorer);
+    for (uint32_t i = 0; i < scorer->threads; i++) {
+        egg_score_scratch *scratch = &scorer->scratch[i];
+        egg_device_download(scorer->device, &scratch->saturated, scratch->there.saturated, sizeof scratch->saturated);
+    }
+    egg_status status = egg_device_wait(scorer->device, error);
+    if (status != EGG_OK) return status;
 
     int64_t code = 0;
     uint64_t observed = 0, saturated = 0;

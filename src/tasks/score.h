@@ -22,6 +22,7 @@ typedef struct egg_score_result {
 egg_status egg_scorer_open(egg_scorer **scorer, const egg_model *model, uint32_t threads, egg_error *error);
 void egg_scorer_close(egg_scorer *scorer);
 uint64_t egg_scorer_bytes(const egg_model *model, uint32_t threads);
+uint64_t egg_scorer_device_bytes(const egg_model *model);   /* on the model's device; 0 where it has none */
 
 /*
  * Scores [begin, end) of the corpus; a part of a document counts as one. Allocates nothing. Any threads, same result.

@@ -142,8 +142,7 @@ egg_status egg_checkpoint_load(egg_checkpoint *checkpoint, const char *path, egg
     if (checkpoint->states) {
         const egg_tensor *tensor;
         EGG_TRY(egg_safetensors_expect(file, STATES_NAME, EGG_TENSOR_I8, 1, (uint64_t[]){checkpoint->states_bytes},
-                                       &tensor,
-                                       error));
+                                       &tensor, error));
         memcpy(checkpoint->states, tensor->data, checkpoint->states_bytes);
     }
 out:

@@ -75,8 +75,7 @@ static egg_status read_tensor(const egg_safetensors *file, const char *name, con
 {
     const egg_tensor *tensor;
     egg_status status = egg_safetensors_expect(file, name, EGG_TENSOR_F32, 2, (uint64_t[]){param->out, param->in},
-                                               &tensor,
-                                               error);
+                                               &tensor, error);
     if (status == EGG_OK) memcpy(out, tensor->data, egg_param_elements(param) * sizeof *out);
     return status;
 }

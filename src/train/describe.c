@@ -13,6 +13,7 @@
 #include "base/system.h"
 #include "base/threads.h"
 #include "envs/env.h"
+#include "kernels/cuda/cuda_level.h"
 #include "kernels/kernels.h"
 #include "train/checkpoint.h"
 #include "train/policy_file.h"
@@ -272,7 +273,26 @@ static void set_part(json_t *parts, const char *name, bool present)
     json_object_set_new(parts, name, json_boolean(present));
 }
 
-egg_status egg_describe_build(char **json, egg_error *error)
+/* The GPUs, or in a word why there are none. */
+static void set_devices(json_t *object)
+{
+    egg_cuda_info list[16];
+    uint32_t count = egg_cuda_devices(list, EGG_COUNT(list));
+    if (!count) {
+        set_text(object, "cuda_devices", list[0].name);
+        return;
+    }
+    json_t *devices = json_array();
+    for (uint32_t i = 0; i < count && i < EGG_COUNT(list); i++) {
+        char text[256];
+        snprintf(text, sizeof text, "cuda:%u %.127s, %.1f GiB, %u processors of capability %u.%u", i, list[i].name,
+                 (double)list[i].memory_bytes / 0x1p30, list[i].processors, list[i].major, list[i].minor);
+        json_array_append_new(devices, json_string(text));
+    }
+    json_object_set_new(object, "cuda_devices", devices);
+}
+
+egg_status egg_describe_build(char **json, bool devices, egg_error *error)
 {
     const char *unknown;
     egg_kernels kernels;
@@ -311,7 +331,13 @@ egg_status egg_describe_build(char **json, egg_error *error)
 #else
     set_part(parts, "mujoco", false);
 #endif
+#ifdef EGG_HAVE_CUDA
+    set_part(parts, "cuda", true);
+#else
+    set_part(parts, "cuda", false);
+#endif
     json_object_set_new(object, "optional_parts", parts);
+    if (devices) set_devices(object);
     egg_status status = dump(object, json, error);
     json_decref(object);
     return status;

@@ -10,6 +10,7 @@ egg_status egg_describe_model_path(const char *path, char *out, size_t size, egg
 
 egg_status egg_describe_path(const char *path, char **json, egg_error *error);
 egg_status egg_describe_envs(char **json, egg_error *error);
-egg_status egg_describe_build(char **json, egg_error *error);
+/* 'devices': with the GPUs, which takes a moment to find out. */
+egg_status egg_describe_build(char **json, bool devices, egg_error *error);
 
 #endif

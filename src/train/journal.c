@@ -58,12 +58,11 @@ static egg_status add_introduction(egg_journal *journal, egg_error *error)
     const egg_journal_run *run = &journal->run;
     char *build = NULL, *options = NULL, text[TEXT_BYTES];
     int length = snprintf(text, sizeof text, "command=%s\nkernels=%s\n%s", egg_options_command(run->options),
-                          run->kernels,
-                          run->facts);
+                          run->kernels, run->facts);
     if (length < 0 || length >= TEXT_BYTES)
         return egg_fail(error, EGG_ERR_ARGUMENT, "%s: %d bytes of facts, expected less than %d", journal->path, length,
                         TEXT_BYTES);
-    EGG_TRY(egg_describe_build(&build, error));
+    EGG_TRY(egg_describe_build(&build, false, error));
     EGG_TRY(egg_options_write_json(run->options, run->data, run->data_count, &options, error));
     EGG_TRY(add_text(journal, EGG_JOURNAL_RUN, text, error));
     EGG_TRY(add_text(journal, EGG_JOURNAL_BUILD, build, error));
@@ -143,14 +142,14 @@ egg_status egg_journal_begin(egg_journal **out, const egg_journal_run *run, egg_
 /* ----------------------------------------------------------------------------------------------------------- resume */
 
 static egg_status check_state(const egg_journal_run *run, const egg_ledger_record *record,
-                              const egg_ledger_reader *reader,
-                              const char *whose, egg_error *error)
+                              const egg_ledger_reader *reader, const char *whose, egg_error *error)
 {
     egg_hash hash = egg_params_state(run->params, run->param_count);
     if (record->bytes == 16 && from_bytes(record->data) == hash.high && from_bytes(record->data + 8) == hash.low)
         return EGG_OK;
     return egg_fail(error, EGG_ERR_FORMAT,
-                    "%s: after epoch %" PRIu64 " the run had another state than %s; --journal off goes on without a journal",
+                    "%s: after epoch %" PRIu64 " the run had another state than %s; --journal off goes on without a "
+                    "journal",
                     reader->name, record->epoch, whose);
 }
 

@@ -20,7 +20,7 @@ enum {
     EGG_JOURNAL_OPTIONS = 3,   /* JSON: the resolved options */
     EGG_JOURNAL_EPOCH = 4,     /* an egg_journal_epoch */
     EGG_JOURNAL_STATE = 5,     /* 16 bytes: egg_params_state() behind the epoch */
-    EGG_JOURNAL_GAP = 6        /* 8 bytes: the first of the epochs, up to the record's, that were done but not recorded */
+    EGG_JOURNAL_GAP = 6        /* 8 bytes: the first of the epochs, up to the record's, that were not recorded */
 };
 
 /* ---------------------------------------------------------------------------------------------------------- epochs */
@@ -81,7 +81,7 @@ egg_status egg_journal_begin(egg_journal **journal, const egg_journal_run *run, 
 
 /* What a run that goes on finds in its journal behind its checkpoint. */
 typedef struct egg_journal_tail {
-    uint64_t epoch;                /* of the checkpoint, which the parameters hold; becomes that of the last one applied */
+    uint64_t epoch;                /* of the checkpoint, which the parameters hold; becomes the last one applied */
     bool usable;                   /* the records hold all that an epoch changed; else they are dropped */
     void *context;
     egg_status (*apply)(void *context, const egg_journal_epoch *epoch, const char *name, egg_error *error);

@@ -116,7 +116,8 @@ egg_status egg_journal_epoch_read(egg_journal_epoch *epoch, const egg_ledger_rec
     if (form <= EGG_JOURNAL_F32) bytes = weight_bytes((egg_journal_form)form, epoch->pairs);
     if (form > EGG_JOURNAL_F32 || record->bytes != HEAD_BYTES + bytes + extra_bytes)
         return egg_fail(error, EGG_ERR_FORMAT,
-                        "%s: record %" PRIu64 " of epoch %" PRIu64 ", at byte %" PRIu64 ": %zu bytes are no record of an epoch",
+                        "%s: record %" PRIu64 " of epoch %" PRIu64 ", at byte %" PRIu64 ": %zu bytes are no record of "
+                        "an epoch",
                         name, record->number, record->epoch, record->offset, record->bytes);
     epoch->form = (egg_journal_form)form;
     epoch->extra = (const uint8_t *)epoch->weights + bytes;
@@ -148,8 +149,8 @@ egg_status egg_journal_weights(const egg_journal_epoch *epoch, egg_dtype dtype, 
     if (epoch->pairs != pairs)
         return egg_fail(error, EGG_ERR_FORMAT, "%s: epoch %" PRIu64 " has %u pairs, expected %u", name, epoch->epoch,
                         epoch->pairs, pairs);
-    bool right = epoch->form == EGG_JOURNAL_TERNARY ? unpack(epoch, dtype, weights)
-                                                    : epoch->form == (dtype == EGG_I8 ? EGG_JOURNAL_I8 : EGG_JOURNAL_F32);
+    egg_journal_form plain = dtype == EGG_I8 ? EGG_JOURNAL_I8 : EGG_JOURNAL_F32;
+    bool right = epoch->form == EGG_JOURNAL_TERNARY ? unpack(epoch, dtype, weights) : epoch->form == plain;
     if (!right)
         return egg_fail(error, EGG_ERR_FORMAT, "%s: the weights of epoch %" PRIu64 " are not %s", name, epoch->epoch,
                         dtype == EGG_I8 ? "int8" : "float32");

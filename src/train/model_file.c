@@ -56,8 +56,7 @@ egg_status egg_model_file_shape(const egg_safetensors *file, const char *path, e
     const char *architecture = egg_safetensors_metadata(file, "architecture");
     if (!format || strcmp(format, FORMAT_NAME) != 0)
         return egg_fail(error, EGG_ERR_FORMAT, "%s: not a model of eggroll: metadata 'format' is %s%s%s, expected '%s'",
-                        path,
-                        format ? "'" : "missing", format ? format : "", format ? "'" : "", FORMAT_NAME);
+                        path, format ? "'" : "missing", format ? format : "", format ? "'" : "", FORMAT_NAME);
     if (!architecture || strcmp(architecture, "egg") != 0)
         return egg_fail(error, EGG_ERR_UNSUPPORTED, "%s: a model of architecture '%s', expected 'egg'", path,
                         architecture ? architecture : "");

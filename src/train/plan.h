@@ -7,9 +7,9 @@
 #include "train/settings.h"
 
 /*
- * 'shape': the model, with or without weights. 'base_bytes': what the process held before anything of the run was
+ * 'shape': the model, with or without weights, of these kernels or planned for them. 'base_bytes': what the process held before anything of the run was
  * opened. 'corpora' (count) are open. Fills 'plan'; EGG_ERR_NOMEM where the total, less text that the system can drop
- * and read again, is more than the machine has available.
+ * and read again, is more than the machine has available, or what goes onto a device is more than that has.
  */
 egg_status egg_plan_run(egg_plan *plan, const egg_settings *settings, const egg_model *shape,
                         const egg_kernels *kernels, uint32_t threads, const egg_corpus *const *corpora, size_t count,
@@ -17,6 +17,7 @@ egg_status egg_plan_run(egg_plan *plan, const egg_settings *settings, const egg_
 
 /* The steps of it, for other kinds of runs. 'held' and 'droppable' of the total need not be available any more. */
 void egg_plan_add(egg_plan *plan, const char *name, uint64_t bytes);
+void egg_plan_add_device(egg_plan *plan, const char *name, uint64_t bytes);
 uint64_t egg_plan_program_bytes(uint64_t base_bytes, uint32_t threads);
 egg_status egg_plan_check(const egg_plan *plan, uint64_t held, uint64_t droppable, egg_error *error);
 

@@ -69,7 +69,8 @@ bool egg_policy_file_is(const egg_safetensors *file)
 {
     const char *format = egg_safetensors_metadata(file, "format");
     const char *architecture = egg_safetensors_metadata(file, "architecture");
-    return format && architecture && strcmp(format, "eggroll") == 0 && strcmp(architecture, EGG_POLICY_ARCHITECTURE) == 0;
+    return format && strcmp(format, "eggroll") == 0 && architecture &&
+           strcmp(architecture, EGG_POLICY_ARCHITECTURE) == 0;
 }
 
 static egg_status read_text(const egg_safetensors *file, const char *path, const char *key, const char **text,
@@ -80,8 +81,7 @@ static egg_status read_text(const egg_safetensors *file, const char *path, const
 }
 
 static egg_status read_number(const egg_safetensors *file, const char *path, const char *key, uint32_t low,
-                              uint32_t high,
-                              uint32_t *value, egg_error *error)
+                              uint32_t high, uint32_t *value, egg_error *error)
 {
     const char *text;
     char *end;
@@ -90,8 +90,7 @@ static egg_status read_number(const egg_safetensors *file, const char *path, con
     unsigned long number = strtoul(text, &end, 10);
     if (!*text || *end || number < low || number > high)
         return egg_fail(error, EGG_ERR_FORMAT, "%s: metadata '%s' is '%.40s', expected a number from %u to %u", path,
-                        key, text,
-                        low, high);
+                        key, text, low, high);
     *value = (uint32_t)number;
     return EGG_OK;
 }
@@ -147,8 +146,7 @@ static egg_status check_finite(const float *values, size_t n, const char *path, 
 }
 
 static egg_status read_vector(const egg_safetensors *file, const char *path, const char *name, uint32_t n,
-                              float *values,
-                              egg_error *error)
+                              float *values, egg_error *error)
 {
     const egg_tensor *tensor;
     const uint64_t shape = n;
@@ -180,7 +178,7 @@ out:
 
 egg_status egg_policy_file_read(egg_mlp *mlp, egg_normalizer *normalizer, egg_policy_info *info,
                                 const egg_safetensors *file, const char *path, const egg_kernels *kernels,
-                                                       egg_error *error)
+                                egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_mlp_shape shape;

@@ -28,7 +28,7 @@ void egg_policy_file_write(egg_safetensors_writer *writer, const egg_mlp *mlp, c
 /* Builds the policy of a file and packs it. */
 egg_status egg_policy_file_read(egg_mlp *mlp, egg_normalizer *normalizer, egg_policy_info *info,
                                 const egg_safetensors *file, const char *path, const egg_kernels *kernels,
-                                                       egg_error *error);
+                                egg_error *error);
 
 /* Whether a file is a policy of ours. */
 bool egg_policy_file_is(const egg_safetensors *file);

@@ -413,8 +413,27 @@ egg_status egg_ranks_gather(egg_ranks *ranks, void *data, size_t bytes_each, egg
     return status;
 }
 
+/* Numbers (pairs) of which only signs travel: one of the two is not NULL. */
+typedef struct sign_array {
+    int32_t *difference;
+    float *weight;             /* 0 or +-unit */
+    float unit;
+} sign_array;
+
+static int8_t sign_at(const sign_array *array, uint64_t pair)
+{
+    if (array->weight) return (int8_t)((array->weight[pair] > 0) - (array->weight[pair] < 0));
+    return (int8_t)((array->difference[pair] > 0) - (array->difference[pair] < 0));
+}
+
+static void put_sign(const sign_array *array, uint64_t pair, int8_t sign)
+{
+    if (array->weight) array->weight[pair] = (float)sign * array->unit;
+    else array->difference[pair] = sign;
+}
+
 /* Packs or unpacks slice by slice: every rank's begins at a byte of its own. */
-static egg_status unpack_signs(const egg_ranks *ranks, int32_t *difference, egg_error *error)
+static egg_status unpack_signs(const egg_ranks *ranks, const sign_array *array, egg_error *error)
 {
     const uint8_t *from = ranks->signs;
     for (uint32_t r = 0; r < ranks->size; from += ranks->bytes[r++]) {
@@ -423,37 +442,49 @@ static egg_status unpack_signs(const egg_ranks *ranks, int32_t *difference, egg_
             size_t n = ranks->bounds[r + 1] - p < 5 ? (size_t)(ranks->bounds[r + 1] - p) : 5;
             if (!egg_ternary_unpack(from + (p - ranks->bounds[r]) / 5, n, signs))
                 return egg_fail(error, EGG_ERR_COMM, "rank %u sent fitness that is no signs", r);
-            for (size_t i = 0; i < n; i++) difference[p + i] = signs[i];
+            for (size_t i = 0; i < n; i++) put_sign(array, p + i, signs[i]);
         }
     }
     return EGG_OK;
 }
 
-static void pack_signs(const egg_ranks *ranks, const int32_t *difference, uint8_t *to)
+static void pack_signs(const egg_ranks *ranks, const sign_array *array, uint8_t *to)
 {
     uint64_t first = ranks->bounds[ranks->rank], end = ranks->bounds[ranks->rank + 1];
     for (uint64_t p = first; p < end; p += 5) {
         int8_t signs[5];
         size_t n = end - p < 5 ? (size_t)(end - p) : 5;
-        for (size_t i = 0; i < n; i++) signs[i] = (int8_t)((difference[p + i] > 0) - (difference[p + i] < 0));
+        for (size_t i = 0; i < n; i++) signs[i] = sign_at(array, p + i);
         egg_ternary_pack(signs, n, to + (p - first) / 5);
     }
 }
 
-egg_status egg_ranks_gather_differences(egg_ranks *ranks, egg_rule rule, int32_t *difference, egg_error *error)
+static egg_status gather_signs(egg_ranks *ranks, const sign_array *array, egg_error *error)
 {
-    if (ranks->size == 1) return EGG_OK;
-    if (rule != EGG_RULE_VOTE) return egg_ranks_gather(ranks, difference, sizeof *difference, error);
     uint64_t before = ranks->comm->received;
     size_t place = 0;
     for (uint32_t r = 0; r < ranks->size; r++) {
         ranks->bytes[r] = egg_ternary_bytes((size_t)(ranks->bounds[r + 1] - ranks->bounds[r]));
         if (r < ranks->rank) place += ranks->bytes[r];
     }
-    pack_signs(ranks, difference, ranks->signs + place);
+    pack_signs(ranks, array, ranks->signs + place);
     egg_status status = egg_comm_allgather(ranks->comm, ranks->signs, ranks->bytes, error);
     ranks->fitness_bytes = ranks->comm->received - before;
-    return status == EGG_OK ? unpack_signs(ranks, difference, error) : status;
+    return status == EGG_OK ? unpack_signs(ranks, array, error) : status;
+}
+
+egg_status egg_ranks_gather_differences(egg_ranks *ranks, egg_rule rule, int32_t *difference, egg_error *error)
+{
+    if (ranks->size == 1) return EGG_OK;
+    if (rule != EGG_RULE_VOTE) return egg_ranks_gather(ranks, difference, sizeof *difference, error);
+    return gather_signs(ranks, &(sign_array){.difference = difference}, error);
+}
+
+egg_status egg_ranks_gather_weights(egg_ranks *ranks, float unit, float *weight, egg_error *error)
+{
+    if (ranks->size == 1) return EGG_OK;
+    if (unit == 0) return egg_ranks_gather(ranks, weight, sizeof *weight, error);
+    return gather_signs(ranks, &(sign_array){.weight = weight, .unit = unit}, error);
 }
 
 /* All pairs are rank 0's. */

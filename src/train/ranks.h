@@ -29,7 +29,7 @@ typedef struct egg_ranks {
     float speed;               /* our own, smoothed; 0: not known */
     uint32_t measured;         /* epochs since the slices were last weighed */
     size_t *bytes;             /* (size) of parts in a gather */
-    uint8_t *signs;            /* of all pairs, packed; under 'vote' */
+    uint8_t *signs;            /* of all pairs, packed; where only signs count */
 
     /* the update */
     egg_shard shard;           /* {0, 1}: every rank updates all rows */
@@ -108,6 +108,9 @@ egg_status egg_ranks_gather_every(egg_ranks *ranks, uint32_t stride, void *data,
 /* difference (pairs), as egg_fitness_shape needs it: under 'vote' only signs travel, five a byte. */
 egg_status egg_ranks_gather_differences(egg_ranks *ranks, egg_rule rule, int32_t *difference, egg_error *error);
 
+/* weight (pairs) of float models; where each is 0 or +-unit, unit > 0, only signs travel. */
+egg_status egg_ranks_gather_weights(egg_ranks *ranks, float unit, float *weight, egg_error *error);
+
 /* 'data' (pairs, bytes_each): to rank 0, which then has all, and from it. */
 egg_status egg_ranks_collect(egg_ranks *ranks, void *data, size_t bytes_each, egg_error *error);
 egg_status egg_ranks_scatter(egg_ranks *ranks, void *data, size_t bytes_each, egg_error *error);
@@ -141,7 +144,10 @@ egg_status egg_ranks_complete(egg_ranks *ranks, egg_param *params, uint32_t coun
 egg_status egg_ranks_decide(egg_ranks *ranks, double seconds, egg_param *params, uint32_t count, bool *changed,
                             egg_error *error);
 
-/* egg_evolution_tell() by all ranks. 'params' (count) are those of the evolution. */
+/*
+ * egg_evolution_tell() by all ranks, each of which brings the fitness of its slice, in its place; on the other places of
+ * 'fitness' nothing is said. 'params' (count) are those of the evolution.
+ */
 egg_status egg_ranks_tell(egg_ranks *ranks, egg_evolution *evolution, egg_param *params, uint32_t count,
                           const egg_kernels *kernels, egg_pool *pool, uint64_t epoch, float *fitness,
                           egg_evolution_stats *stats, egg_error *error);

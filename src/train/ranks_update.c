@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The update of a run over several ranks: by every rank as a whole, or shared out by rows. */
+#include <math.h>
+
 #include "base/clock.h"
 #include "base/memory.h"
 #include "train/ranks.h"
@@ -103,21 +105,51 @@ static egg_status gather_squares(egg_ranks *ranks, egg_update_f32 *update, egg_e
     return egg_comm_allgather(ranks->comm, egg_update_f32_squares(update), ranks->bytes, error);
 }
 
+/* What a weight is where it is not 0, if only its sign says anything; else 0. */
+static float unit_of(const egg_shaping *shaping, uint32_t population)
+{
+    double unit = (shaping->antithetic ? 2 : 1) * (1 / sqrt((double)population));
+    return shaping->kind == EGG_SHAPING_SIGN ? (float)unit : 0;
+}
+
+/* The weights of all pairs on all ranks, from the fitness of each one's slice: by exchanging no more than the rule needs. */
+static egg_status score(egg_ranks *ranks, egg_evolution *evolution, uint64_t epoch, float *fitness,
+                        egg_evolution_stats *stats, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    uint32_t population, pairs;
+    const egg_shaping *shaping = egg_evolution_shaping(evolution, &population);
+    const egg_slice own = egg_ranks_slice(ranks);
+    float *weights = egg_evolution_weights(evolution, &pairs);
+    if (egg_shaping_is_separable(shaping, population)) {
+        EGG_TRY(egg_evolution_score_part(evolution, epoch, fitness, own.first_pair, own.pairs, ranks->comm, stats,
+                                         error));
+        EGG_TRY(egg_ranks_gather_weights(ranks, unit_of(shaping, population), weights, error));
+        egg_evolution_count_ties(evolution, stats);
+    } else {
+        EGG_TRY(egg_ranks_gather(ranks, fitness, population / pairs * sizeof *fitness, error));
+        *stats = egg_evolution_score(evolution, epoch, fitness);
+    }
+out:
+    return status;
+}
+
 egg_status egg_ranks_tell(egg_ranks *ranks, egg_evolution *evolution, egg_param *params, uint32_t count,
                           const egg_kernels *kernels, egg_pool *pool, uint64_t epoch, float *fitness,
                           egg_evolution_stats *stats, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_update_f32 *update = egg_evolution_update(evolution);
-    double begun = egg_clock_seconds();
     bool changed;
+    EGG_TRY(score(ranks, evolution, epoch, fitness, stats, error));
     if (ranks->shard.parts == 1) {
-        *stats = egg_evolution_tell(evolution, kernels, pool, epoch, fitness);
+        double begun = egg_clock_seconds();
+        stats->gradient_norm = egg_evolution_apply(evolution, kernels, pool, epoch, stats->rate).gradient_norm;
         EGG_TRY(egg_ranks_decide(ranks, egg_clock_seconds() - begun, params, count, &changed, error));
         if (changed) egg_update_f32_share(update, ranks->shard);
         return EGG_OK;
     }
-    egg_evolution_estimate(evolution, kernels, pool, epoch, fitness, stats);
+    egg_evolution_estimate(evolution, kernels, pool, epoch, stats->rate);
     EGG_TRY(gather_squares(ranks, update, error));
     stats->gradient_norm = egg_update_f32_step(update, pool).gradient_norm;
     EGG_TRY(egg_ranks_gather_rows(ranks, params, count, EGG_SHARD_DATA, error));

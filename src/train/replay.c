@@ -35,7 +35,7 @@ typedef struct replayer {
     const egg_replay_ops *ops;
     egg_replay_source source;
     egg_ledger_record run;
-    void *state;
+    egg_replay_state *state;         /* of the kind, which has more behind it */
     uint64_t epoch, hashes;
     double run_seconds;
     replay_goal goals[2];
@@ -80,6 +80,18 @@ static egg_status expect_record(replayer *replay, uint32_t kind, egg_ledger_reco
     return status;
 }
 
+static void close_state(const replayer *replay, egg_replay_state *state)
+{
+    if (state) replay->ops->close(state);
+    egg_free(state);
+}
+
+static egg_status new_state(const replayer *replay, egg_replay_state **state, egg_error *error)
+{
+    *state = egg_alloc(replay->ops->state_bytes);
+    return *state ? EGG_OK : egg_fail(error, EGG_ERR_NOMEM, "no memory to replay a run");
+}
+
 /* Reads what the run was and makes the state that it began with; of fine-tuning from the model 'base', if not NULL. */
 static egg_status open_replay(replayer *replay, const char *path, const char *base, uint32_t threads, egg_error *error)
 {
@@ -101,20 +113,40 @@ static egg_status open_replay(replayer *replay, const char *path, const char *ba
     replay->source = (egg_replay_source){.name = replay->path, .run = &replay->run, .options = replay->options,
                                          .kernels = &replay->kernels};
     EGG_TRY(egg_pool_open(&replay->source.pool, threads, error));
-    EGG_TRY(replay->ops->open(&replay->state, &replay->source, error));
+    EGG_TRY(new_state(replay, &replay->state, error));
+    EGG_TRY(replay->ops->open(replay->state, &replay->source, error));
 out:
     return status;
 }
 
 static void close_replay(replayer *replay)
 {
-    if (replay->ops) replay->ops->close(replay->state);
+    close_state(replay, replay->state);
     egg_pool_close(replay->source.pool);
     egg_options_free(replay->options);
     egg_mapping_close(&replay->file);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- run */
+
+/* Of all that a run goes on from ('whole'), or of what its model file holds. */
+static egg_status hash_state(const replayer *replay, const egg_replay_state *state, bool whole, egg_hash *hash,
+                             egg_error *error)
+{
+    egg_status status = EGG_OK;
+    void (*add_rest)(const void *, egg_hasher *) = whole ? replay->ops->hash_state : replay->ops->hash_model;
+    egg_hash weights;
+    egg_hasher *hasher = NULL;
+    if (whole) weights = egg_params_state(state->params, state->param_count);
+    else EGG_TRY(egg_params_hash(state->params, state->param_count, &weights, error));
+    EGG_TRY(egg_hasher_open(&hasher, error));
+    egg_hasher_add(hasher, &weights, sizeof weights);
+    if (add_rest) add_rest(state, hasher);
+    *hash = egg_hasher_value(hasher);
+out:
+    egg_hasher_close(hasher);
+    return status;
+}
 
 static egg_status differs(const replayer *replay, const char *what, egg_error *error)
 {
@@ -127,9 +159,7 @@ static egg_status differs(const replayer *replay, const char *what, egg_error *e
 static egg_status check_hash(replayer *replay, const egg_ledger_record *record, egg_error *error)
 {
     char text[33], recorded[33] = "";
-    uint32_t count;
-    const egg_param *params = replay->ops->params(replay->state, &count);
-    egg_hash_text(egg_params_state(params, count), text);
+    egg_hash_text(egg_params_state(replay->state->params, replay->state->param_count), text);
     for (size_t i = 0; record->bytes == 16 && i < 16; i++)   /* two little-endian numbers */
         snprintf(recorded + 2 * i, 3, "%02x", record->data[i < 8 ? 7 - i : 23 - i]);
     if (strcmp(text, recorded) != 0) return differs(replay, "the run had", error);
@@ -143,8 +173,7 @@ static egg_status check_goals(replayer *replay, egg_error *error)
         const replay_goal *goal = &replay->goals[i];
         egg_hash hash;
         if (goal->epoch != replay->epoch) continue;
-        egg_status status = (goal->whole ? replay->ops->state_hash : replay->ops->model_hash)(replay->state, &hash,
-                                                                                              error);
+        egg_status status = hash_state(replay, replay->state, goal->whole, &hash, error);
         if (status != EGG_OK) return status;
         if (hash.high != goal->hash.high || hash.low != goal->hash.low) return differs(replay, goal->path, error);
     }
@@ -203,9 +232,7 @@ out:
 static egg_status describe_replay(replayer *replay, double begun, egg_replayed *replayed, egg_error *error)
 {
     egg_hash hash;
-    uint32_t count;
-    const egg_param *params = replay->ops->params(replay->state, &count);
-    egg_status status = egg_params_hash(params, count, &hash, error);
+    egg_status status = egg_params_hash(replay->state->params, replay->state->param_count, &hash, error);
     *replayed = (egg_replayed){.epoch = replay->epoch, .hashes = replay->hashes,
                                .torn_bytes = egg_ledger_torn(&replay->reader), .seconds = egg_clock_seconds() - begun,
                                .run_seconds = replay->run_seconds};
@@ -262,14 +289,15 @@ static egg_status add_checkpoint(replayer *replay, const char *folder, egg_error
 {
     egg_status status = EGG_OK;
     replay_goal *goal = &replay->goals[replay->goal_count++];
-    void *saved = NULL;
+    egg_replay_state *saved = NULL;
     goal->whole = true;
     EGG_TRY(egg_run_path(folder, EGG_RUN_CHECKPOINT, goal->path, error));
-    EGG_TRY(replay->ops->open(&saved, &replay->source, error));
+    EGG_TRY(new_state(replay, &saved, error));
+    EGG_TRY(replay->ops->open(saved, &replay->source, error));
     EGG_TRY(replay->ops->load(saved, goal->path, &goal->epoch, error));
-    EGG_TRY(replay->ops->state_hash(saved, &goal->hash, error));
+    EGG_TRY(hash_state(replay, saved, true, &goal->hash, error));
 out:
-    replay->ops->close(saved);
+    close_state(replay, saved);
     return status;
 }
 
@@ -278,6 +306,7 @@ static egg_status add_model(replayer *replay, const char *folder, egg_error *err
     egg_status status = EGG_OK;
     replay_goal *goal = &replay->goals[replay->goal_count++];
     egg_safetensors *file = NULL;
+    egg_replay_state *saved = NULL;
     EGG_TRY(egg_run_path(folder, EGG_RUN_MODEL, goal->path, error));
     EGG_TRY(egg_safetensors_open(&file, goal->path, error));
     const char *epoch = egg_safetensors_metadata(file, "epoch");
@@ -286,8 +315,11 @@ static egg_status add_model(replayer *replay, const char *folder, egg_error *err
         goto out;
     }
     goal->epoch = strtoull(epoch, NULL, 10);
-    EGG_TRY(replay->ops->file_hash(file, goal->path, &goal->hash, error));
+    EGG_TRY(new_state(replay, &saved, error));
+    EGG_TRY(replay->ops->open_file(saved, file, goal->path, error));
+    EGG_TRY(hash_state(replay, saved, false, &goal->hash, error));
 out:
+    close_state(replay, saved);
     egg_safetensors_close(file);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "train/replay.h"
 
 typedef struct replayed_model {
+    egg_replay_state base;
     const egg_settings *settings;
     egg_model *model;
     egg_update *update;
@@ -18,38 +19,46 @@ typedef struct replayed_model {
 static void close_state(void *state)
 {
     replayed_model *replayed = state;
-    if (!replayed) return;
     egg_update_close(replayed->update);
     egg_model_free(replayed->model);
     egg_free(replayed->F);
-    egg_free(replayed);
 }
 
-static egg_status open_state(void **out, const egg_replay_source *source, egg_error *error)
+static void take(replayed_model *replayed, egg_model *model)
+{
+    replayed->model = model;
+    replayed->base = (egg_replay_state){model->params, model->param_count};
+}
+
+static egg_status open_state(void *state, const egg_replay_source *source, egg_error *error)
 {
     egg_status status = EGG_OK;
-    replayed_model *replayed = egg_alloc(sizeof *replayed);
-    *out = NULL;
-    if (!replayed) return egg_fail(error, EGG_ERR_NOMEM, "no memory to replay a run");
+    replayed_model *replayed = state;
+    egg_model *model;
     const egg_settings *settings = replayed->settings = egg_options_values(source->options);
     egg_egg_init init = egg_settings_init(settings);
     uint32_t pairs = (uint32_t)settings->population / 2;
     replayed->progress.valid_bits_per_byte = NAN;
-    EGG_TRY(egg_egg_open(&replayed->model, egg_settings_shape(settings), source->kernels, error));
-    egg_egg_init_weights(replayed->model, &init);
-    if (settings->update == EGG_UPDATE_FRACTIONAL) EGG_TRY(egg_model_open_fractions(replayed->model, error));
-    egg_params_unpack(replayed->model->params, replayed->model->param_count);
-    EGG_TRY(egg_update_open(&replayed->update, replayed->model->params, replayed->model->param_count,
-                            (uint32_t)settings->rank, egg_pool_threads(source->pool), error));
+    EGG_TRY(egg_egg_open(&model, egg_settings_shape(settings), source->kernels, error));
+    take(replayed, model);
+    egg_egg_init_weights(model, &init);
+    if (settings->update == EGG_UPDATE_FRACTIONAL) EGG_TRY(egg_model_open_fractions(model, error));
+    egg_params_unpack(model->params, model->param_count);
+    EGG_TRY(egg_update_open(&replayed->update, model->params, model->param_count, (uint32_t)settings->rank,
+                            egg_pool_threads(source->pool), error));
     replayed->F = egg_alloc(pairs);
-    if (!replayed->F) {
-        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for %u pairs", pairs);
-        goto out;
-    }
-    *out = replayed;
-    replayed = NULL;
+    if (!replayed->F) status = egg_fail(error, EGG_ERR_NOMEM, "no memory for %u pairs", pairs);
 out:
-    close_state(replayed);
+    return status;
+}
+
+static egg_status open_file(void *state, const egg_safetensors *file, const char *path, egg_error *error)
+{
+    egg_kernels kernels;
+    egg_model *model;
+    egg_kernels_init(&kernels, 0);
+    egg_status status = egg_model_file_read(&model, file, path, &kernels, error);
+    if (status == EGG_OK) take(state, model);
     return status;
 }
 
@@ -67,45 +76,12 @@ static egg_status apply(void *state, const egg_replay_source *source, const egg_
     return EGG_OK;
 }
 
-static const egg_param *params(const void *state, uint32_t *count)
-{
-    const replayed_model *replayed = state;
-    *count = replayed->model->param_count;
-    return replayed->model->params;
-}
-
-static egg_status state_hash(void *state, egg_hash *hash, egg_error *error)
-{
-    const replayed_model *replayed = state;
-    (void)error;
-    *hash = egg_params_state(replayed->model->params, replayed->model->param_count);
-    return EGG_OK;
-}
-
-static egg_status model_hash(void *state, egg_hash *hash, egg_error *error)
-{
-    const replayed_model *replayed = state;
-    return egg_model_hash(replayed->model, hash, error);
-}
-
 static egg_status load(void *state, const char *path, uint64_t *epoch, egg_error *error)
 {
     replayed_model *replayed = state;
     egg_checkpoint checkpoint = {.model = replayed->model};
     egg_status status = egg_checkpoint_load(&checkpoint, path, error);
     *epoch = checkpoint.progress.epoch;
-    return status;
-}
-
-static egg_status file_hash(const egg_safetensors *file, const char *path, egg_hash *hash, egg_error *error)
-{
-    egg_kernels kernels;
-    egg_model *model;
-    egg_kernels_init(&kernels, 0);
-    egg_status status = egg_model_file_read(&model, file, path, &kernels, error);
-    if (status != EGG_OK) return status;
-    status = egg_model_hash(model, hash, error);
-    egg_model_free(model);
     return status;
 }
 
@@ -117,14 +93,12 @@ static egg_status save(void *state, const char *path, egg_error *error)
 
 const egg_replay_ops egg_replay_pretrain = {
     .command = "pretrain",
+    .state_bytes = sizeof(replayed_model),
     .check = egg_settings_resolve,
     .open = open_state,
+    .open_file = open_file,
     .close = close_state,
     .apply = apply,
-    .params = params,
-    .state_hash = state_hash,
-    .model_hash = model_hash,
     .load = load,
-    .file_hash = file_hash,
     .save = save,
 };

@@ -329,8 +329,9 @@ static egg_status look_up(egg_rl *rl, egg_error *error)
     return status;
 }
 
-/* Every rank's slice of the population; then everybody's fitness and observations, and 'stats' of all. */
-static egg_status evaluate_population(egg_rl *rl, const egg_perturb *law, egg_rollout_stats *stats, egg_error *error)
+/* Every rank's slice of the population; then everybody's observations, and 'stats' of all. '*seconds' of our slice. */
+static egg_status evaluate_population(egg_rl *rl, const egg_perturb *law, egg_rollout_stats *stats, double *seconds,
+                                      egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_ranks *ranks = &rl->ranks;
@@ -340,17 +341,13 @@ static egg_status evaluate_population(egg_rl *rl, const egg_perturb *law, egg_ro
     status = egg_rollout_evaluate(rl->rollout, &rl->kernels, rl->pool, law, rl->progress.epoch, egg_ranks_slice(ranks),
                                   stats,
                                   error);
-    double seconds = egg_clock_seconds() - begun;
+    *seconds = egg_clock_seconds() - begun;
     int64_t sums[] = {(int64_t)stats->steps, (int64_t)stats->episodes, (int64_t)stats->cut, (int64_t)stats->invalid};
     EGG_TRY(egg_ranks_agree(ranks, status, sums, EGG_COUNT(sums), error));
     *stats = (egg_rollout_stats){.steps = (uint64_t)sums[0], .episodes = (uint64_t)sums[1], .cut = (uint64_t)sums[2],
                                  .invalid = (uint64_t)sums[3]};
-    EGG_TRY(egg_ranks_gather(ranks, egg_rollout_fitness(rl->rollout),
-                             rl->shape.population / ranks->pairs * sizeof(float),
-                             error));
     double *samples = egg_rollout_samples(rl->rollout, &stride, &sample_bytes);
     EGG_TRY(egg_ranks_gather_every(ranks, stride, samples, sample_bytes, error));
-    EGG_TRY(egg_ranks_balance(ranks, seconds, NULL, 0, error));
 out:
     return status;
 }
@@ -361,11 +358,12 @@ static egg_status evolve(egg_rl *rl, egg_rl_stats *stats, egg_error *error)
     egg_rollout_stats played;
     egg_evolution_stats evolved;
     egg_perturb law = egg_evolution_law(&rl->shape, rl->progress.epoch);
-    double begun = egg_clock_seconds();
-    EGG_TRY(evaluate_population(rl, &law, &played, error));
+    double begun = egg_clock_seconds(), playing;
+    EGG_TRY(evaluate_population(rl, &law, &played, &playing, error));
     double evaluated = egg_clock_seconds();
     EGG_TRY(egg_ranks_tell(&rl->ranks, rl->evolution, rl->policy.params, rl->policy.param_count, &rl->kernels, rl->pool,
                            rl->progress.epoch, egg_rollout_fitness(rl->rollout), &evolved, error));
+    EGG_TRY(egg_ranks_balance(&rl->ranks, playing, NULL, 0, error));
     if (!isfinite(evolved.gradient_norm)) {
         rl->broken = true;
         status = egg_fail(error, EGG_ERR_ARGUMENT,

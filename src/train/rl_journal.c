@@ -20,8 +20,7 @@ static egg_status read_number(const egg_ledger_record *run, const char *name, co
     unsigned long number = strtoul(text, &end, 10);
     if (!there || !*text || *end || number == 0 || number > 1 << 20)
         return egg_fail(error, EGG_ERR_FORMAT, "%s: record %" PRIu64 ": '%s' is '%s', expected a number from 1 to %d",
-                        name,
-                        run->number, key, text, 1 << 20);
+                        name, run->number, key, text, 1 << 20);
     *value = (uint32_t)number;
     return EGG_OK;
 }

@@ -23,8 +23,7 @@ egg_status egg_run_refuse_existing(const char *folder, egg_error *error)
 }
 
 egg_status egg_run_write_config(const char *folder, const egg_options *options, const char *const *data,
-                                size_t data_count,
-                                egg_error *error)
+                                size_t data_count, egg_error *error)
 {
     egg_status status = EGG_OK;
     char path[EGG_PATH_BYTES], *json = NULL;
@@ -51,11 +50,10 @@ egg_status egg_run_folder(const egg_options *options, const char **folder, bool 
 static bool matters(const char *name)
 {
     static const char *const without_effect[] = {
-        "threads", "chunk",  "validations", "valid-bytes", "save-seconds", "quiet",         "save-epochs", "config",
-        "resume",  "out",    "valid",       "field",       "json",         "eval-epochs",   "slots",
-        "eval-episodes",
-        "target",  "journal", "rows",        "plan", "valid-questions", "base", "data", "vocab", "reward-workers",
-        "reward-seconds", "update-sharding", "check-epochs",
+        "threads", "chunk", "device", "validations", "valid-bytes", "save-seconds", "quiet", "save-epochs", "config",
+        "resume", "out", "valid", "field", "json", "eval-epochs", "slots", "eval-episodes", "target", "journal", "rows",
+        "plan", "valid-questions", "base", "data", "vocab", "reward-workers", "reward-seconds", "update-sharding",
+        "check-epochs",
     };
     for (size_t i = 0; i < EGG_COUNT(without_effect); i++)
         if (strcmp(name, without_effect[i]) == 0) return false;

@@ -24,8 +24,7 @@ egg_status egg_run_path(const char *folder, const char *name, char path[EGG_PATH
 /* A folder holds a run once its configuration is there, which is written last. */
 egg_status egg_run_refuse_existing(const char *folder, egg_error *error);
 egg_status egg_run_write_config(const char *folder, const egg_options *options, const char *const *data,
-                                size_t data_count,
-                                egg_error *error);
+                                size_t data_count, egg_error *error);
 
 /* The folder that the options name, by "resume" or "out"; "" for none. */
 egg_status egg_run_folder(const egg_options *options, const char **folder, bool *resumed, egg_error *error);

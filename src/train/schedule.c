@@ -55,7 +55,8 @@ uint32_t egg_schedule_rate24(const egg_schedule *schedule, uint64_t epoch, doubl
         rate = initial * left / schedule->epochs;   /* initial < 2^29, epochs < 2^32 */
     }
     if (schedule->seconds > 0) {
-        uint64_t by_time = (uint64_t)((double)initial * (elapsed < schedule->seconds ? 1 - elapsed / schedule->seconds : 0));
+        double left = elapsed < schedule->seconds ? 1 - elapsed / schedule->seconds : 0;
+        uint64_t by_time = (uint64_t)((double)initial * left);
         if (by_time < rate) rate = by_time;
     }
     if (rate == 0) rate = 1;

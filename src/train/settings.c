@@ -30,8 +30,8 @@ static egg_status check(const egg_settings *s, egg_error *error)
                         (unsigned long long)s->group_size, (unsigned long long)s->population);
     if (s->population / 2 * s->rank > EGG_UPDATE_MAX_TERMS)
         return egg_fail(error, EGG_ERR_ARGUMENT,
-                        "--population: %llu members of rank %llu are too many; population times rank must stay within %d, so "
-                        "that sums over the population fit 32 bits",
+                        "--population: %llu members of rank %llu are too many; population times rank must stay within "
+                        "%d, so that sums over the population fit 32 bits",
                         (unsigned long long)s->population, (unsigned long long)s->rank, 2 * EGG_UPDATE_MAX_TERMS);
     if (egg_settings_schedule(s).epochs > UINT32_MAX)
         return egg_fail(error, EGG_ERR_ARGUMENT, "--member-tokens: %llu are more than 4294967295 epochs",
@@ -59,7 +59,7 @@ egg_status egg_settings_resolve(egg_options *options, egg_error *error)
 /* Options that say how a run is carried out or how far it goes, not what it computes. */
 static bool may_change(const char *name)
 {
-    static const char *const names[] = {"epochs",      "member-tokens", "minutes",      "threads", "chunk",
+    static const char *const names[] = {"epochs",      "member-tokens", "minutes",      "threads", "chunk", "device",
                                         "validations", "save-seconds",  "save-epochs",  "quiet",   "config",
                                         "resume",      "valid-bytes",   "learning-rate", "alpha",   "env-steps",
                                         "target",      "eval-epochs",   "eval-episodes", "slots",   "journal",

@@ -10,6 +10,7 @@
 
 void egg_neon_product_f32(egg_kernels *kernels);
 void egg_neon_elementwise_f32(egg_kernels *kernels);
+void egg_rwkv7_kernels_neon(egg_rwkv7_kernels *kernels);
 
 #define ISA(name) name##_neon
 

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the host does for a device: a table of the processor's own kernels with a pretended device, whose memory is
+ * apart from the host's, has to give the same bits. A copy that is missing leaves zeros or old values behind; a pointer
+ * of the host in place of the device's is not found among what was taken.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cpu.h"
+#include "es/device_memory.h"
+#include "es/update.h"
+#include "models/egg.h"
+#include "tasks/pretrain.h"
+#include "tasks/score.h"
+
+/* ------------------------------------------------------------------------------------------------- a pretended device */
+
+enum { BLOCKS = 512 };
+
+static struct {
+    char *memory;
+    size_t bytes;
+} blocks[BLOCKS];
+static size_t left = SIZE_MAX;      /* how often memory may still be taken */
+static uint64_t downloaded, taken;  /* bytes */
+static const char *failure;
+
+static void *take(size_t bytes)
+{
+    if (left == 0) return NULL;
+    left--;
+    for (size_t i = 0; i < BLOCKS; i++) {
+        if (blocks[i].memory) continue;
+        assert_int_equal(posix_memalign((void **)&blocks[i].memory, 256, bytes + 1), 0);
+        memset(blocks[i].memory, 0, bytes + 1);
+        blocks[i].bytes = bytes;
+        taken += bytes;
+        return blocks[i].memory;
+    }
+    fail_msg("more than %d blocks", BLOCKS);
+    return NULL;
+}
+
+static void give(void *memory)
+{
+    for (size_t i = 0; memory && i < BLOCKS; i++) {
+        if (blocks[i].memory != memory) continue;
+        free(memory);
+        blocks[i].memory = NULL;
+        return;
+    }
+    if (memory) fail_msg("given back, but never taken");
+}
+
+static bool is_own(const void *memory, size_t bytes)
+{
+    for (size_t i = 0; i < BLOCKS; i++) {
+        const char *at = memory;
+        if (blocks[i].memory && at >= blocks[i].memory && at + bytes <= blocks[i].memory + blocks[i].bytes) return true;
+    }
+    return false;
+}
+
+static void upload(void *to, const void *from, size_t bytes)
+{
+    assert_true(is_own(to, bytes) && !is_own(from, 1));
+    memcpy(to, from, bytes);
+}
+
+static void download(void *to, const void *from, size_t bytes)
+{
+    assert_true(is_own(from, bytes) && !is_own(to, 1));
+    memcpy(to, from, bytes);
+    downloaded += bytes;
+}
+
+static void fill(void *memory, int byte, size_t bytes)
+{
+    assert_true(is_own(memory, bytes));
+    memset(memory, byte, bytes);
+}
+
+static const char *wait_for_all(void)
+{
+    return failure;
+}
+
+static egg_device_memory memory_of_device(void)
+{
+    return (egg_device_memory){.free_bytes = 1 << 20, .total_bytes = 1 << 20};
+}
+
+static const egg_device pretended = {.name = "a pretended device", .take = take, .give = give, .upload = upload,
+                                     .download = download, .fill = fill, .wait = wait_for_all,
+                                     .memory = memory_of_device};
+
+static size_t blocks_taken(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < BLOCKS; i++) count += blocks[i].memory != NULL;
+    return count;
+}
+
+/* --------------------------------------------------------------------------------------------------------------- runs */
+
+enum { POPULATION = 24, STEPS = 7, EPOCHS = 6, PAIRS = POPULATION / 2 };
+
+typedef struct result {
+    egg_hash states[EPOCHS];            /* of the parameters */
+    int32_t loss[EPOCHS][POPULATION];
+    uint64_t changed[EPOCHS];
+    int8_t last[POPULATION * 64];       /* the members' states */
+    egg_score_result score;
+} result;
+
+typedef struct run_kind {
+    egg_rule rule;
+    uint32_t rank, chunk;
+    bool carry;
+} run_kind;
+
+static const char text[] = "one fish, two fish, red fish, blue fish; black fish, old fish, new fish. this one has a little car.";
+
+static egg_corpus *open_text(void)
+{
+    egg_corpus *corpus;
+    const void *documents[2] = {text, text + 40};
+    const size_t lengths[2] = {sizeof text - 1, 50};
+    assert_int_equal(egg_corpus_open_memory(&corpus, documents, lengths, 2, NULL), EGG_OK);
+    return corpus;
+}
+
+static void run_epochs(const egg_kernels *kernels, const run_kind *kind, egg_model *model, egg_pretrain *task,
+                       egg_update *update, result *out)
+{
+    int8_t F[PAIRS];
+    int32_t difference[PAIRS];
+    egg_fitness fitness = {.F = F};
+    for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
+        egg_perturb law = egg_perturb_i8(3, epoch, kind->rank, 4);
+        assert_int_equal(egg_pretrain_evaluate(task, kernels, NULL, &law, epoch, (egg_slice){0, PAIRS}, NULL), EGG_OK);
+        memcpy(out->loss[epoch], egg_pretrain_loss(task), sizeof out->loss[epoch]);
+        egg_fitness_differences(egg_pretrain_loss(task), PAIRS, difference);
+        egg_fitness_shape(&fitness, kind->rule, difference, PAIRS);
+        egg_step step = kind->rule == EGG_RULE_VOTE ? egg_step_vote(egg_vote_quantile(0.5), PAIRS, kind->rank)
+                                                    : egg_step_fractional(1 << 25, fitness.sum_squares, kind->rank);
+        out->changed[epoch] = egg_update_run(update, kernels, NULL, &law, &step, F, PAIRS);
+        out->states[epoch] = egg_params_state(model->params, model->param_count);
+    }
+}
+
+static void run(const egg_kernels *kernels, const run_kind *kind, result *out)
+{
+    egg_model *model;
+    egg_pretrain *task;
+    egg_update *update;
+    egg_scorer *scorer;
+    size_t bytes;
+    memset(out, 0, sizeof *out);
+    egg_corpus *corpus = open_text();
+    const egg_pretrain_shape shape = {.population = POPULATION, .group = 4, .steps = STEPS, .rank = kind->rank,
+                                      .chunk_pairs = kind->chunk, .threads = 1, .carry = kind->carry,
+                                      .train_bytes = egg_corpus_bytes(corpus)};
+    assert_int_equal(egg_egg_open(&model, (egg_shape){16, 2}, kernels, NULL), EGG_OK);
+    egg_egg_init_weights(model, &(egg_egg_init){.seed = 1, .matrix = 12, .head = 12, .embedding = 16});
+    if (kind->rule == EGG_RULE_FRACTIONAL) assert_int_equal(egg_model_open_fractions(model, NULL), EGG_OK);
+    egg_model_pack(model, kernels);
+    assert_int_equal(egg_pretrain_open(&task, &shape, model, corpus, NULL), EGG_OK);
+    assert_int_equal(egg_update_open(&update, model->params, model->param_count, kind->rank, 1, NULL), EGG_OK);
+    assert_int_equal(egg_scorer_open(&scorer, model, 1, NULL), EGG_OK);
+    run_epochs(kernels, kind, model, task, update, out);
+    const int8_t *states = egg_pretrain_states(task, &bytes);
+    assert_true(bytes <= sizeof out->last);
+    if (states) memcpy(out->last, states, bytes);
+    assert_int_equal(egg_scorer_run(scorer, kernels, NULL, corpus, 0, egg_corpus_bytes(corpus), &out->score, NULL),
+                     EGG_OK);
+    egg_scorer_close(scorer);
+    egg_update_close(update);
+    egg_pretrain_close(task);
+    egg_model_free(model);
+    egg_corpus_close(corpus);
+}
+
+static egg_kernels kernels_of(const egg_device *device)
+{
+    egg_kernels kernels;
+    egg_kernels_init(&kernels, egg_cpu_detect());
+    kernels.device = device;
+    return kernels;
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    static const run_kind kinds[] = {
+        {EGG_RULE_VOTE, 1, 0, true}, {EGG_RULE_VOTE, 2, 5, false}, {EGG_RULE_FRACTIONAL, 1, 3, true},
+        {EGG_RULE_FRACTIONAL, 3, 0, false},
+    };
+    const egg_kernels host = kernels_of(NULL), device = kernels_of(&pretended);
+    static result expected, found;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        run(&host, &kinds[i], &expected);
+        run(&device, &kinds[i], &found);
+        assert_memory_equal(&found, &expected, sizeof found);
+        assert_true(expected.changed[0] > 0 && expected.score.bytes > 0);
+        assert_int_equal(blocks_taken(), 0);
+    }
+}
+
+/* What a run takes of the device is what was planned. */
+static void test_plan(void **state)
+{
+    (void)state;
+    for (int carry = 0; carry < 2; carry++) {
+        const egg_kernels kernels = kernels_of(&pretended);
+        egg_corpus *corpus = open_text();
+        egg_model *planned;
+        static result unused;
+        const run_kind kind = {EGG_RULE_FRACTIONAL, 2, 4, carry};
+        const egg_pretrain_shape shape = {.population = POPULATION, .group = 4, .steps = STEPS, .rank = kind.rank,
+                                          .chunk_pairs = kind.chunk, .threads = 1, .carry = carry,
+                                          .train_bytes = egg_corpus_bytes(corpus)};
+        assert_int_equal(egg_egg_open(&planned, (egg_shape){16, 2}, NULL, NULL), EGG_OK);
+        egg_model_plan_for(planned, &kernels);
+        const egg_pretrain_memory memory = egg_pretrain_bytes(&shape, planned);
+        uint64_t plan = egg_model_device_bytes(planned, &kernels) + egg_model_parameters(planned) * sizeof(int16_t) +
+                        memory.device_states + memory.device_scratch + egg_scorer_device_bytes(planned) +
+                        egg_update_bytes(planned->params, planned->param_count, kind.rank, 1);
+        taken = 0;
+        run(&kernels, &kind, &unused);
+        assert_in_range(taken, plan, plan + 1024);   /* counters */
+        egg_model_free(planned);
+        egg_corpus_close(corpus);
+    }
+}
+
+/* What the host writes after the kernels did: neither may get lost. */
+static void test_both_sides_write(void **state)
+{
+    (void)state;
+    const egg_kernels kernels = kernels_of(&pretended);
+    egg_model *model;
+    assert_int_equal(egg_egg_open(&model, (egg_shape){16, 1}, &kernels, NULL), EGG_OK);
+    egg_param *param = &model->params[2];
+    ((int8_t *)param->data)[1] = 5;
+    egg_model_pack(model, &kernels);
+    assert_int_equal(((int8_t *)egg_param_kernel_data(param))[1], 5);
+    ((int8_t *)egg_param_kernel_data(param))[2] = 6;   /* as a kernel would */
+    param->mirror->ahead = true;
+    egg_model_pack(model, &kernels);                   /* nothing to send: the device is ahead */
+    assert_int_equal(((int8_t *)egg_param_kernel_data(param))[2], 6);
+    downloaded = 0;
+    egg_params_fetch(model->params, model->param_count);
+    assert_int_equal(downloaded, 16);                  /* of this parameter alone */
+    assert_int_equal(((int8_t *)param->data)[2], 6);
+    egg_params_fetch(model->params, model->param_count);
+    assert_int_equal(downloaded, 16);
+    egg_model_free(model);
+    assert_int_equal(blocks_taken(), 0);
+}
+
+/* Whichever block the device cannot give: an error that says so, and all others given back. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    const egg_kernels kernels = kernels_of(&pretended);
+    egg_corpus *corpus = open_text();
+    const egg_pretrain_shape shape = {.population = POPULATION, .group = 4, .steps = STEPS, .rank = 1, .threads = 1,
+                                      .carry = true, .train_bytes = egg_corpus_bytes(corpus)};
+    size_t refusals = 0;
+    for (size_t allowed = 0;; allowed++) {
+        egg_model *model = NULL;
+        egg_pretrain *task = NULL;
+        egg_update *update = NULL;
+        egg_scorer *scorer = NULL;
+        egg_error error = {0};
+        left = allowed;
+        egg_status status = egg_egg_open(&model, (egg_shape){16, 1}, &kernels, &error);
+        if (status == EGG_OK) status = egg_model_open_fractions(model, &error);
+        if (status == EGG_OK) status = egg_pretrain_open(&task, &shape, model, corpus, &error);
+        if (status == EGG_OK) status = egg_update_open(&update, model->params, model->param_count, 1, 1, &error);
+        if (status == EGG_OK) status = egg_scorer_open(&scorer, model, 1, &error);
+        egg_scorer_close(scorer);
+        egg_update_close(update);
+        egg_pretrain_close(task);
+        egg_model_free(model);
+        assert_int_equal(blocks_taken(), 0);
+        if (status == EGG_OK) break;
+        assert_int_equal(status, EGG_ERR_NOMEM);
+        assert_non_null(strstr(error.text, "no memory"));
+        refusals++;
+    }
+    left = SIZE_MAX;
+    assert_true(refusals > 30);
+    egg_corpus_close(corpus);
+}
+
+static void test_device_fails(void **state)
+{
+    (void)state;
+    const egg_kernels kernels = kernels_of(&pretended);
+    egg_error error = {0};
+    assert_int_equal(egg_device_wait(NULL, &error), EGG_OK);
+    assert_int_equal(egg_device_wait(&pretended, &error), EGG_OK);
+    failure = "an illegal memory access was encountered";
+    assert_int_equal(egg_device_wait(kernels.device, &error), EGG_ERR_DEVICE);
+    assert_non_null(strstr(error.text, "a pretended device: an illegal"));
+    failure = NULL;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_plan),
+                                       cmocka_unit_test(test_both_sides_write),
+                                       cmocka_unit_test(test_no_memory), cmocka_unit_test(test_device_fails)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
