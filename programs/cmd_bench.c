@@ -8,7 +8,7 @@
 #include "text.h"
 
 static const char *const suites[] = {"kernels", "population", "update",   "noise",
-                                     "scaling", "envs",       "finetune", "decode"};
+                                     "scaling", "envs",       "finetune", "decode", "linear"};
 enum { SUITE_COUNT = sizeof suites / sizeof *suites };
 
 /* Where rows go as they come. */
@@ -86,7 +86,7 @@ static int bench(const struct invocation *invocation)
 const struct command command_bench = {
     .name = "bench",
     .summary = "measure the speed of this machine",
-    .synopsis = {"[kernels|population|update|noise|scaling|envs|finetune|decode] [option...]"},
+    .synopsis = {"[kernels|population|update|noise|scaling|envs|finetune|decode|linear] [option...]"},
     .operands = {"SUITE"},
     .least = 0,
     .many = false,
@@ -96,6 +96,9 @@ const struct command command_bench = {
         "every environment; without a suite all of it. Contenders take turns in every repetition and ratios are taken "
         "repetition by repetition, so that a busy machine meets all of them; rows show the median and the best.\n\n"
         "decode compares plain decoding with weights held as f32, bf16 and int8, at the shapes of RWKV-7 0.1B.\n\n"
+        "linear measures one linear layer, bf16, with a member a row: plain inference, the perturbed product with "
+        "factors that are stored or drawn, and dense noise. With --device cuda it has the paper's 8192 inputs and "
+        "outputs and 1024 rows, and also runs on tensor cores; --width names another size.\n\n"
         "population measures 64x2, 128x4, 256x6 and 512x8 at 100 tokens a member, or the model that --width and "
         "--layers name. EGGROLL_ISA chooses the kernel level.",
     .examples = {{"eggroll bench population --width 256 --layers 6 --population 4096 --seq-len 100",

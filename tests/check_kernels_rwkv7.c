@@ -83,6 +83,7 @@ static bool good(const output *o, double tolerance)
 {
     const float *expected = o->both.expected, *actual = o->both.actual;
     double largest = 0, worst = 0;
+    finish();
     for (size_t i = 0; i < o->n; i++) {
         if (!isfinite(expected[i]) || !isfinite(actual[i])) return false;
         largest = fmax(largest, fabs((double)expected[i]));
@@ -96,14 +97,16 @@ static bool good(const output *o, double tolerance)
 /* States of the sequences, and pointers to them. */
 typedef struct states {
     output all;
-    float *at[WAYS][MOST_SEQUENCES];
+    float **at[WAYS];            /* (sequences) */
 } states;
 
 static states take_states(const batch *b, size_t n)
 {
     states s = {.all = take_output(b->sequences.count * n, 1)};
-    for (int way = 0; way < WAYS; way++)
+    for (int way = 0; way < WAYS; way++) {
+        s.at[way] = take(b->sequences.count * sizeof *s.at[way], 0);
         for (uint32_t i = 0; i < b->sequences.count; i++) s.at[way][i] = output_of(&s.all, way) + i * n;
+    }
     return s;
 }
 
@@ -115,7 +118,9 @@ static const uint32_t *member_of(const batch *b, uint32_t row)
 /* A row of a sequence as a call of its own. */
 static egg_sequences one_row(const batch *b, uint32_t row)
 {
-    static const uint32_t first[2] = {0, 1};
+    uint32_t *first = take(2 * sizeof *first, 0);
+    first[0] = 0;
+    first[1] = 1;
     return (egg_sequences){.first = first, .count = 1, .member = member_of(b, row)};
 }
 

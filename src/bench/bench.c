@@ -17,6 +17,7 @@ static const struct {
     {"update", egg_bench_update, false},   {"noise", egg_bench_noise, false},
     {"scaling", egg_bench_scaling, false}, {"envs", egg_bench_envs, false},
     {"finetune", egg_bench_finetune, false}, {"decode", egg_bench_decode, false},
+    {"linear", egg_bench_linear, true},
 };
 
 /* What a run would refuse is refused here too; the paper's segments of 100 tokens are the default. */
@@ -44,8 +45,8 @@ egg_status egg_bench_run(const char *suite, const egg_options *options, const eg
     while (i < EGG_COUNT(suites) && strcmp(suites[i].name, suite) != 0) i++;
     if (i == EGG_COUNT(suites))
         return egg_fail(error, EGG_ERR_ARGUMENT,
-                        "'%s' is no suite; expected kernels, population, update, noise, scaling, envs, finetune or "
-                        "decode",
+                        "'%s' is no suite; expected kernels, population, update, noise, scaling, envs, finetune, "
+                        "decode or linear",
                         suite);
     EGG_TRY(resolve(&resolved, options, error));
     setting.settings = egg_options_values(resolved);

@@ -31,6 +31,7 @@ egg_status egg_bench_scaling(const egg_bench_setting *setting, egg_error *error)
 egg_status egg_bench_envs(const egg_bench_setting *setting, egg_error *error);
 egg_status egg_bench_finetune(const egg_bench_setting *setting, egg_error *error);
 egg_status egg_bench_decode(const egg_bench_setting *setting, egg_error *error);
+egg_status egg_bench_linear(const egg_bench_setting *setting, egg_error *error);
 
 /*
  * A contender that does nothing but multiply-adds on registers, on all threads of the pool; 'context' is the setting.

@@ -34,9 +34,11 @@ egg_status egg_contest(egg_contender *contenders, size_t count, uint32_t repetit
     for (size_t i = 0; i < count; i++) EGG_TRY(contenders[i].run(contenders[i].context, error));
     for (uint32_t r = 0; r < repetitions; r++)
         for (size_t i = 0; i < count; i++) {
-            double begun = egg_clock_seconds();
+            const egg_stopwatch *stopwatch = &contenders[i].stopwatch;
+            const double begun = egg_clock_seconds();
+            if (stopwatch->start) stopwatch->start();
             EGG_TRY(contenders[i].run(contenders[i].context, error));
-            contenders[i].seconds[r] = egg_clock_seconds() - begun;
+            contenders[i].seconds[r] = stopwatch->stop ? stopwatch->stop() : egg_clock_seconds() - begun;
         }
 out:
     return status;

@@ -13,12 +13,19 @@ enum { EGG_CONTEST_MAX_REPETITIONS = 64, EGG_CONTEST_MAX_CONTENDERS = 12 };
 /* Does its work once. */
 typedef egg_status egg_contender_fn(void *context, egg_error *error);
 
+/* Another clock than the host's: stop() gives the seconds since start(). NULL, NULL: the host's. */
+typedef struct egg_stopwatch {
+    void (*start)(void);
+    double (*stop)(void);
+} egg_stopwatch;
+
 typedef struct egg_contender {
     const char *name;
     egg_contender_fn *run;
     void *context;
     double work;               /* units of work of one run */
     const char *unit;          /* of work a second */
+    egg_stopwatch stopwatch;
     double seconds[EGG_CONTEST_MAX_REPETITIONS];
 } egg_contender;
 

@@ -104,6 +104,14 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
 cudaError_t cudaDeviceReset(void);
 
+/* An event happens when it is recorded, since all before it is worked off then; its time is the host's. */
+typedef struct egg_emulator_event *cudaEvent_t;
+cudaError_t cudaEventCreate(cudaEvent_t *event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begun, cudaEvent_t ended);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+
 /* A kernel and its arguments, as they wait in the stream. 'run' is called once a thread. */
 struct egg_emulator_call {
     virtual void run() = 0;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <map>
 #include <vector>
@@ -187,6 +188,44 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     return cudaStreamSynchronize(stream);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- events */
+
+struct egg_emulator_event {
+    timespec at;
+};
+
+cudaError_t cudaEventCreate(cudaEvent_t *event)
+{
+    *event = new egg_emulator_event();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    delete event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    const cudaError_t error = cudaStreamSynchronize(stream);
+    clock_gettime(CLOCK_MONOTONIC, &event->at);
+    return error;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    (void)event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begun, cudaEvent_t ended)
+{
+    *milliseconds = (float)(1e3 * (double)(ended->at.tv_sec - begun->at.tv_sec) +
+                            1e-6 * (double)(ended->at.tv_nsec - begun->at.tv_nsec));
+    return cudaSuccess;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- device */

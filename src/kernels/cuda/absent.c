@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* In place of the CUDA level where the library is built without it. */
 #include "kernels/cuda/cuda_level.h"
+#include "kernels/cuda/tensor.h"
 
 #include <string.h>
 
@@ -37,4 +38,36 @@ void *egg_cuda_take_shared(size_t bytes)
 {
     (void)bytes;
     return NULL;
+}
+
+/* Nobody has a device to call these for. */
+void egg_cuda_tensor_shrink(const egg_tensor_args *args)
+{
+    (void)args;
+}
+
+void egg_cuda_tensor_linear(const egg_tensor_args *args)
+{
+    (void)args;
+}
+
+void egg_cuda_tensor_dense(const egg_tensor_args *args)
+{
+    (void)args;
+}
+
+void egg_cuda_tensor_round(const float *from, size_t n, uint16_t *to)
+{
+    (void)from;
+    (void)n;
+    (void)to;
+}
+
+void egg_cuda_timer_start(void)
+{
+}
+
+double egg_cuda_timer_stop(void)
+{
+    return -1;
 }

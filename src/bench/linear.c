@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a population costs beside plain inference, in one linear layer whose rows are a member each (the paper's own
+ * measurement: 8192 x 8192, bf16): with the factors stored, with the factors drawn when they are needed, and with dense
+ * noise as other evolution strategies have it, drawn in turn, since nothing could store it.
+ *
+ * Once through the kernel table, whose activations are float32, and on a device again with everything in bf16 on tensor
+ * cores, where factors are drawn inside of the product. A device is timed by its own clock.
+ */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/memory.h"
+#include "bench/bench.h"
+#include "kernels/cuda/tensor.h"
+
+enum { PLAIN, STORED, DRAWN, DENSE, WAYS };
+
+typedef struct linear_bench {
+    const egg_kernels *kernels;
+    uint32_t rows, pairs, n;          /* n: inputs and outputs */
+    float *X, *Y, *t, *A, *B, *E;     /* (rows, n), (rows, n), (rows), (pairs, n), (pairs, n), (n, n) */
+    void *W;                          /* packed */
+    egg_tensor_args tensor;           /* without noise */
+} linear_bench;
+
+/* A contender's share: 'calls' times the layer. */
+typedef struct linear_way {
+    const linear_bench *bench;
+    void (*run)(const linear_bench *bench, int way);
+    int way;
+    uint32_t calls;
+} linear_way;
+
+static const float SIGMA = 0.01f;
+
+/* ----------------------------------------------------------------------------------------------------------- memory */
+
+/* Memory where the kernels work; NULL where there is no more. */
+static void *take(const egg_kernels *kernels, size_t bytes)
+{
+    return kernels->device ? kernels->device->take(bytes) : egg_alloc(bytes);
+}
+
+static void give(const egg_kernels *kernels, void *memory)
+{
+    if (kernels->device) kernels->device->give(memory);
+    else egg_free(memory);
+}
+
+/* The noise of parameter 'param', one stream a pair. */
+static void draw(const linear_bench *bench, uint32_t param, egg_side side, uint32_t first, uint32_t pairs, size_t n,
+                 float *out)
+{
+    bench->kernels->noise_f32(&(egg_noise_args){.key = egg_key_make(1, EGG_DOMAIN_PERTURBATION),
+                                                .at = {.param = param, .side = side, .pair = first}, .n = n,
+                                                .pairs = pairs, .out = out, .out_stride = n});
+}
+
+/* In bf16, on the device. */
+static uint16_t *rounded(const linear_bench *bench, const float *from, size_t n)
+{
+    uint16_t *to = take(bench->kernels, n * sizeof *to);
+    if (to) egg_cuda_tensor_round(from, n, to);
+    return to;
+}
+
+enum { LAYER = 1, INPUTS, WEIGHTS };   /* parameters, as streams of noise go */
+
+static bool open_tensor(linear_bench *bench)
+{
+    const size_t cells = (size_t)bench->rows * bench->n, factors = (size_t)bench->pairs * bench->n;
+    bench->tensor = (egg_tensor_args){
+        .X = rounded(bench, bench->X, cells), .W = rounded(bench, bench->E, (size_t)bench->n * bench->n),
+        .Y = take(bench->kernels, cells * sizeof(uint16_t)), .A = rounded(bench, bench->A, factors),
+        .B = rounded(bench, bench->B, factors), .key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .param = LAYER,
+        .t = bench->t, .c = SIGMA, .rows = bench->rows, .out = bench->n, .in = bench->n, .rank = 1,
+    };
+    const egg_tensor_args *t = &bench->tensor;
+    return t->X && t->W && t->Y && t->A && t->B;
+}
+
+static bool open_bench(linear_bench *bench, const egg_kernels *kernels, uint32_t rows, uint32_t n)
+{
+    const size_t cells = (size_t)rows * n * sizeof(float), weights = (size_t)n * n * sizeof(float);
+    *bench = (linear_bench){.kernels = kernels, .rows = rows, .pairs = (rows + 1) / 2, .n = n};
+    const size_t factors = (size_t)bench->pairs * n * sizeof(float);
+    bench->X = take(kernels, cells);
+    bench->Y = take(kernels, cells);
+    bench->t = take(kernels, rows * sizeof(float));
+    bench->A = take(kernels, factors);
+    bench->B = take(kernels, factors);
+    bench->E = take(kernels, weights);
+    bench->W = take(kernels, kernels->packed_bytes_bf16(n, n));
+    if (!bench->X || !bench->Y || !bench->t || !bench->A || !bench->B || !bench->E || !bench->W) return false;
+    draw(bench, INPUTS, EGG_A, 0, 1, (size_t)rows * n, bench->X);
+    draw(bench, WEIGHTS, EGG_A, 0, 1, (size_t)n * n, bench->E);
+    draw(bench, LAYER, EGG_A, 0, bench->pairs, n, bench->A);
+    draw(bench, LAYER, EGG_B, 0, bench->pairs, n, bench->B);
+    kernels->pack_bf16(bench->E, n, n, bench->W);
+    return !kernels->device || open_tensor(bench);
+}
+
+static void close_bench(linear_bench *bench)
+{
+    const egg_tensor_args *t = &bench->tensor;
+    void *const taken[] = {bench->X, bench->Y, bench->t, bench->A, bench->B, bench->E, bench->W,
+                           (void *)t->X, (void *)t->W, t->Y, (void *)t->A, (void *)t->B};
+    for (size_t i = 0; bench->kernels && i < EGG_COUNT(taken); i++) give(bench->kernels, taken[i]);
+}
+
+/* ------------------------------------------------------------------------------------------------------------- ways */
+
+static void multiply(const linear_bench *bench, const float *A)
+{
+    bench->kernels->linear_bf16(&(egg_linear_args){.X = bench->X, .x_stride = bench->n, .W = bench->W, .A = A,
+                                                   .t = bench->t, .Y = bench->Y, .y_stride = bench->n,
+                                                   .rows = bench->rows, .steps = 1, .out = bench->n, .in = bench->n,
+                                                   .rank = 1});
+}
+
+/* One pair's noise at a time. */
+static void add_dense(const linear_bench *bench)
+{
+    for (uint32_t p = 0; p < bench->pairs; p++) {
+        const size_t at = (size_t)2 * p * bench->n;
+        const uint32_t left = bench->rows - 2 * p;
+        draw(bench, LAYER, EGG_A, p, 1, (size_t)bench->n * bench->n, bench->E);
+        bench->kernels->dense_f32(&(egg_dense_args){.X = bench->X + at, .x_stride = bench->n, .E = bench->E,
+                                                    .Y = bench->Y + at, .y_stride = bench->n,
+                                                    .rows = left < 2 ? left : 2, .steps = 1, .out = bench->n,
+                                                    .in = bench->n, .c = SIGMA});
+    }
+}
+
+static void run_table(const linear_bench *bench, int way)
+{
+    if (way == DRAWN) {
+        draw(bench, LAYER, EGG_A, 0, bench->pairs, bench->n, bench->A);
+        draw(bench, LAYER, EGG_B, 0, bench->pairs, bench->n, bench->B);
+    }
+    if (way == STORED || way == DRAWN)
+        bench->kernels->shrink_f32(&(egg_shrink_args){.X = bench->X, .x_stride = bench->n, .B = bench->B,
+                                                      .t = bench->t, .rows = bench->rows, .steps = 1,
+                                                      .in = bench->n, .rank = 1, .c = SIGMA});
+    multiply(bench, way == STORED || way == DRAWN ? bench->A : NULL);
+    if (way == DENSE) add_dense(bench);
+}
+
+static void run_tensor(const linear_bench *bench, int way)
+{
+    static const egg_tensor_noise noises[WAYS] = {[STORED] = EGG_TENSOR_STORED, [DRAWN] = EGG_TENSOR_DRAWN};
+    egg_tensor_args args = bench->tensor;
+    args.noise = noises[way];
+    if (args.noise != EGG_TENSOR_NO_NOISE) egg_cuda_tensor_shrink(&args);
+    egg_cuda_tensor_linear(&args);
+    if (way == DENSE) egg_cuda_tensor_dense(&args);
+}
+
+/* ------------------------------------------------------------------------------------------------------ measurement */
+
+static egg_status run_way(void *context, egg_error *error)
+{
+    (void)error;
+    const linear_way *way = context;
+    for (uint32_t i = 0; i < way->calls; i++) way->run(way->bench, way->way);
+    return EGG_OK;
+}
+
+/* As many calls as take 20 ms, at least one. */
+static void calibrate(linear_way *way, egg_stopwatch stopwatch)
+{
+    enum { MOST_CALLS = 1 << 16 };
+    const double enough = 0.02;
+    way->calls = 1;
+    run_way(way, NULL);   /* the first call of a kernel loads it */
+    for (;; way->calls *= 2) {
+        const double begun = stopwatch.start ? 0 : egg_clock_seconds();
+        if (stopwatch.start) stopwatch.start();
+        run_way(way, NULL);
+        const double seconds = stopwatch.stop ? stopwatch.stop() : egg_clock_seconds() - begun;
+        if (seconds < 0 || seconds > enough || way->calls >= MOST_CALLS) return;
+    }
+}
+
+static egg_status device_status(const egg_kernels *kernels, egg_error *error)
+{
+    const char *failure = kernels->device ? kernels->device->wait() : NULL;
+    return failure ? egg_fail(error, EGG_ERR_DEVICE, "%s: %s", kernels->device->name, failure) : EGG_OK;
+}
+
+static egg_status measure(const egg_bench_setting *setting, const linear_bench *bench,
+                          void (*run)(const linear_bench *bench, int way), const char *what, egg_error *error)
+{
+    static const char *const names[WAYS] = {"plain inference", "EGGROLL, factors stored", "EGGROLL, factors drawn",
+                                            "dense noise"};
+    static const char *const ratios[WAYS] = {NULL, "stored_vs_plain", "drawn_vs_plain", "dense_vs_plain"};
+    egg_status status = EGG_OK;
+    const egg_stopwatch stopwatch = bench->kernels->device
+                                        ? (egg_stopwatch){egg_cuda_timer_start, egg_cuda_timer_stop}
+                                        : (egg_stopwatch){NULL, NULL};
+    egg_contender contenders[WAYS];
+    linear_way ways[WAYS];
+    char size[80];
+    snprintf(size, sizeof size, "%ux%ux%u, %s", bench->rows, bench->n, bench->n, what);
+    for (int i = 0; i < WAYS; i++) {
+        ways[i] = (linear_way){.bench = bench, .run = run, .way = i};
+        calibrate(&ways[i], stopwatch);
+        contenders[i] = (egg_contender){.name = names[i], .run = run_way, .context = &ways[i], .unit = "GFLOP/s",
+                                        .work = 2e-9 * ways[i].calls * bench->rows * bench->n * bench->n,
+                                        .stopwatch = stopwatch};
+    }
+    EGG_TRY(egg_contest(contenders, WAYS, setting->repetitions, error));
+    EGG_TRY(device_status(bench->kernels, error));
+    for (int i = 0; i < WAYS; i++)
+        egg_report_rate(&setting->report, size, &contenders[i], setting->repetitions);
+    for (int i = STORED; i < WAYS; i++)
+        egg_report_ratio(&setting->report, size, ratios[i], &contenders[i], &contenders[PLAIN], setting->repetitions);
+out:
+    return status;
+}
+
+/* The paper's size on a device, one that takes seconds on a processor, or as wide as --width says. */
+egg_status egg_bench_linear(const egg_bench_setting *setting, egg_error *error)
+{
+    const bool device = setting->kernels.device;
+    const uint32_t most = device ? 1024 : 128;
+    const uint32_t n = setting->one_size ? (uint32_t)setting->settings->width : device ? 8192 : 1024;
+    const uint32_t rows = n < most ? n : most;
+    egg_status status = EGG_OK;
+    linear_bench bench = {0};
+    if (!open_bench(&bench, &setting->kernels, rows, n)) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a layer of %u outputs and %u rows", n, rows);
+        goto out;
+    }
+    EGG_TRY(measure(setting, &bench, run_table, "float32 activations", error));
+    if (device) EGG_TRY(measure(setting, &bench, run_tensor, "bf16 on tensor cores", error));
+out:
+    close_bench(&bench);
+    return status;
+}
