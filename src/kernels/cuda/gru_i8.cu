@@ -10,7 +10,7 @@
  * behind: while one team multiplies, the other gates or blends. Wider layers stream their weights through a ring, from
  * the second-level cache, which all blocks read them from (sequence_streamed).
  *
- * Rows of a team's tile are dealt out so that an mma leaves a thread with the same outputs of the two members of a pair,
+ * Rows of a team's tile are dealt out so that an mma leaves a thread with the same outputs of both members of a pair,
  * who share a factor; and the outputs (egg_weight_slot) so that a thread has eight in a row.
  */
 #include "kernels/cuda/mma.cuh"
@@ -27,7 +27,7 @@ enum {
     STAGE_BYTES = PASS * EGG_TILE_DEPTH
 };
 
-/* A team's 16 M members from 'first' on. A row that has no member works on zeros or on another's, and stores nothing. */
+/* A team's 16 M members from 'first' on. A row without a member works on zeros or on another's, and stores nothing. */
 struct gru_team {
     uint32_t first;
     int8_t *state, *gated;                   /* tiles (depth, 16 M, 64): operands of the two products */
@@ -42,7 +42,7 @@ struct gru_half {
     size_t bias_stride;
 };
 
-/* sum[i][j]: outputs 2j, 2j + 1 of the thread's run; of its pair of members i first the even one's, then the odd one's */
+/* of[i][j]: outputs 2j, 2j + 1 of the thread's run; of its pair of members i the even one's, then the odd one's */
 template <int M> struct gru_sums {
     int32_t of[M][PAIRS_OF_SUMS][4];
 };
@@ -100,8 +100,8 @@ template <typename T> static __device__ __forceinline__ T *element(T *matrix, ui
 }
 
 /* The thread's row of pair i in gate_in, blend_in, Y or tokens. */
-static __device__ __forceinline__ uint32_t step_row(const egg_gru_sequence_args &args, const gru_team &team, int i, int h,
-                                                    uint32_t step)
+static __device__ __forceinline__ uint32_t step_row(const egg_gru_sequence_args &args, const gru_team &team, int i,
+                                                    int h, uint32_t step)
 {
     return present(args, team.first + thread_row(i, h)) * args.steps + step;
 }
@@ -120,7 +120,7 @@ template <int M> static __device__ __forceinline__ uint2 *run_at(int8_t *operand
     return (uint2 *)(operand_at<M>(operand, thread_row(0, 0), column) + (16 * i + 8 * h) * EGG_TILE_DEPTH);
 }
 
-/* ------------------------------------------------------------------------------------------------- state, in and out */
+/* ------------------------------------------------------------------------------------------------ state, in and out */
 
 template <int M> static __device__ void load_state(const egg_gru_sequence_args &args, const gru_team &team)
 {
@@ -148,7 +148,7 @@ template <int M> static __device__ void store_state(const egg_gru_sequence_args 
 
 /* --------------------------------------------------------------------------------------------------------- products */
 
-/* Outputs [first, first + count) of U, tile k of their depth, into a tile with a slot for each. By 'threads' threads. */
+/* Outputs [first, first + count) of U, tile k of their depth, into a tile with a slot for each; by 'threads' threads */
 static __device__ __forceinline__ void load_weights(const int8_t *U, uint32_t n, uint32_t first, uint32_t count,
                                                     uint32_t k, int8_t *tile, uint32_t threads)
 {
@@ -255,8 +255,8 @@ static __device__ __forceinline__ void read_inputs(const egg_gru_sequence_args &
 }
 
 /* in + bias of a run */
-static __device__ __forceinline__ void add_bias(const egg_gru_sequence_args &args, const gru_half &half, uint32_t member,
-                                                uint32_t column, uint2 in, int32_t (&values)[RUN])
+static __device__ __forceinline__ void add_bias(const egg_gru_sequence_args &args, const gru_half &half,
+                                                uint32_t member, uint32_t column, uint2 in, int32_t (&values)[RUN])
 {
     int32_t bias[RUN];
     egg_unpack_i8(in, values);
@@ -326,11 +326,12 @@ template <int M> static __device__ __forceinline__ void blend(const egg_gru_sequ
     }
 }
 
-/* ------------------------------------------------------------------------------------- with the weights in the block */
+/* ------------------------------------------------------------------------------------ with the weights in the block */
 
 /* 'operand' times a resident U, into the sums of the team's warps. */
-template <int M> static __device__ __forceinline__ void multiply(const egg_gru_sequence_args &args, const int8_t *operand,
-                                                                 const int8_t *U, uint32_t slots, gru_sums<M> &sums)
+template <int M> static __device__ __forceinline__ void multiply(const egg_gru_sequence_args &args,
+                                                                 const int8_t *operand, const int8_t *U,
+                                                                 uint32_t slots, gru_sums<M> &sums)
 {
     const uint32_t out = team_thread() / EGG_WARP * WARP_OUTS;
     if (out >= args.n) return;
@@ -399,7 +400,7 @@ template <int M> static __global__ void __launch_bounds__(TEAMS *TEAM, 1) sequen
     store_state<M>(args, team);
 }
 
-/* --------------------------------------------------------------------------------- with weights that pass through it */
+/* -------------------------------------------------------------------------------- with weights that pass through it */
 
 template <int M> static size_t streamed_bytes(const egg_gru_sequence_args *args)
 {
@@ -408,9 +409,9 @@ template <int M> static size_t streamed_bytes(const egg_gru_sequence_args *args)
 }
 
 /* Between gate and blend F lies where the step's Y will: each thread writes, reads and overwrites its own. */
-template <int M> static __device__ __forceinline__ void keep_gate(const egg_gru_sequence_args &args, const gru_team &team,
-                                                                  uint32_t step, uint32_t column,
-                                                                  const int32_t (&F)[M][2][RUN])
+template <int M>
+static __device__ __forceinline__ void keep_gate(const egg_gru_sequence_args &args, const gru_team &team, uint32_t step,
+                                                 uint32_t column, const int32_t (&F)[M][2][RUN])
 {
     EGG_UNROLL
     for (int i = 0; i < M; i++)
@@ -423,9 +424,9 @@ template <int M> static __device__ __forceinline__ void keep_gate(const egg_gru_
         }
 }
 
-template <int M> static __device__ __forceinline__ void recall_gate(const egg_gru_sequence_args &args,
-                                                                    const gru_team &team, uint32_t step, uint32_t column,
-                                                                    int32_t (&F)[M][2][RUN])
+template <int M>
+static __device__ __forceinline__ void recall_gate(const egg_gru_sequence_args &args, const gru_team &team,
+                                                   uint32_t step, uint32_t column, int32_t (&F)[M][2][RUN])
 {
     EGG_UNROLL
     for (int i = 0; i < M; i++)
@@ -517,7 +518,7 @@ template <int M> static __global__ void __launch_bounds__(TEAM, 1) sequence_stre
     store_state<M>(args, team);
 }
 
-/* ------------------------------------------------------------------------------------------------------- on the host */
+/* ------------------------------------------------------------------------------------------------------ on the host */
 
 template <int M> static bool try_resident(const egg_gru_sequence_args *args)
 {

@@ -126,7 +126,7 @@ static __device__ __forceinline__ uint32_t egg_pack_saturated(int32_t a, int32_t
 #endif
 }
 
-/* ------------------------------------------------------------------------------------- sums over a row, for shrink */
+/* -------------------------------------------------------------------------------------- sums over a row, for shrink */
 
 /* sum + the inner product of 16 bytes and 16 bytes */
 static __device__ __forceinline__ int32_t egg_dot16(uint4 x, uint4 y, int32_t sum)

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Z += A^T B, the fitness-weighted sum of outer products. Both factors have the sum's index q slow, but the tensor cores
- * want four consecutive q of an output in a register. A tile (q, outputs) is therefore read by transposing ldmatrix,
- * which turns pairs of bytes, and one byte permutation a register does the rest:
+ * Z += A^T B, the fitness-weighted sum of outer products. Both factors have the sum's index q slow, but the tensor
+ * cores want four consecutive q of an output in a register. A tile (q, outputs) is therefore read by transposing
+ * ldmatrix, which turns pairs of bytes, and one byte permutation a register does the rest:
  *
  *   thread (g, c) gets from matrix u  {q = 8u + 2c: outputs 2g, 2g + 1;  q = 8u + 2c + 1: outputs 2g, 2g + 1}
  *   from u = 0, 1 it makes            {2c, 2c + 1, 8 + 2c, 9 + 2c} of output 2g, and the same of 2g + 1
  *
- * so an instruction sums over q in an order of its own, the same for A and B. An operand's even outputs and its odd ones
- * lie apart: of 16 rows of A the even ones come first, and two instructions have the even and the odd columns of 16 of
- * B. A thread thus ends up with four neighbouring sums, 16 bytes of Z.
+ * so an instruction sums over q in an order of its own, the same for A and B. An operand's even outputs and its odd
+ * ones lie apart: of 16 rows of A the even ones come first, and two instructions have the even and the odd columns of
+ * 16 of B. A thread thus ends up with four neighbouring sums, 16 bytes of Z.
  */
 #include "kernels/cuda/mma.cuh"
 
@@ -31,8 +31,8 @@ static __device__ __forceinline__ uint32_t outer_offset(uint32_t q, uint32_t chu
 }
 
 /* Terms [q, q + DEPTH) but those from 'end' on, outputs [first, first + TILE) of factor F (count, n). */
-static __device__ __forceinline__ void load_factor(const int8_t *F, uint32_t q, uint32_t end, uint32_t first, uint32_t n,
-                                                   int8_t *tile)
+static __device__ __forceinline__ void load_factor(const int8_t *F, uint32_t q, uint32_t end, uint32_t first,
+                                                   uint32_t n, int8_t *tile)
 {
     const uint32_t chunk = threadIdx.x % CHUNKS;
     EGG_UNROLL

@@ -3,10 +3,10 @@
  * The perturbed matrix product in int8. Its weights are "packed" as they are: tiles are laid out on their way into
  * shared memory, so that neither ldmatrix nor the copies want another order.
  *
- * What bounds it on an H200: at widths of 256 memory as much as anything else. A row of 256 in and 256 out is 512 bytes,
- * which a processor's share of the memory moves in about 25 cycles, 16 of the tensor cores' instructions, about 26
- * cycles by mma.sync, and 256 results of 6 or 7 integer instructions each at 64 a cycle, about 25. All three have to
- * overlap, hence:
+ * What bounds it on an H200, by reckoning: at widths of 256 memory as much as anything else. A row of 256 in and 256
+ * out is 512 bytes, which a processor's share of the memory moves in about 25 cycles, 16 of the tensor cores'
+ * instructions, about 26 cycles by mma.sync, and 256 results of 5 integer instructions each at 64 a cycle, 20. All
+ * three have to overlap, hence:
  * - A block keeps its panel of the weights in shared memory and walks over the rows. Its ring of tiles of X never runs
  *   dry, not even at the end of a row of tiles: while results are finished, the next rows are on their way.
  * - Two blocks share a processor, one multiplies while the other finishes.
@@ -16,7 +16,7 @@
 #include "kernels/cuda/divide.cuh"
 #include "kernels/cuda/mma.cuh"
 
-/* --------------------------------------------------------------------------------------------------------- weights */
+/* ---------------------------------------------------------------------------------------------------------- weights */
 
 static size_t packed_bytes_i8(uint32_t out, uint32_t in)
 {
@@ -29,7 +29,7 @@ static void pack_i8(const void *W, uint32_t out, uint32_t in, void *packed)
                    "packing weights");
 }
 
-/* ---------------------------------------------------------------------------------------------------------- shrink */
+/* ----------------------------------------------------------------------------------------------------------- shrink */
 
 enum { SHRINK_THREADS = 256, SHRINK_RANKS = 4 /* components that one reading of X serves */ };
 
@@ -78,7 +78,7 @@ static void shrink_i8(const egg_shrink_args *args)
                    egg_divisor_of(args->steps));
 }
 
-/* ---------------------------------------------------------------------------------------------------------- linear */
+/* ----------------------------------------------------------------------------------------------------------- linear */
 
 enum {
     STAGES = 4,                  /* tiles of the ring: three on their way, one in use */
@@ -113,8 +113,8 @@ template <int ROWS> static __device__ __forceinline__ void load_inputs(const egg
 }
 
 /* Outputs [out, out + OUTS) of the weights likewise, each in its slot. */
-template <int ROWS, int OUTS> static __device__ __forceinline__ void load_weights(const egg_linear_args &args,
-                                                                                  uint32_t out, uint32_t k, int8_t *tile)
+template <int ROWS, int OUTS>
+static __device__ __forceinline__ void load_weights(const egg_linear_args &args, uint32_t out, uint32_t k, int8_t *tile)
 {
     const uint32_t chunk = threadIdx.x % EGG_TILE_CHUNKS, at = k * EGG_TILE_DEPTH + chunk * EGG_CHUNK;
     const int8_t *W = (const int8_t *)args.W;
@@ -145,8 +145,8 @@ static __device__ __forceinline__ void expand_more(const egg_linear_args &args, 
 }
 
 /*
- * Shifts and clips RUN results and stores them. 'upper' chooses rows g + 8 of the sums. Instead of clipping the quotient
- * below, the dividend is: max(x, -127 << shift) >> shift, one instruction together with the addition.
+ * Shifts and clips RUN results and stores them. 'upper' chooses rows g + 8 of the sums. Instead of clipping the
+ * quotient below, the dividend is: max(x, -127 << shift) >> shift, one instruction together with the addition.
  */
 template <int M> static __device__ __forceinline__ void store_run(const egg_linear_args &args,
                                                                   const int32_t (&sum)[M][PAIRS_OF_SUMS][4], int i,
@@ -183,12 +183,13 @@ template <int ROWS> static __device__ __forceinline__ void read_noise(const egg_
                                                                       uint32_t row, uint32_t out,
                                                                       linear_noise<ROWS> &noise)
 {
+    const int8_t *A = (const int8_t *)args.A + out;
     EGG_UNROLL
     for (int i = 0; i < ROWS; i++) {
         const uint32_t b = present(args, row + 8 * i);
         noise.pair[i] = egg_divide(b, steps) / 2;
         noise.t[i] = __ldg((const int32_t *)args.t + (size_t)b * args.rank);
-        noise.a[i] = __ldg((const uint4 *)((const int8_t *)args.A + (size_t)noise.pair[i] * args.rank * args.out + out));
+        noise.a[i] = __ldg((const uint4 *)(A + (size_t)noise.pair[i] * args.rank * args.out));
     }
 }
 
@@ -329,7 +330,7 @@ static void linear_i8(const egg_linear_args *args)
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------- table */
+/* ------------------------------------------------------------------------------------------------------------ table */
 
 extern "C" void egg_cuda_product_i8(egg_kernels *kernels)
 {
