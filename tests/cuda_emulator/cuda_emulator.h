@@ -241,6 +241,8 @@ static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float __fdiv_rn(float a, float b) { return a / b; }
 static inline float __fsqrt_rn(float a) { return sqrtf(a); }
 static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
+static inline double __dadd_rn(double a, double b) { return a + b; }
+static inline double __dmul_rn(double a, double b) { return a * b; }
 static inline float __frcp_rn(float a) { return 1 / a; }
 static inline float rsqrtf(float a) { return 1 / sqrtf(a); }
 static inline float __int2float_rn(int32_t a) { return (float)a; }

@@ -32,7 +32,7 @@ enum {
     RESULT_STRIDE = TILE_OUT + 8
 };
 
-/*  tiles */
+/* ------------------------------------------------------------------------------------------------------------ tiles */
 
 /*
  * Part 'part' (16 bytes) of a row in a buffer. Rows lie 128 bytes apart, all banks once; parts change places by the
@@ -96,7 +96,7 @@ static __device__ __forceinline__ void multiply_depth(const char *buffer, warp_p
     }
 }
 
-/*  factors */
+/* ---------------------------------------------------------------------------------------------------------- factors */
 
 /* Begins to copy the stored factors of a tile. */
 static __device__ __forceinline__ void copy_factors(const egg_tensor_args &args, uint32_t first_row, uint32_t first_out,
@@ -153,7 +153,7 @@ static __device__ __forceinline__ void add_noise(const egg_tensor_args &args, ui
         }
 }
 
-/* ----------- result */
+/* ----------------------------------------------------------------------------------------------------------- result */
 
 /* The tile goes through shared memory, so that rows of Y are written in whole cache lines. */
 static __device__ __forceinline__ void store_tile(const egg_tensor_args &args, uint32_t first_row, uint32_t first_out,
@@ -246,7 +246,7 @@ extern "C" void egg_cuda_tensor_linear(const egg_tensor_args *args)
     }
 }
 
-/*  shrink */
+/* ----------------------------------------------------------------------------------------------------------- shrink */
 
 /* Eight values of bf16 as floats. */
 static __device__ __forceinline__ void load_eight(const uint16_t *from, float values[8])
@@ -319,7 +319,7 @@ extern "C" void egg_cuda_tensor_shrink(const egg_tensor_args *args)
     if (args->noise == EGG_TENSOR_DRAWN) EGG_LAUNCH(tensor_shrink<EGG_TENSOR_DRAWN>, pairs, dim3(THREADS), 0, *args);
 }
 
-/*  dense noise */
+/* ------------------------------------------------------------------------------------------------------ dense noise */
 
 enum { DENSE_OUT = 64 };
 
@@ -362,7 +362,7 @@ extern "C" void egg_cuda_tensor_dense(const egg_tensor_args *args)
                    dim3(THREADS), 0, *args);
 }
 
-/*  rounding and time */
+/* ------------------------------------------------------------------------------------------------ rounding and time */
 
 static __global__ void tensor_round(const float *from, size_t n, uint16_t *to)
 {
