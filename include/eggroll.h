@@ -524,6 +524,7 @@ typedef struct egg_finetune_stats {
     double base_valid;             /* of the model that the run began with */
     double best_valid;             /* of the best that was kept */
     uint64_t best_epoch;
+    bool stopped;                  /* someone wanted an end: egg_finetune_finished() is true */
     bool validated;                /* a validation followed this epoch */
     bool saved;                    /* a save followed this epoch */
 } egg_finetune_stats;
@@ -537,6 +538,7 @@ EGG_API egg_status egg_finetune_open(egg_finetune **finetune, const egg_options 
 EGG_API void egg_finetune_close(egg_finetune *finetune);
 EGG_API egg_status egg_finetune_epoch(egg_finetune *finetune, egg_finetune_stats *stats, egg_error *error);
 EGG_API bool egg_finetune_finished(const egg_finetune *finetune);
+EGG_API void egg_finetune_stop_when(egg_finetune *finetune, egg_stop_fn *stop, void *context);
 EGG_API egg_status egg_finetune_save(egg_finetune *finetune, egg_error *error);
 
 /* Scores the unperturbed model on the held-out questions, as the option "eval-epochs" has it done. */
@@ -581,8 +583,8 @@ EGG_API egg_status egg_bench(const char *suite, const egg_options *options, egg_
 /* ---------------------------------------------------------------------------------------------------------- ranks */
 
 /*
- * Processes that an MPI launcher (mpirun, srun) started together train one model: each opens the same trainer or egg_rl
- * and calls the same functions on it. Only rank 0 reads and writes the run's folder; one such handle at a time, and one
+ * Processes that an MPI launcher (mpirun, srun) started together train one model: each opens the same trainer, egg_rl or
+ * egg_finetune and calls the same functions on it. Only rank 0 reads and writes the run's folder; one such handle at a time, and one
  * a process unless the caller initializes MPI.
  *
  * Which of them this process is, and how many there are, as the launcher tells; 0 and 1 for a process alone.

@@ -13,12 +13,20 @@ struct texts {
     char *data;                    /* (streams, bytes); NULL: one stream, printed as it comes */
     size_t *used;                  /* (streams) */
     char last;                     /* printed */
+    const char *prompt;            /* still to be printed, once it is known that there will be text; or NULL */
 };
+
+static void print_prompt(struct texts *texts)
+{
+    if (texts->prompt) fputs(texts->prompt, stdout);
+    texts->prompt = NULL;
+}
 
 static bool take(void *context, uint32_t stream, const char *text, size_t bytes)
 {
     struct texts *texts = context;
     if (!texts->data) {
+        print_prompt(texts);
         if (bytes) texts->last = text[bytes - 1];
         return fwrite(text, 1, bytes, stdout) == bytes && fflush(stdout) == 0;
     }
@@ -53,8 +61,9 @@ static egg_status write_texts(egg_model *model, egg_options *options, egg_error 
     egg_status status = EGG_ERR_NOMEM;
     if (open_texts(&texts, options)) {
         const char *prompt = egg_options_get(options, "prompt");
-        if (!texts.data) fputs(prompt, stdout);
+        if (!texts.data) texts.prompt = prompt;
         status = egg_model_generate(model, options, take, &texts, error);
+        if (status == EGG_OK) print_prompt(&texts);   /* no text at all */
         if (status == EGG_OK && texts.data) print_texts(&texts, prompt);
         /* A file gets the bytes alone; a terminal's next prompt belongs on a line of its own. */
         if (!texts.data && texts.last != '\n' && text_columns(stdout)) putchar('\n');

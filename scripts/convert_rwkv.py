@@ -111,8 +111,11 @@ def copy(data, out, left, name):
 
 
 def main():
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(__doc__)
+        return
     if len(sys.argv) != 3:
-        sys.exit(__doc__)
+        sys.exit("convert_rwkv.py: expected two paths, MODEL.pth and MODEL.safetensors; --help tells more")
     try:
         tensors, size = convert(sys.argv[1], sys.argv[2])
     except (OSError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError, KeyError) as error:

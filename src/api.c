@@ -81,7 +81,8 @@ static egg_status open_model(egg_model **model, const char *path, egg_rwkv7_weig
     if (egg_shards_is_index(path)) {
         egg_status status = open_rwkv7(model, path, weights, error);
         if (status == EGG_OK && !*model)
-            status = egg_fail(error, EGG_ERR_UNSUPPORTED, "%s: a model in several files, expected an RWKV-7", path);
+            status = egg_fail(error, EGG_ERR_UNSUPPORTED, 
+                              "%s: a model in several files, expected an RWKV-7, which has a tensor 'emb.weight'", path);
         return status;
     }
     egg_status status = egg_describe_model_path(path, model_path, sizeof model_path, error);

@@ -11,6 +11,7 @@
 
 #include "base/compiler.h"
 #include "kernels/cuda/cuda_level.h"
+#include "nn/layers.h"
 
 static egg_kernels ref, cuda;
 static uint32_t failures;
@@ -169,6 +170,116 @@ static void check_outers(void)
     check_outer(255, 144, 16);
 }
 
+/* ------------------------------------------------------------------------------------------------------- recurrence */
+
+/* A layer of either table over memory that the host and the device reach by the same pointers. */
+typedef struct gru_run {
+    egg_arena arena;
+    egg_param params[6];
+    int8_t *state, *Y;
+} gru_run;
+
+typedef struct gru_shape {
+    uint32_t members, steps, n, rank;   /* rank 0: no law */
+    bool frozen;                        /* Uf and bh are not perturbed */
+} gru_shape;
+
+static const size_t pool_bytes = (size_t)64 << 20;
+static egg_arena pool;   /* shared with the device */
+
+static void *take_shared(size_t bytes)
+{
+    void *memory = egg_arena_take(&pool, bytes);
+    if (!memory) {
+        fprintf(stderr, "check_cuda_i8: out of shared memory\n");
+        exit(2);
+    }
+    return memory;
+}
+
+static int8_t *take_shared_i8(size_t n, int limit)
+{
+    int8_t *values = take_shared(n);
+    for (size_t i = 0; i < n; i++) values[i] = (int8_t)((int)random_below(2 * (uint32_t)limit + 1) - limit);
+    return values;
+}
+
+static const char *run_gru(const egg_kernels *kernels, gru_run *run, gru_shape shape, size_t state_stride, egg_mat X,
+                           const uint8_t *tokens)
+{
+    const egg_perturb law = egg_perturb_i8(9, 3, shape.rank ? shape.rank : 1, 4);
+    const egg_gru gru = {&run->params[0], &run->params[1], &run->params[2],
+                         &run->params[3], &run->params[4], &run->params[5]};
+    egg_pass pass = egg_pass_begin(kernels, &run->arena, shape.rank ? &law : NULL, 7, shape.members);
+    egg_gru_sequence(&pass, &gru, X, tokens, run->state, state_stride,
+                     (egg_mat){.data = run->Y, .stride = shape.n, .steps = shape.steps, .cols = shape.n});
+    return pass.failed ? "out of scratch" : kernels->device ? kernels->device->wait() : NULL;
+}
+
+/* Weights and biases that leave neither gate nor candidate stuck at its bounds. */
+static egg_param gru_param(uint32_t id, const gru_shape *shape)
+{
+    const bool vector = id == 2 || id == 5;
+    egg_param param = {.id = id, .kind = vector ? EGG_PARAM_VECTOR : EGG_PARAM_MATRIX, .dtype = EGG_I8,
+                       .out = vector ? 1 : shape->n, .in = shape->n, .frozen = shape->frozen && (id == 1 || id == 5)};
+    param.data = take_shared_i8(egg_param_elements(&param), vector ? 40 : 24);
+    return param;
+}
+
+static void pack_all(const egg_kernels *kernels, gru_run *run)
+{
+    for (uint32_t i = 0; i < EGG_COUNT(run->params); i++) {
+        egg_param *param = &run->params[i];
+        if (param->kind != EGG_PARAM_MATRIX) continue;
+        param->packed = take_shared(kernels->packed_bytes_i8(param->out, param->in));
+        kernels->pack_i8(param->data, param->out, param->in, param->packed);
+    }
+}
+
+static void check_gru(gru_shape shape)
+{
+    egg_arena_release(&pool, 0);
+    const size_t rows = (size_t)shape.members * shape.steps, state_stride = shape.n + 16 * random_below(3);
+    const size_t state_bytes = shape.members * state_stride, scratch = (size_t)8 << 20;
+    egg_kernels loop = cuda;
+    loop.gru_sequence_i8 = NULL;
+    const egg_kernels *tables[] = {&ref, &cuda, &loop};
+    gru_run run[3];
+    egg_mat X = {.data = take_shared_i8(rows * shape.n, 127), .stride = shape.n, .steps = shape.steps, .cols = shape.n};
+    uint8_t *tokens = take_shared(rows);
+    for (size_t i = 0; i < rows; i++) tokens[i] = (uint8_t)random_below(5);
+    int8_t *state = take_shared_i8(state_bytes, 127);
+    for (uint32_t i = 0; i < EGG_COUNT(run[0].params); i++) run[0].params[i] = gru_param(i, &shape);
+    const char *error = NULL;
+    for (uint32_t i = 0; i < EGG_COUNT(run) && !error; i++) {
+        if (i) memcpy(run[i].params, run[0].params, sizeof run[i].params);
+        pack_all(tables[i], &run[i]);
+        run[i].state = take_shared(state_bytes);
+        memcpy(run[i].state, state, state_bytes);
+        run[i].Y = take_shared(rows * shape.n);
+        run[i].arena = (egg_arena){.data = take_shared(scratch), .size = scratch};
+        error = run_gru(tables[i], &run[i], shape, state_stride, X, tokens);
+        if (error) printf("check_cuda_i8: %s\n", error);
+    }
+    bool good = !error;
+    for (uint32_t i = 1; i < EGG_COUNT(run) && good; i++)
+        good = memcmp(run[0].state, run[i].state, state_bytes) == 0 && memcmp(run[0].Y, run[i].Y, rows * shape.n) == 0;
+    verdict(good, "gru_sequence: members, steps, n, rank", shape.members, shape.steps, shape.n, shape.rank);
+}
+
+static void check_grus(void)
+{
+    const gru_shape shapes[] = {
+        {1, 1, 16, 1, false},    {2, 3, 32, 2, false},   {7, 5, 48, 3, true},     {65, 4, 64, 4, false},
+        {33, 2, 128, 1, false},  {131, 3, 256, 1, false}, {3, 4, 256, 2, false},  {9, 2, 256, 0, false},
+        {131, 2, 272, 2, false}, {40, 3, 320, 1, true},  {5, 2, 512, 1, false},   {2, 2, 1024, 1, false},
+        {65, 1, 1024, 3, false},
+    };
+    pool = (egg_arena){.data = egg_cuda_take_shared(pool_bytes), .size = pool_bytes};
+    if (!pool.data) pool.size = 0;
+    for (uint32_t i = 0; i < EGG_COUNT(shapes); i++) check_gru(shapes[i]);
+}
+
 int main(void)
 {
     const char *why;
@@ -181,6 +292,7 @@ int main(void)
     egg_kernels_cuda(&cuda, device);
     check_products();
     check_outers();
+    check_grus();
     egg_cuda_close();
     return failures != 0;
 }

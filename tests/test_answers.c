@@ -106,7 +106,7 @@ static void ask(const fixture *f, const asking *how, const egg_prompt *prompts, 
     if (egg_answers_open(&answers, &task, &f->language, &error) != EGG_OK) fail_msg("%s", error.text);
     egg_slice slice = {.first_pair = FIRST_PAIR, .pairs = PAIRS};
     egg_status status = how->unperturbed
-                            ? egg_answers_validate(answers, pool, prompts, QUESTIONS, &out->stats, &error)
+                            ? egg_answers_validate(answers, pool, 0, prompts, QUESTIONS, &out->stats, &error)
                             : egg_answers_run(answers, pool, &law, 3, slice, prompts, QUESTIONS, &out->stats, &error);
     if (status != EGG_OK) fail_msg("%s", error.text);
     assert_int_equal(egg_answers_room(answers), MOST_TOKENS);
@@ -369,6 +369,7 @@ static void test_fitness_as_the_paper_has_it(void **state)
     (void)state;
     enum { N = 6, M = 5 };
     float S[N * M], fitness[N];
+    egg_range ranges[M];
     uint32_t random = 3;
     egg_answer_scores scores;
     for (int i = 0; i < N * M; i++) S[i] = (float)((random = random * 1664525u + 1013904223u) >> 24);
@@ -377,7 +378,8 @@ static void test_fitness_as_the_paper_has_it(void **state)
     for (int k = 0; k < N * M; k++) mean += S[k] / (long double)(N * M);
     for (int k = 0; k < N * M; k++) variance += (S[k] - mean) * (S[k] - mean) / (N * M);
     for (int centred = 0; centred < 2; centred++) {
-        egg_answers_fitness(&scores, S, N, M, centred, fitness);
+        egg_answers_part all = {.S = S, .ranges = ranges, .here = N, .members = N, .questions = M};
+        assert_int_equal(egg_answers_fitness(&scores, &all, centred, fitness, NULL, NULL), EGG_OK);
         for (int i = 0; i < N; i++) {
             long double expected = 0;
             for (int j = 0; j < M; j++) {
@@ -398,7 +400,9 @@ static void test_rewards_that_are_no_numbers(void **state)
     (void)state;
     float S[] = {1, NAN, NAN, 3, INFINITY, NAN, 2, 5, NAN, 4, 2, NAN}, fitness[4];   /* (4 members, 3 questions) */
     egg_answer_scores scores;
-    egg_answers_fitness(&scores, S, 4, 3, false, fitness);
+    egg_range ranges[3];
+    egg_answers_part all = {.S = S, .ranges = ranges, .here = 4, .members = 4, .questions = 3};
+    assert_int_equal(egg_answers_fitness(&scores, &all, false, fitness, NULL, NULL), EGG_OK);
     assert_int_equal(scores.invalid, 6);
     assert_int_equal(scores.equal, 1);
     assert_true(S[1] == 2 && S[4] == 2 && S[2] == 0 && S[11] == 0);

@@ -245,6 +245,8 @@ ends 0 generate first --prompt 'one ' --bytes 100 --seed 4 --threads 1
 cmp -s out text.4 || fail "$last: another text with the same seed"
 ends 0 generate first --prompt 'one ' --bytes 100 --seed 5
 if cmp -s out text.4; then fail "$last: the same text with another seed"; fi
+ends 2 generate first --prompt 'one ' --stop x
+same "bytes before an error" "$(wc -c <out | tr -d ' ')" 0
 ends 0 generate first --bytes 10 --streams 3
 same "streams" "$(LC_ALL=C grep -a -c '^--- [123] ---$' out)" 3
 if [ -w /dev/full ]; then

@@ -20,7 +20,7 @@
 #include "tasks/pretrain.h"
 #include "tasks/score.h"
 
-/* ------------------------------------------------------------------------------------------------- a pretended device */
+/* ---------------------------------------------------------------------------------------------- a pretended device */
 
 enum { BLOCKS = 512 };
 
@@ -108,7 +108,7 @@ static size_t blocks_taken(void)
     return count;
 }
 
-/* --------------------------------------------------------------------------------------------------------------- runs */
+/* ------------------------------------------------------------------------------------------------------------ runs */
 
 enum { POPULATION = 24, STEPS = 7, EPOCHS = 6, PAIRS = POPULATION / 2 };
 
@@ -126,7 +126,8 @@ typedef struct run_kind {
     bool carry;
 } run_kind;
 
-static const char text[] = "one fish, two fish, red fish, blue fish; black fish, old fish, new fish. this one has a little car.";
+static const char text[] =
+    "one fish, two fish, red fish, blue fish; black fish, old fish, new fish. this one has a little car.";
 
 static egg_corpus *open_text(void)
 {

@@ -37,6 +37,8 @@ static int setup(void **state)
     if (scratch_open(state) != 0) return -1;
     random_rwkv7_write(
         &(random_rwkv7){.path = scratch_path("base.safetensors"), .shape = shape, .type = EGG_TENSOR_F32});
+    random_rwkv7_write(
+        &(random_rwkv7){.path = scratch_path("bf16.safetensors"), .shape = shape, .type = EGG_TENSOR_BF16});
     scratch_write("sft.jsonl", SFT_LINE SFT_LINE SFT_LINE, 3 * strlen(SFT_LINE));
     scratch_write("prompts.jsonl", PROMPT_LINE PROMPT_LINE, 2 * strlen(PROMPT_LINE));
     return 0;
@@ -210,13 +212,13 @@ static void test_bits_of_answers(void **state)
     check_bits(false);
 }
 
-static void check_rebuilt(const char *run_name)
+static void check_rebuilt(const char *base_name, const char *run_name)
 {
     egg_error error = {0};
     egg_replayed replayed;
     char base[300], journal[300], out[300], model[300];
     size_t bytes, other;
-    snprintf(base, sizeof base, "%s", scratch_path("base.safetensors"));
+    snprintf(base, sizeof base, "%s", scratch_path(base_name));
     snprintf(journal, sizeof journal, "%s/%s/journal.egg", scratch_folder(), run_name);
     snprintf(out, sizeof out, "%s", scratch_path("rebuilt.safetensors"));
     if (egg_patch_apply(base, journal, out, &replayed, &error) != EGG_OK) fail_msg("%s", error.text);
@@ -236,8 +238,8 @@ static void test_patches(void **state)
     egg_replayed replayed;
     char journal[300];
     size_t bytes;
-    check_rebuilt("plain1");
-    check_rebuilt("plain0");
+    check_rebuilt("base.safetensors", "plain1");
+    check_rebuilt("base.safetensors", "plain0");
     free(scratch_read("plain1/journal.egg", &bytes));
     assert_true(bytes < 8192);
     snprintf(journal, sizeof journal, "%s", scratch_path("plain1/journal.egg"));
@@ -249,6 +251,103 @@ static void test_patches(void **state)
     assert_int_equal(egg_patch_apply(scratch_path("base.safetensors"), scratch_path("plain1/model.safetensors"),
                                      scratch_path("no.safetensors"), &replayed, &error), EGG_ERR_FORMAT);
     assert_false(egg_path_exists(scratch_path("no.safetensors")));
+}
+
+/* ----------------------------------------------------------------------------------------------- weights that are read */
+
+static egg_options *held_as(const char *out, const char *weights, const char *epochs)
+{
+    return options_of(out, SFT, "base", scratch_path("bf16.safetensors"), "weights", weights, "epochs", epochs, "rate",
+                      "0.5", "thaw", "vectors,head", NULL);
+}
+
+/* Where the tensors of a run's model begin: the file says itself how long its header is. */
+static const uint8_t *tensors_of(const uint8_t *file, size_t *bytes)
+{
+    uint64_t header;
+    memcpy(&header, file, sizeof header);
+    assert_true(sizeof header + header < *bytes);
+    *bytes -= sizeof header + header;
+    return file + sizeof header + header;
+}
+
+static bool same_weights(const char *a, const char *b)
+{
+    char name[300];
+    size_t bytes, other;
+    snprintf(name, sizeof name, "%s/model.safetensors", a);
+    uint8_t *left = scratch_read(name, &bytes);
+    snprintf(name, sizeof name, "%s/model.safetensors", b);
+    uint8_t *right = scratch_read(name, &other);
+    const uint8_t *first = tensors_of(left, &bytes), *second = tensors_of(right, &other);
+    bool same = bytes == other && memcmp(first, second, bytes) == 0;
+    free(left);
+    free(right);
+    return same;
+}
+
+/*
+ * bf16 loses nothing of a model that was published so: the first epoch gives the bits of float32. From then on the
+ * forward passes read rounded weights, which the update does not add to: the float32 weights are not bf16 themselves.
+ */
+static void test_bf16_is_read_and_float32_updated(void **state)
+{
+    (void)state;
+    run(held_as(scratch_path("one_f32"), "f32", "1"), UINT64_MAX);
+    run(held_as(scratch_path("one_bf16"), "bf16", "1"), UINT64_MAX);
+    run(held_as(scratch_path("one_int8"), "int8", "1"), UINT64_MAX);
+    assert_true(same_weights("one_f32", "one_bf16"));
+    assert_false(same_weights("one_f32", "one_int8"));
+    run(held_as(scratch_path("f32"), "f32", "6"), UINT64_MAX);
+    run(held_as(scratch_path("bf16"), "bf16", "6"), UINT64_MAX);
+    assert_false(same_weights("f32", "bf16"));
+}
+
+static void test_bits_of_held_weights(void **state)
+{
+    (void)state;
+    static const char *const weights[] = {"bf16", "int8"};
+    char name[40];
+    run(held_as(scratch_path("int8"), "int8", "6"), UINT64_MAX);
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
+        snprintf(name, sizeof name, "%s-threads", weights[i]);
+        egg_options *options = held_as(scratch_path(name), weights[i], "6");
+        set(options, "threads", "3");
+        run(options, UINT64_MAX);
+        assert_true(same_weights(weights[i], name));
+        snprintf(name, sizeof name, "%s-stop", weights[i]);
+        run(held_as(scratch_path(name), weights[i], "6"), 3);
+        options = egg_options_new("finetune");
+        set(options, "resume", scratch_path(name));
+        run(options, UINT64_MAX);
+        assert_true(same_weights(weights[i], name));
+        check_rebuilt("bf16.safetensors", name);
+    }
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
+        egg_finetune_stats stats = run(held_as(NULL, weights[i], "60"), UINT64_MAX);
+        assert_true(stats.valid < stats.base_valid - 0.3);
+    }
+}
+
+static uint64_t planned_parameters(const char *weights)
+{
+    egg_error error = {0};
+    egg_plan plan;
+    egg_options *options = held_as(NULL, weights, "1");
+    if (egg_finetune_plan(&plan, options, &error) != EGG_OK) fail_msg("%s", error.text);
+    egg_options_free(options);
+    assert_string_equal(plan.items[1].name, "parameters");
+    return plan.items[1].bytes;
+}
+
+/* Of a matrix there are 4 bytes of the weight and 4, 2 or 1 and a scale of what is read. */
+static void test_a_plan_knows_how_weights_are_held(void **state)
+{
+    (void)state;
+    uint64_t f32 = planned_parameters("f32"), bf16 = planned_parameters("bf16"), int8 = planned_parameters("int8");
+    uint64_t matrices = (f32 - bf16) / 2;   /* elements of them */
+    assert_true(8 * matrices < f32 && f32 < 8 * matrices + 4 * (256 * 32 + 100 * 32));   /* an embedding, vectors */
+    assert_true(int8 < bf16 && f32 - int8 < 3 * matrices && f32 - int8 > 2 * matrices);
 }
 
 static void test_a_run_can_be_verified(void **state)
@@ -396,6 +495,10 @@ static void test_a_run_keeps_what_it_began_with(void **state)
     set(options, "sigma", "0.03");
     check_refused(options, EGG_ERR_ARGUMENT, "sigma");
     options = egg_options_new("finetune");
+    set(options, "resume", scratch_path("plain1"));
+    set(options, "weights", "bf16");
+    check_refused(options, EGG_ERR_ARGUMENT, "has f32, found bf16; a resumed run cannot change it");
+    options = egg_options_new("finetune");
     random_rwkv7_write(
         &(random_rwkv7){.path = scratch_path("other.safetensors"), .shape = shape, .type = EGG_TENSOR_BF16});
     set(options, "resume", scratch_path("plain1"));
@@ -405,6 +508,24 @@ static void test_a_run_keeps_what_it_began_with(void **state)
     set(options, "resume", scratch_path("plain1"));
     set(options, "data", file_of("changed.jsonl", SFT_LINE SFT_LINE));
     check_refused(options, EGG_ERR_FORMAT, "questions to train on");
+}
+
+/* Where a reward lies is nothing that a run began with: mended or moved, it goes on. */
+static void test_a_resumed_run_may_call_another_reward(void **state)
+{
+    (void)state;
+    egg_error error = {0};
+    egg_finetune *finetune = NULL;
+    egg_options *options = options_of(scratch_path("mended"), "task", "jsonl", "data", scratch_path("prompts.jsonl"),
+                                      "reward", "exit 3", NULL);
+    assert_int_equal(egg_finetune_open(&finetune, options, &error), EGG_OK);
+    assert_int_equal(egg_finetune_epoch(finetune, NULL, &error), EGG_ERR_IO);
+    egg_finetune_close(finetune);
+    egg_options_free(options);
+    options = egg_options_new("finetune");
+    set(options, "resume", scratch_path("mended"));
+    set(options, "reward", SHELL_REWARD);
+    assert_int_equal(run(options, UINT64_MAX).epoch, 6);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- order */
@@ -440,12 +561,16 @@ int main(void)
         cmocka_unit_test(test_bits_of_sft),
         cmocka_unit_test(test_bits_of_answers),
         cmocka_unit_test(test_patches),
+        cmocka_unit_test(test_bf16_is_read_and_float32_updated),
+        cmocka_unit_test(test_bits_of_held_weights),
+        cmocka_unit_test(test_a_plan_knows_how_weights_are_held),
         cmocka_unit_test(test_a_run_can_be_verified),
         cmocka_unit_test(test_a_killed_run_goes_on_from_its_journal),
         cmocka_unit_test(test_what_cannot_be_is_refused),
         cmocka_unit_test(test_data_that_is_wrong),
         cmocka_unit_test(test_rewards_that_fail),
         cmocka_unit_test(test_a_run_keeps_what_it_began_with),
+        cmocka_unit_test(test_a_resumed_run_may_call_another_reward),
         cmocka_unit_test(test_every_question_comes_once_a_pass),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);

@@ -149,6 +149,13 @@ static void test_update_in_shards(void **state)
     close_params(shared);
 }
 
+static egg_update_shape float_shape(float clip, egg_optimizer_kind kind)
+{
+    return (egg_update_shape){.optimizer = {.kind = kind, .beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-8f,
+                                            .clip = clip},
+                              .rank = 2, .threads = 1};
+}
+
 static void check_float_update(float clip, egg_optimizer_kind kind)
 {
     const char *unknown;
@@ -157,9 +164,7 @@ static void check_float_update(float clip, egg_optimizer_kind kind)
     egg_update_f32 *one, *many;
     float weight[PAIRS];
     egg_perturb law = egg_perturb_f32(3, 1, 2, 0.1f);
-    egg_update_shape shape = {.optimizer = {.kind = kind, .beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-8f,
-                                            .clip = clip},
-                              .rank = 2, .threads = 1};
+    egg_update_shape shape = float_shape(clip, kind);
     egg_kernels_init(&kernels, egg_cpu_levels(&unknown));
     open_params(whole, EGG_F32, &kernels);
     open_params(shared, EGG_F32, &kernels);
@@ -194,6 +199,116 @@ static void test_float_update_in_shards(void **state)
     check_float_update(0, EGG_OPTIMIZER_ADAM);
     check_float_update(0.001f, EGG_OPTIMIZER_ADAM);
     check_float_update(0.001f, EGG_OPTIMIZER_SGD);
+}
+
+/* What is kept of the rows of 'kept' equals those rows of 'whole', whose copies are of all. */
+static void assert_copies_equal(const egg_param *whole, const egg_param *kept, uint32_t index, egg_shard shard)
+{
+    egg_rows rows = egg_shard_rows(kept, PARAMS, index, shard);
+    const egg_param *a = &whole[index], *b = &kept[index];
+    size_t first = (size_t)rows.first * a->in, bytes = (size_t)rows.count * a->in * sizeof(float);
+    assert_int_equal(b->kept_rows, rows.count);
+    assert_true(rows.count == 0 || b->kept_first == rows.first);
+    for (int k = 0; k < 2; k++) assert_memory_equal(a->moment[k] + first, b->moment[k], bytes);
+    assert_memory_equal(a->gradient + first, b->gradient, bytes);
+}
+
+/*
+ * A rank that has moments of its rows only, from the start or after it gave the others up, steps them as one that has
+ * all; together they take the bytes of one.
+ */
+static void test_moments_of_a_share(void **state)
+{
+    (void)state;
+    const char *unknown;
+    egg_kernels kernels;
+    float weight[PAIRS];
+    egg_perturb law = egg_perturb_f32(3, 1, 2, 0.1f);
+    egg_update_shape shape = float_shape(0.001f, EGG_OPTIMIZER_ADAM);
+    egg_kernels_init(&kernels, egg_cpu_levels(&unknown));
+    for (int p = 0; p < PAIRS; p++) weight[p] = 0.01f * (float)(p - 9);
+    uint64_t all = 0, scratch;
+    for (uint32_t p = 0; p < PARTS; p++) {
+        egg_param whole[PARAMS], first[PARAMS], later[PARAMS];
+        egg_update_f32 *one, *from_start, *shrunk;
+        egg_update_shape part = shape;
+        part.shard = (egg_shard){p, PARTS};
+        open_params(whole, EGG_F32, &kernels);
+        open_params(first, EGG_F32, &kernels);
+        open_params(later, EGG_F32, &kernels);
+        assert_int_equal(egg_update_f32_open(&one, whole, PARAMS, &shape, NULL), EGG_OK);
+        assert_int_equal(egg_update_f32_open(&from_start, first, PARAMS, &part, NULL), EGG_OK);
+        assert_int_equal(egg_update_f32_open(&shrunk, later, PARAMS, &shape, NULL), EGG_OK);
+        egg_update_f32_run(one, &kernels, NULL, &law, weight, PAIRS, 1, 0.1);
+        egg_update_f32_run(shrunk, &kernels, NULL, &law, weight, PAIRS, 1, 0.1);
+        egg_update_f32_shrink(shrunk, part.shard);
+        egg_update_f32_share(from_start, part.shard);
+        memcpy(egg_update_f32_squares(from_start), egg_update_f32_squares(one), 8 * sizeof(double));
+        egg_update_f32_estimate(from_start, &kernels, NULL, &law, weight, PAIRS, 1, 0.1);
+        egg_update_f32_step(from_start, NULL);
+        for (uint32_t i = 0; i < PARAMS; i++) {
+            assert_copies_equal(whole, first, i, part.shard);
+            assert_copies_equal(whole, later, i, part.shard);
+        }
+        egg_update_f32_run(one, &kernels, NULL, &law, weight, PAIRS, 2, 0.1);
+        egg_update_f32_share(shrunk, part.shard);
+        memcpy(egg_update_f32_squares(shrunk), egg_update_f32_squares(one), 8 * sizeof(double));
+        egg_update_f32_estimate(shrunk, &kernels, NULL, &law, weight, PAIRS, 2, 0.1);
+        egg_update_f32_step(shrunk, NULL);
+        for (uint32_t i = 0; i < PARAMS; i++) assert_copies_equal(whole, later, i, part.shard);
+        all += egg_update_f32_bytes(first, PARAMS, &part);
+        egg_update_f32_close(one);
+        egg_update_f32_close(from_start);
+        egg_update_f32_close(shrunk);
+        close_params(whole);
+        close_params(first);
+        close_params(later);
+    }
+    egg_param params[PARAMS];
+    open_params(params, EGG_F32, &kernels);
+    shape.optimizer = (egg_optimizer){.kind = EGG_OPTIMIZER_SGD};
+    scratch = egg_update_f32_bytes(params, PARAMS, &shape);
+    shape = float_shape(0.001f, EGG_OPTIMIZER_ADAM);
+    assert_int_equal(all - PARTS * scratch, egg_update_f32_bytes(params, PARAMS, &shape) - scratch);
+    assert_int_equal(all - PARTS * scratch, 3 * sizeof(float) * (256 * 32 + 400 * 32 + 64 + 32 * 160));
+    close_params(params);
+}
+
+/* Room for all rows on a rank that has some, and back. */
+static void test_wide_and_narrow(void **state)
+{
+    (void)state;
+    egg_kernels kernels;
+    egg_param params[PARAMS];
+    egg_update_f32 *update;
+    egg_update_shape shape = float_shape(0.001f, EGG_OPTIMIZER_ADAM);
+    egg_ranks ranks = {.rank = 0, .size = PARTS, .shard = {1, PARTS}};
+    shape.shard = ranks.shard;
+    egg_kernels_init(&kernels, 0);
+    open_params(params, EGG_F32, &kernels);
+    assert_int_equal(egg_update_f32_open(&update, params, PARAMS, &shape, NULL), EGG_OK);
+    egg_rows rows = egg_shard_rows(params, PARAMS, 1, shape.shard);
+    assert_true(rows.first > 0 && rows.count > 0 && rows.count < params[1].out);
+    float *own = params[1].moment[1];
+    own[0] = 5;
+    egg_error error;
+    assert_false(egg_ranks_has_all_moments(&ranks, params, PARAMS));
+    assert_int_not_equal(egg_ranks_widen(&ranks, "/nonexistent", params, PARAMS, &error), EGG_OK);
+    assert_non_null(strstr(error.text, "/nonexistent"));
+    assert_true(params[1].moment[1] == own);
+    assert_int_equal(egg_ranks_widen(&ranks, ".", params, PARAMS, &error), EGG_OK);
+    assert_true(egg_ranks_has_all_moments(&ranks, params, PARAMS));
+    float *wide = params[1].moment[1];
+    assert_true(wide != own && params[1].kept_first == 0 && params[1].kept_rows == params[1].out);
+    assert_true(wide[rows.first * params[1].in] == 5 && wide[0] == 0 && wide[egg_param_elements(&params[1]) - 1] == 0);
+    wide[0] = 7;
+    wide[rows.first * params[1].in + 1] = 6;
+    egg_ranks_narrow(&ranks, params, PARAMS);
+    assert_true(params[1].moment[1] == own && own[0] == 5 && own[1] == 6);
+    assert_true(params[1].kept_first == rows.first && params[1].kept_rows == rows.count);
+    egg_ranks_narrow(&ranks, params, PARAMS);   /* again: nothing */
+    egg_update_f32_close(update);
+    close_params(params);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- slices */
@@ -344,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shards_cover),           cmocka_unit_test(test_shards_travel),
         cmocka_unit_test(test_update_in_shards),       cmocka_unit_test(test_float_update_in_shards),
+        cmocka_unit_test(test_moments_of_a_share),     cmocka_unit_test(test_wide_and_narrow),
         cmocka_unit_test(test_weigh),                  cmocka_unit_test(test_compare),
         cmocka_unit_test(test_fail_together),          cmocka_unit_test(test_signs),
     };

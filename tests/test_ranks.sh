@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 # Runs over several ranks: the same bits for any number of ranks and threads and both ways to update; resuming with another
 # number; the bytes that travel; stopping by a signal; failing together.
-# Usage: test_ranks.sh PROGRAM FOLDER [MPIRUN] (FOLDER to work in; emptied first)
+# Usage: test_ranks.sh PROGRAM WRITE_RWKV7 FOLDER [MPIRUN] (FOLDER to work in; emptied first)
 set -u
 program=$(realpath "$1")
-folder=$2
-mpirun=${3:-mpirun}
+write_rwkv7=$(realpath "$2")
+folder=$3
+mpirun=${4:-mpirun}
 failures=0
 
 [ -n "$mpirun" ] && command -v "$mpirun" >/dev/null || { echo "skipped: there is no mpirun"; exit 77; }
@@ -66,6 +67,81 @@ done
 ranks 60 $vote --threads 1 --out vote-60   # more ranks than pairs
 same vote-60 "$(hash_of vote-alone)" "vote, 60 ranks"
 
+# --------------------------------------------------------------------------------------------------------- fine-tuning
+
+# What a checkpoint of fine-tuning holds besides numbers such as seconds: weights and moments.
+state_of() {
+    header=$(od -A n -t u8 -N 8 "$1/checkpoint.safetensors" | tr -d ' ')
+    tail -c +$((header + 9)) "$1/checkpoint.safetensors" | cksum
+}
+# same_tuned RUN OTHER WHAT
+same_tuned() {
+    [ -e "$2/checkpoint.safetensors" ] && [ "$(state_of "$1")" = "$(state_of "$2")" ] &&
+        cmp -s "$1/model.safetensors" "$2/model.safetensors" &&
+        { [ ! -e "$2/best.safetensors" ] || cmp -s "$1/best.safetensors" "$2/best.safetensors"; } ||
+        fail "$3: not as alone: $(cat err)"
+}
+
+"$write_rwkv7" base.safetensors || fail "write_rwkv7"
+i=0
+while [ $i -lt 9 ]; do
+    echo "{\"prompt\": \"question $i\", \"completion\": \" $((i * i))\"}"
+    i=$((i + 1))
+done >texts.jsonl
+# 11 pairs, 2 questions each; what answers score is mostly how they begin.
+tune="finetune base.safetensors --preset none --population 22 --questions 2 --max-tokens 6 --epochs 5 --eval-epochs 2 --sigma 0.02 --seed 7 --check-epochs 2 --quiet"
+sft="$tune --task sft --data texts.jsonl --valid-fraction 0.4 --optimizer adam --rate 0.01 --clip-norm 0.5"
+countdown="$tune --task countdown --style plain --numbers 2-3 --number-range 1-9 --target-range 1-99 --puzzles 40 --valid-questions 5 --temperature 1 --grading graded"
+reward='while IFS= read -r line; do id=${line#*: }; id=${id%%,*}; rest=${line#*completion}; printf "{\"id\": %s, \"reward\": %d}\n" "$id" "${#rest}"; done'
+for kind in sft countdown sign rank; do
+    case $kind in
+    sft) arguments=$sft ;;
+    countdown) arguments="$countdown --optimizer momentum --scoring group" ;;
+    *) arguments="$countdown --scoring $kind --thaw vectors,head" ;;
+    esac
+    "$program" $arguments --threads 2 --out $kind-alone >out 2>err || fail "$kind alone: $(cat err)"
+    for n in 1 2 3 4; do
+        for sharding in none rows; do
+            for threads in 1 2; do
+                # All of them for one kind; of the others both numbers of threads with every number of ranks.
+                [ $kind = sft ] || [ $threads = $((1 + (n + ${#sharding}) % 2)) ] || continue
+                [ $kind = sft ] || [ $kind = countdown ] || [ $n -gt 2 ] || continue
+                ranks $n $arguments --threads $threads --update-sharding $sharding --out $kind-$n-$sharding-$threads
+                same_tuned $kind-$n-$sharding-$threads $kind-alone "$kind, $n ranks x $threads threads, $sharding"
+            done
+        done
+    done
+done
+cmp -s sft-alone/model.safetensors base.safetensors && fail "fine-tuning: moved nothing"
+grep -q '"valid"' sft-4-rows-1/metrics.jsonl || fail "fine-tuning on 4 ranks: no validation in the metrics"
+ranks 3 $sft --threads 1 --out sft-auto
+same_tuned sft-auto sft-alone "sft, 3 ranks, auto"
+"$program" verify sft-3-none-2 >out 2>err || fail "verify of a run on 3 ranks: $(cat err)"
+"$program" verify sft-3-rows-2 >out 2>err || fail "verify of a run on 3 ranks, rows: $(cat err)"
+for sharding in none rows; do
+    ranks 3 $sft --epochs 2 --threads 1 --update-sharding $sharding --out sft-on-$sharding
+    ranks 2 finetune --resume sft-on-$sharding --epochs 5 --threads 1 --quiet
+    same_tuned sft-on-$sharding sft-alone "sft, begun on 3 ranks, resumed on 2, $sharding"
+    ranks 2 $sft --epochs 3 --threads 1 --update-sharding $sharding --out sft-off-$sharding
+    "$program" finetune --resume sft-off-$sharding --epochs 5 --quiet >out 2>err
+    same_tuned sft-off-$sharding sft-alone "sft, begun on 2 ranks, resumed alone, $sharding"
+done
+
+# Programs that grade are started by every rank.
+"$program" $tune --task jsonl --data texts.jsonl --reward "$reward" --valid-fraction 0.2 --out graded-alone >out 2>err ||
+    fail "graded alone: $(cat err)"
+ranks 3 $tune --task jsonl --data texts.jsonl --reward "$reward" --valid-fraction 0.2 --out graded
+same_tuned graded graded-alone "a reward program on 3 ranks"
+ranks 2 $tune --task jsonl --data texts.jsonl --reward 'echo broken >&2; exit 3' --valid-fraction 0.2 --out broken &&
+    fail "a reward program that breaks: status 0"
+[ "$(grep -c 'broken' err)" = 1 ] || fail "a reward program that breaks: told $(grep -c broken err) times: $(cat err)"
+
+# Ranks that read different data are told apart.
+mkdir other && head -n 8 texts.jsonl >other/texts.jsonl && cp base.safetensors other
+"$mpirun" $flags -n 2 "$program" $sft --out differ-tuned : \
+    -n 1 sh -c 'cd other && exec "$0" "$@"' "$program" $sft >out 2>err </dev/null && fail "other questions: status 0"
+grep -q "rank 2 on .*: the questions to train on differ" err || fail "other questions: $(cat err)"
+
 # -------------------------------------------------------------------------------------------------------------- resume
 
 # The learning rate of 'fractional' falls with the budget; the rates of these do not know of one.
@@ -80,6 +156,27 @@ for sharding in none rows; do
     same clip-on-$sharding "$(hash_of clip-alone)" "rl, resumed with 2 ranks, $sharding"
 done
 "$program" pretrain --resume onward-rows --epochs 41 --quiet || fail "resumed alone: $?"
+
+# Moments that every rank has a part of, and epochs that only the journal has: rank 0 needs all of them for a while.
+ranks 3 $clip --epochs 7 --update-sharding rows --out tail --threads 1
+cp tail/checkpoint.safetensors early.safetensors
+ranks 4 rl --resume tail --epochs 12 --quiet --threads 1
+cp early.safetensors tail/checkpoint.safetensors
+ranks 2 rl --resume tail --epochs 20 --threads 1
+grep -q 'gave 5 epochs' out || fail "the tail of a journal: $(cat out err)"
+same tail "$(hash_of clip-alone)" "rl, epochs 8 to 12 from the journal, on 2 ranks, rows"
+"$program" verify tail >out 2>err || fail "verify of that: $(cat err)"
+! ls -A tail | grep -q memory || fail "left behind: $(ls -A tail)"
+
+# What a rank keeps of the optimizer is its share.
+planned() {
+    ranks 4 $sft --update-sharding "$1" --thaw vectors,embedding,head --threads 1 --plan
+    sed -n 's/^ *optimizer, scratch for updating *\([0-9.]*\) MiB$/\1/p' out
+}
+awk -v whole="$(planned none)" -v part="$(planned rows)" 'BEGIN { exit !(part > 0 && part < 0.7 * whole) }' ||
+    fail "plan: $(planned rows) MiB of the optimizer's on a rank of 4 that shares rows out, $(planned none) MiB else"
+planned rows >/dev/null
+[ "$(grep -c 'rows on their way' out)" = 1 ] || fail "plan: no rows travel, or several ranks tell: $(cat out)"
 
 # ------------------------------------------------------------------------------------------------------------- traffic
 
@@ -98,6 +195,24 @@ for rule in vote fractional; do
         echo "traffic, $rule, width $width: $fitness bytes of fitness, $all in all"
     done
 done
+
+# Float models: one float a pair, or its sign; only ranks need both members' returns.
+members="rl CartPole-v1 --preset none --population 16Ki --max-steps 3 --epochs 2 --eval-epochs 2 --eval-episodes 1 --quiet --threads 1 --journal off"
+for rule in zscore sign rank; do
+    for width in 16 64; do
+        ranks 3 $members --shaping $rule --policy-width $width --update-sharding none --out members-$rule-$width ||
+            fail "members: $(cat err)"
+        case $rule in sign) limit=0.21 ;; zscore) limit=4 ;; *) limit=8 ;; esac
+        fitness=$(value fitness_bytes_received <members-$rule-$width/metrics.jsonl)
+        awk -v f="$fitness" -v limit=$limit 'BEGIN { exit !(f > 0 && f / 8192 <= limit) }' ||
+            fail "$rule: $fitness bytes of fitness for 8192 pairs, at most $limit a pair expected"
+    done
+    echo "traffic, rl, $rule: $fitness bytes of fitness, $(value bytes_received <members-$rule-64/metrics.jsonl) in all"
+    [ "$(value bytes_received <members-$rule-16/metrics.jsonl)" = "$(value bytes_received <members-$rule-64/metrics.jsonl)" ] ||
+        fail "$rule: the traffic depends on the width"
+done
+fitness=$(value fitness_bytes_received <countdown-4-none-1/metrics.jsonl)
+[ "${fitness:-0}" -gt 0 ] && [ "$fitness" -le 44 ] || fail "fine-tuning: '$fitness' bytes of fitness for 11 pairs"
 
 # ------------------------------------------------------------------------------------------------------------- failing
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -47,6 +48,36 @@ void egg_mapping_close(egg_mapping *mapping)
 {
     if (mapping->data) munmap((void *)(uintptr_t)mapping->data, mapping->bytes);
     *mapping = (egg_mapping){0};
+}
+
+static int open_nameless(const char *folder, egg_error *error)
+{
+    char path[PATH_BYTES];
+    if (egg_path_join(path, sizeof path, folder, "memory-XXXXXX", error) != EGG_OK) return -1;
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0) egg_fail_errno(error, "%s: cannot create a temporary file", folder);
+    else unlink(path);
+    return fd;
+}
+
+egg_status egg_file_memory_open(void **memory, size_t bytes, const char *folder, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    *memory = NULL;
+    int fd = open_nameless(folder, error);
+    if (fd < 0) return EGG_ERR_IO;
+    errno = posix_fallocate(fd, 0, (off_t)bytes);
+    void *mapped = errno ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (mapped == MAP_FAILED) status = egg_fail_errno(error, "%s: no room for a temporary file of %zu bytes", folder,
+                                                      bytes);
+    else *memory = mapped;
+    close(fd);
+    return status;
+}
+
+void egg_file_memory_close(void *memory, size_t bytes)
+{
+    if (memory) munmap(memory, bytes);
 }
 
 bool egg_path_is_directory(const char *path)

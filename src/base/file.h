@@ -24,6 +24,13 @@ egg_status egg_mapping_open(egg_mapping *mapping, const char *path, egg_error *e
 egg_status egg_mapping_open_fd(egg_mapping *mapping, int fd, const char *name, egg_error *error);   /* fd stays open */
 void egg_mapping_close(egg_mapping *mapping);
 
+/*
+ * Memory (bytes) of zeros to write to that lies in a file of 'folder' which has no name: the system may write it out
+ * when it is short of memory. A disk without room for it is an error here, not a signal later.
+ */
+egg_status egg_file_memory_open(void **memory, size_t bytes, const char *folder, egg_error *error);
+void egg_file_memory_close(void *memory, size_t bytes);   /* NULL is fine */
+
 bool egg_path_is_directory(const char *path);
 bool egg_path_exists(const char *path);
 egg_status egg_directory_create(const char *path, egg_error *error);   /* parents too; fine if it is there */

@@ -86,7 +86,7 @@ static egg_status run(void *context, egg_error *error)
     if (bench->perturbed)
         return egg_answers_run(bench->answers, bench->pool, &bench->law, 0, slice, bench->prompts, QUESTIONS, &stats,
                                error);
-    return egg_answers_validate(bench->answers, bench->pool, bench->prompts, 2 * bench->pairs * QUESTIONS, &stats,
+    return egg_answers_validate(bench->answers, bench->pool, 0, bench->prompts, 2 * bench->pairs * QUESTIONS, &stats,
                                 error);
 }
 

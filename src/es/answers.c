@@ -6,33 +6,51 @@
 
 static const double tiny = 1e-5;   /* added to variances, as egg_scores_shape does */
 
-/* One question's column: what is not finite becomes its worst; counts it among the equal ones where it is. */
-static void repair_question(egg_answer_scores *scores, float *S, uint32_t members, uint32_t questions)
+static egg_range range_of(const float *S, uint32_t members, uint32_t questions)
 {
-    float worst = INFINITY, best = -INFINITY;
+    egg_range range = egg_range_empty();
     for (uint32_t i = 0; i < members; i++) {
         float s = S[(size_t)i * questions];
         if (!isfinite(s)) continue;
-        worst = fminf(worst, s);
-        best = fmaxf(best, s);
+        range.low = fmin(range.low, s);
+        range.high = fmax(range.high, s);
     }
-    if (worst > best) worst = best = 0;
-    for (uint32_t i = 0; i < members; i++) {
-        float *s = &S[(size_t)i * questions];
-        if (isfinite(*s)) continue;
-        *s = worst;
-        scores->invalid++;
-    }
-    scores->equal += worst == best;
+    return range;
 }
 
-static void measure(egg_answer_scores *scores, const float *S, size_t count)
+/* Question by question, a column each: what is not finite becomes the worst that is; counts what it repairs here. */
+static egg_status repair(egg_answer_scores *scores, float *S, uint32_t here, uint32_t questions, egg_range *ranges,
+                         egg_comm *comm, egg_error *error)
 {
-    double sum = 0, squares = 0;
-    for (size_t k = 0; k < count; k++) sum += S[k];
-    scores->mean = sum / (double)count;
-    for (size_t k = 0; k < count; k++) squares += (S[k] - scores->mean) * (S[k] - scores->mean);
-    scores->deviation = sqrt(squares / (double)count);
+    for (uint32_t j = 0; j < questions; j++) ranges[j] = range_of(S + j, here, questions);
+    egg_status status = egg_reduce_ranges(comm, ranges, questions, error);
+    for (uint32_t j = 0; j < questions; j++) {
+        if (ranges[j].low > ranges[j].high) ranges[j] = (egg_range){0, 0};
+        scores->equal += ranges[j].low == ranges[j].high;
+    }
+    for (size_t k = 0; k < (size_t)here * questions; k++) {
+        if (isfinite(S[k])) continue;
+        S[k] = (float)ranges[k % questions].low;
+        scores->invalid++;
+    }
+    return status;
+}
+
+static egg_status measure(egg_answer_scores *scores, const float *S, size_t here, size_t all, egg_comm *comm,
+                          egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_exact_sum sum = {0}, squares = {0};
+    int64_t invalid = scores->invalid;
+    for (size_t k = 0; k < here; k++) egg_exact_add(&sum, S[k]);
+    EGG_TRY(egg_reduce_sum(comm, &sum, &invalid, 1, error));
+    scores->invalid = (uint32_t)invalid;
+    const double mean = scores->mean = egg_exact_value(&sum) / (double)all;
+    for (size_t k = 0; k < here; k++) egg_exact_add(&squares, (S[k] - mean) * (S[k] - mean));
+    EGG_TRY(egg_reduce_sum(comm, &squares, NULL, 0, error));
+    scores->deviation = sqrt(egg_exact_value(&squares) / (double)all);
+out:
+    return status;
 }
 
 static double mean_reward(const float *S, uint32_t questions)
@@ -42,18 +60,26 @@ static double mean_reward(const float *S, uint32_t questions)
     return sum / questions;
 }
 
-void egg_answers_fitness(egg_answer_scores *scores, float *S, uint32_t members, uint32_t questions, bool centred,
-                         float *fitness)
+egg_status egg_answers_fitness(egg_answer_scores *scores, const egg_answers_part *part, bool centred, float *fitness,
+                               egg_comm *comm, egg_error *error)
 {
-    *scores = (egg_answer_scores){.best = -INFINITY, .worst = INFINITY};
-    for (uint32_t j = 0; j < questions; j++) repair_question(scores, S + j, members, questions);
-    measure(scores, S, (size_t)members * questions);
+    egg_status status = EGG_OK;
+    const uint32_t here = part->here, questions = part->questions;
+    egg_range best = egg_range_empty();
+    *scores = (egg_answer_scores){0};
+    EGG_TRY(repair(scores, part->S, here, questions, part->ranges, comm, error));
+    EGG_TRY(measure(scores, part->S, (size_t)here * questions, (size_t)part->members * questions, comm, error));
     /* The mean over questions of what is centred by question is the mean over questions, centred. */
     double deviation = sqrt(scores->deviation * scores->deviation + tiny);
-    for (uint32_t i = 0; i < members; i++) {
-        double mean = mean_reward(S + (size_t)i * questions, questions);
-        scores->best = fmax(scores->best, mean);
-        scores->worst = fmin(scores->worst, mean);
+    for (uint32_t i = 0; i < here; i++) {
+        double mean = mean_reward(part->S + (size_t)i * questions, questions);
+        best.low = fmin(best.low, mean);
+        best.high = fmax(best.high, mean);
         fitness[i] = (float)(centred ? (mean - scores->mean) / deviation : mean);
     }
+    EGG_TRY(egg_reduce_ranges(comm, &best, 1, error));
+    scores->worst = best.low;
+    scores->best = best.high;
+out:
+    return status;
 }

@@ -16,7 +16,7 @@ struct egg_evolution {
 static egg_update_shape update_shape(const egg_evolution_shape *shape)
 {
     return (egg_update_shape){.optimizer = shape->optimizer, .rank = shape->rank, .dense = shape->dense,
-                              .threads = shape->threads};
+                              .threads = shape->threads, .shard = shape->shard};
 }
 
 uint64_t egg_evolution_bytes(const egg_evolution_shape *shape, const egg_param *params, uint32_t count)

@@ -21,6 +21,7 @@ typedef struct egg_evolution_shape {
     egg_shaping shaping;
     egg_optimizer optimizer;
     uint32_t threads;
+    egg_shard shard;               /* as in egg_update_shape */
 } egg_evolution_shape;
 
 typedef struct egg_evolution egg_evolution;

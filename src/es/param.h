@@ -44,8 +44,9 @@ typedef struct egg_param {
     egg_mirror *mirror;
     void *data;            /* (out, in) int8 or float32, the host's; by the model, the update */
     int16_t *fraction;     /* (out, in) the same weights in 1/256 of an int8 step, or NULL; by the update */
-    float *moment[2];      /* (out, in) what the optimizer keeps of a float parameter, or NULL; by the update */
-    float *gradient;       /* (out, in) where the optimizer clips, or NULL; by the update */
+    float *moment[2];      /* (kept_rows, in) what the optimizer keeps of a float parameter, or NULL; by the update */
+    float *gradient;       /* (kept_rows, in) where the optimizer clips, or NULL; by the update */
+    uint32_t kept_first, kept_rows;   /* the rows that have these: all, unless ranks share out the update */
     void *packed;          /* matrices: the weights in the order of the kernel table's product, where its kernels
                               work; embeddings that are packed_only and not float32: their rows. By egg_param_pack or
                               egg_param_store */
@@ -125,8 +126,8 @@ egg_hash egg_params_state(const egg_param *params, uint32_t count);
 egg_linear_fn *egg_param_linear(const egg_param *param, const egg_kernels *kernels);
 
 /*
- * Bytes of 'data' and 'packed'; of a shape to plan with, those it would have. With a device, those of the host's 'data',
- * and those of the mirror and 'packed' on the device, fractions left out.
+ * Bytes of 'data' and 'packed'; of a shape to plan with, those it would have. With a device, those of the host's
+ * 'data', and those of the mirror and 'packed' on the device, fractions left out.
  */
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels);
 uint64_t egg_param_device_bytes(const egg_param *param, const egg_kernels *kernels);

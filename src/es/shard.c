@@ -34,14 +34,8 @@ egg_rows egg_shard_rows(const egg_param *params, uint32_t count, uint32_t index,
 /* The elements of the part of row 'row', or NULL; '*bytes' of a row. */
 static char *find_rows(const egg_param *param, egg_shard_part part, uint32_t row, size_t *bytes)
 {
-    char *elements = NULL;
-    size_t each = sizeof(float);
-    switch (part) {
-    case EGG_SHARD_DATA: elements = param->data, each = egg_dtype_bytes(param->dtype); break;
-    case EGG_SHARD_FRACTION: elements = (char *)param->fraction, each = sizeof *param->fraction; break;
-    case EGG_SHARD_MOMENT_1: elements = (char *)param->moment[0]; break;
-    case EGG_SHARD_MOMENT_2: elements = (char *)param->moment[1]; break;
-    }
+    char *elements = part == EGG_SHARD_DATA ? param->data : (char *)param->fraction;
+    size_t each = part == EGG_SHARD_DATA ? egg_dtype_bytes(param->dtype) : sizeof *param->fraction;
     *bytes = elements ? each * param->in : 0;
     return elements ? elements + row * *bytes : NULL;
 }

@@ -21,9 +21,8 @@ typedef struct egg_rows {
 /* The rows of params[index] in a shard; none of a frozen one. */
 egg_rows egg_shard_rows(const egg_param *params, uint32_t count, uint32_t index, egg_shard shard);
 
-/* What the update keeps of a parameter, and where. */
-typedef enum egg_shard_part { EGG_SHARD_DATA, EGG_SHARD_FRACTION, EGG_SHARD_MOMENT_1,
-                             EGG_SHARD_MOMENT_2 } egg_shard_part;
+/* What every rank has of all rows. */
+typedef enum egg_shard_part { EGG_SHARD_DATA, EGG_SHARD_FRACTION } egg_shard_part;
 
 /* Bytes of that part of all rows in a shard; parameters that do not have it count nothing. */
 size_t egg_shard_bytes(const egg_param *params, uint32_t count, egg_shard shard, egg_shard_part part);

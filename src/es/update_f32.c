@@ -91,21 +91,28 @@ static scratch_sizes measure(const egg_param *params, uint32_t count, const egg_
     return max;
 }
 
+static egg_rows kept_rows(const egg_param *params, uint32_t count, uint32_t index, egg_shard shard)
+{
+    return egg_shard_rows(params, count, index, shard.parts ? shard : (egg_shard){.part = 0, .parts = 1});
+}
+
 uint64_t egg_update_f32_bytes(const egg_param *params, uint32_t count, const egg_update_shape *shape)
 {
     scratch_sizes sizes = measure(params, count, shape);
     uint64_t bytes = (uint64_t)shape->threads * (sizes.A + sizes.B + sizes.G + TASK_ROWS * sizeof(double));
     uint32_t copies = egg_optimizer_moments(shape->optimizer.kind) + (shape->optimizer.clip > 0);
     for (uint32_t i = 0; i < count; i++)
-        if (evolves(&params[i])) bytes += copies * egg_param_elements(&params[i]) * sizeof(float);
+        bytes += (uint64_t)copies * kept_rows(params, count, i, shape->shard).count * params[i].in * sizeof(float);
     return bytes;
 }
 
 /* ------------------------------------------------------------------------------------------------------ open, close */
 
-static egg_status open_copies(egg_param *param, const egg_optimizer *optimizer, egg_error *error)
+static egg_status open_copies(egg_param *param, egg_rows rows, const egg_optimizer *optimizer, egg_error *error)
 {
-    size_t n = egg_param_elements(param);
+    size_t n = (size_t)rows.count * param->in;
+    param->kept_first = rows.first;
+    param->kept_rows = rows.count;
     uint32_t moments = egg_optimizer_moments(optimizer->kind);
     for (uint32_t i = 0; i < moments; i++)
         if (!(param->moment[i] = egg_alloc_array(n, sizeof(float)))) goto fail;
@@ -154,6 +161,39 @@ void egg_update_f32_share(egg_update_f32 *update, egg_shard shard)
     update->own = egg_update_f32_tasks(update, shard);
 }
 
+static float *shrink_copy(float *copy, size_t first, size_t n)
+{
+    float *less = copy ? egg_alloc_array(n, sizeof *less) : NULL;
+    if (less && n) memcpy(less, copy + first, n * sizeof *less);
+    return less;
+}
+
+/* Without memory for the smaller copies the larger ones stay. */
+static void shrink_param(egg_param *param, egg_rows rows)
+{
+    float **copies[] = {&param->moment[0], &param->moment[1], &param->gradient}, *less[3];
+    const size_t first = (size_t)(rows.first - param->kept_first) * param->in, n = (size_t)rows.count * param->in;
+    bool fits = true;
+    for (int i = 0; i < 3; i++) {
+        less[i] = shrink_copy(*copies[i], first, n);
+        fits &= !*copies[i] || less[i];
+    }
+    for (int i = 0; i < 3; i++) {
+        egg_free(fits ? *copies[i] : less[i]);
+        if (fits) *copies[i] = less[i];
+    }
+    if (!fits) return;
+    param->kept_first = rows.first;
+    param->kept_rows = rows.count;
+}
+
+void egg_update_f32_shrink(egg_update_f32 *update, egg_shard shard)
+{
+    for (uint32_t i = 0; i < update->param_count; i++)
+        if (evolves(&update->params[i]))
+            shrink_param(&update->params[i], kept_rows(update->params, update->param_count, i, shard));
+}
+
 double *egg_update_f32_squares(egg_update_f32 *update)
 {
     return update->squares;
@@ -187,7 +227,8 @@ egg_status egg_update_f32_open(egg_update_f32 **out, egg_param *params, uint32_t
     update->params = params;
     update->param_count = count;
     for (uint32_t i = 0; i < count; i++)
-        if (evolves(&params[i])) EGG_TRY(open_copies(&params[i], &shape->optimizer, error));
+        if (evolves(&params[i]))
+            EGG_TRY(open_copies(&params[i], kept_rows(params, count, i, shape->shard), &shape->optimizer, error));
     EGG_TRY(open_tasks(update, error));
     EGG_TRY(open_scratch(update, error));
     *out = update;
@@ -251,9 +292,15 @@ static void finish_gradient(const egg_update_f32 *update, const row_task *task, 
     });
 }
 
+/* Where the rows of a task begin in what is kept of its parameter. */
+static size_t first_kept(const row_task *task)
+{
+    return (size_t)(task->first_row - task->param->kept_first) * task->param->in;
+}
+
 static float *gradient_of(const row_task *task, const task_scratch *scratch)
 {
-    return task->param->gradient ? task->param->gradient + (size_t)task->first_row * task->param->in : scratch->G;
+    return task->param->gradient ? task->param->gradient + first_kept(task) : scratch->G;
 }
 
 /* Leaves the gradient at gradient_of(), and the sum of its squares. */
@@ -276,11 +323,11 @@ static void accumulate_task(const egg_update_f32 *update, const row_task *task, 
 static void step_task(const egg_update_f32 *update, const row_task *task, const task_scratch *scratch)
 {
     egg_param *param = task->param;
-    size_t first = (size_t)task->first_row * param->in, n = (size_t)task->rows * param->in;
+    size_t first = (size_t)task->first_row * param->in, n = (size_t)task->rows * param->in, kept = first_kept(task);
     egg_optimizer_step(&update->shape.optimizer, update->kernels, update->step, update->lr, update->scale, n,
                        gradient_of(task, scratch), (float *)param->data + first,
-                       param->moment[0] ? param->moment[0] + first : NULL,
-                       param->moment[1] ? param->moment[1] + first : NULL);
+                       param->moment[0] ? param->moment[0] + kept : NULL,
+                       param->moment[1] ? param->moment[1] + kept : NULL);
 }
 
 static void accumulate_tasks(void *context, size_t begin, size_t end, uint32_t thread)

@@ -22,6 +22,7 @@ typedef struct egg_update_shape {
     uint32_t rank;
     bool dense;                /* the law is dense: OpenES */
     uint32_t threads;
+    egg_shard shard;           /* the rows whose moments and gradients are allocated; parts == 0: all */
 } egg_update_shape;
 
 /*
@@ -47,6 +48,7 @@ typedef struct egg_update_stats {
  * egg_update_f32_tasks() says which tasks, of all, belong to a shard.
  */
 void egg_update_f32_share(egg_update_f32 *update, egg_shard shard);
+void egg_update_f32_shrink(egg_update_f32 *update, egg_shard shard);   /* keeps no moments and gradients of other rows */
 egg_rows egg_update_f32_tasks(const egg_update_f32 *update, egg_shard shard);
 void egg_update_f32_estimate(egg_update_f32 *update, const egg_kernels *kernels, egg_pool *pool, const egg_perturb *law,
                              const float *weight, uint32_t pairs, uint64_t step, double lr);

@@ -246,6 +246,36 @@ typedef struct egg_gru_args {
 
 typedef void egg_gru_fn(const egg_gru_args *args);
 
+/*
+ * gru_sequence (int8), optional: NULL where a level has nothing better than the loop over steps t, whose results it has:
+ *
+ *   forget;  product = state Uf^T + noise;  gru_gate with gate_in;  product = g Uh^T + noise;  gru_blend with blend_in
+ *
+ *   gate_in, blend_in (members * steps, n; in_stride)   tokens (members * steps)   Uf, Uh (n, n) packed
+ *   Uf_A, Uf_B, Uh_A, Uh_B (pairs, r, n), or both of a matrix NULL: no noise   bf, bh (members, n; strides, 0 = shared)
+ *   state (members, n; state_stride)   Y (members * steps, n; y_stride), of which nothing else may be a part
+ *
+ * rank, scale, shift and noise_shift are those of shrink and linear.
+ */
+typedef struct egg_gru_sequence_args {
+    const int8_t *gate_in, *blend_in;
+    size_t in_stride;
+    const uint8_t *tokens;
+    const void *Uf, *Uh;
+    const int8_t *Uf_A, *Uf_B, *Uh_A, *Uh_B;
+    const int8_t *bf, *bh;
+    size_t bf_stride, bh_stride;
+    int8_t *state;
+    size_t state_stride;
+    int8_t *Y;
+    size_t y_stride;
+    uint32_t members, steps, n, rank;
+    int32_t scale;
+    uint32_t shift, noise_shift;
+} egg_gru_sequence_args;
+
+typedef void egg_gru_sequence_fn(const egg_gru_sequence_args *args);
+
 /* forget (int8):  state[b] = 0 where tokens[b * token_stride] is 0, the separator of documents;  state (rows, n) */
 typedef struct egg_forget_args {
     int8_t *state;
@@ -397,6 +427,7 @@ typedef struct egg_kernels {
     egg_add_fn *add_i8, *add_f32;
     egg_activate_fn *relu_f32, *tanh_f32;
     egg_gru_fn *gru_gate_i8, *gru_blend_i8;
+    egg_gru_sequence_fn *gru_sequence_i8;   /* may be NULL */
     egg_forget_fn *forget_i8;
     egg_count_saturated_fn *count_saturated_i8;
     egg_loss_fn *loss_i8;

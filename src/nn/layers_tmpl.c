@@ -118,13 +118,11 @@ egg_member_vector NAME(egg_member_vector)(egg_pass *pass, const egg_param *w)
     void *out = egg_pass_take(pass, (size_t)2 * pairs * w->in * ELEMENT_BYTES);
     egg_mark mark = egg_arena_mark(pass->arena);
     egg_factors factors = NAME(draw_vector)(pass, w, pairs);
-    if (!pass->failed)
-        KERNEL(pass,
-               perturb_vector)(&(egg_perturb_vector_args){.w = egg_param_kernel_data(w), .A = factors.A, .B = factors.B, .out = out,
-                                                                .pairs = pairs, .n = w->in,
-                                                                .rank = pass->law->rank, .scale = pass->law->scale,
-                                                                .c = pass->law->sigma,
-                                                                .noise_shift = pass->law->noise_shift});
+    const egg_perturb_vector_args args = {.w = egg_param_kernel_data(w), .A = factors.A, .B = factors.B, .out = out,
+                                          .pairs = pairs, .n = w->in, .rank = pass->law->rank,
+                                          .scale = pass->law->scale, .c = pass->law->sigma,
+                                          .noise_shift = pass->law->noise_shift};
+    if (!pass->failed) KERNEL(pass, perturb_vector)(&args);
     egg_arena_release(pass->arena, mark);
     return (egg_member_vector){.data = out, .stride = w->in};
 }

@@ -64,6 +64,7 @@ struct egg_answers {
     uint64_t epoch;
     uint32_t first_pair;
     const egg_prompt *prompts;
+    uint32_t first_prompt;         /* the number of the first of them in a validation */
     uint32_t questions;            /* of a member */
     uint32_t unit_answers;         /* of a unit */
     uint32_t end;                  /* units */
@@ -199,7 +200,7 @@ static uint32_t question_of(const egg_answers *answers, const answer_unit *unit,
 static egg_words words_of(const egg_answers *answers, uint32_t question)
 {
     egg_noise_at at = {.epoch = (uint32_t)answers->epoch, .param = WORDS_OF_EPOCHS, .pair = question};
-    if (!answers->law) at = (egg_noise_at){.param = WORDS_OF_VALIDATION, .pair = question};
+    if (!answers->law) at = (egg_noise_at){.param = WORDS_OF_VALIDATION, .pair = answers->first_prompt + question};
     return (egg_words){.key = egg_key_make(answers->shape.sampling.seed, EGG_DOMAIN_SAMPLING), .at = at};
 }
 
@@ -383,10 +384,11 @@ egg_status egg_answers_run(egg_answers *answers, egg_pool *pool, const egg_pertu
     return run_workers(answers, pool, stats, error);
 }
 
-egg_status egg_answers_validate(egg_answers *answers, egg_pool *pool, const egg_prompt *prompts, uint32_t count,
-                                egg_answers_stats *stats, egg_error *error)
+egg_status egg_answers_validate(egg_answers *answers, egg_pool *pool, uint32_t first, const egg_prompt *prompts,
+                                uint32_t count, egg_answers_stats *stats, egg_error *error)
 {
     answers->law = NULL;
+    answers->first_prompt = first;
     answers->prompts = prompts;
     answers->questions = count;
     answers->unit_answers = 1;

@@ -49,9 +49,12 @@ egg_status egg_answers_run(egg_answers *answers, egg_pool *pool, const egg_pertu
                            egg_slice slice, const egg_prompt *prompts, uint32_t count, egg_answers_stats *stats,
                            egg_error *error);
 
-/* The unperturbed model answers prompts (count), with random numbers that no epoch uses. */
-egg_status egg_answers_validate(egg_answers *answers, egg_pool *pool, const egg_prompt *prompts, uint32_t count,
-                                egg_answers_stats *stats, egg_error *error);
+/*
+ * The unperturbed model answers prompts (count), with random numbers that no epoch uses: those of the prompts from
+ * number 'first' on of a validation.
+ */
+egg_status egg_answers_validate(egg_answers *answers, egg_pool *pool, uint32_t first, const egg_prompt *prompts,
+                                uint32_t count, egg_answers_stats *stats, egg_error *error);
 
 /*
  * The text of an answer of the last call: of member 'member', counted from 0 within the slice, to question 'question';

@@ -266,7 +266,9 @@ egg_status egg_course_about(const egg_course *course, egg_course_facts *facts, e
         .task_bytes = is_sft(course) ? egg_likelihood_bytes(&likelihood, course->language)
                                      : egg_answers_bytes(&answers, course->language) + text,
     };
-    return egg_questions_hash(course->train, course->train_count, &facts->hash, error);
+    egg_status status = egg_questions_hash(course->train, course->train_count, &facts->hash, error);
+    if (status == EGG_OK) status = egg_questions_hash(course->valid, course->valid_count, &facts->valid_hash, error);
+    return status;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- grading */
@@ -356,27 +358,34 @@ static size_t scored_bytes(const egg_course *course, const egg_question *questio
     return sum;
 }
 
-egg_status egg_course_validate(egg_course *course, egg_pool *pool, double *score, egg_error *error)
+egg_status egg_course_validate(egg_course *course, egg_pool *pool, uint32_t first, uint32_t count, egg_error *error)
 {
     egg_status status = EGG_OK;
-    uint32_t count = course->valid_count;
     egg_answers_stats stats;
-    double sum = 0, seconds;
-    size_t bytes = 0;
-    for (uint32_t q = 0; q < count; q++) {
-        course->picked[q] = course->valid + q;
-        if (is_sft(course)) bytes += scored_bytes(course, course->picked[q]);
-    }
+    double seconds;
+    float *S = course->S + first;
+    for (uint32_t q = 0; q < count; q++) course->picked[q] = course->valid + first + q;
     take_questions(course, count);
-    if (is_sft(course)) {
-        EGG_TRY(egg_likelihood_run(course->likelihood, pool, NULL, (egg_slice){0}, course->lessons, count, course->S,
-                                   error));
-    } else {
-        EGG_TRY(egg_answers_validate(course->answers, pool, course->prompts, count, &stats, error));
-        EGG_TRY(grade(course, 1, count, course->S, &seconds, error));
-    }
-    for (uint32_t q = 0; q < count; q++) sum += course->S[q];
-    *score = is_sft(course) ? -sum / log(2) / (double)(bytes ? bytes : 1) : sum / count;
+    if (is_sft(course))
+        return egg_likelihood_run(course->likelihood, pool, NULL, (egg_slice){0}, course->lessons, count, S, error);
+    EGG_TRY(egg_answers_validate(course->answers, pool, first, course->prompts, count, &stats, error));
+    EGG_TRY(grade(course, 1, count, S, &seconds, error));
 out:
     return status;
+}
+
+float *egg_course_held_out(egg_course *course, uint32_t *count)
+{
+    *count = course->valid_count;
+    return course->S;
+}
+
+double egg_course_score(const egg_course *course)
+{
+    double sum = 0;
+    size_t bytes = 0;
+    for (uint32_t q = 0; q < course->valid_count; q++) sum += course->S[q];
+    if (!is_sft(course)) return sum / course->valid_count;
+    for (uint32_t q = 0; q < course->valid_count; q++) bytes += scored_bytes(course, &course->valid[q]);
+    return -sum / log(2) / (double)(bytes ? bytes : 1);
 }

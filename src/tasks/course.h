@@ -56,14 +56,19 @@ typedef struct egg_course_stats {
 egg_status egg_course_evaluate(egg_course *course, egg_pool *pool, const egg_perturb *law, uint64_t epoch,
                                egg_slice slice, float *S, egg_course_stats *stats, egg_error *error);
 
-/* The unperturbed model on the held-out questions: mean reward, or of sft bits per byte. */
-egg_status egg_course_validate(egg_course *course, egg_pool *pool, double *score, egg_error *error);
+/*
+ * The unperturbed model on the held-out questions first ... first + count - 1: leaves their rewards in their places of
+ * egg_course_held_out, and where that has those of all, egg_course_score is their mean, of sft the bits per byte.
+ */
+egg_status egg_course_validate(egg_course *course, egg_pool *pool, uint32_t first, uint32_t count, egg_error *error);
+float *egg_course_held_out(egg_course *course, uint32_t *count);   /* (count) as many as there are questions */
+double egg_course_score(const egg_course *course);
 
 typedef struct egg_course_facts {
     uint32_t train_questions, valid_questions;
     uint64_t question_bytes;     /* that all of them hold in memory */
     uint64_t task_bytes;         /* that answering or reading will hold */
-    egg_hash hash;               /* of the training questions */
+    egg_hash hash, valid_hash;   /* of the training questions, of the held-out ones */
 } egg_course_facts;
 
 egg_status egg_course_about(const egg_course *course, egg_course_facts *facts, egg_error *error);

@@ -32,7 +32,7 @@ egg_status egg_pretrain_open(egg_pretrain **task, const egg_pretrain_shape *shap
                              const egg_corpus *corpus, egg_error *error);
 void egg_pretrain_close(egg_pretrain *task);
 
-/* Bytes that open would allocate: the members' states and everything else; 'device': what of it is on a device, and more. */
+/* Bytes that open would allocate: the members' states and all else; 'device': what of it is on a device, and more. */
 typedef struct egg_pretrain_memory {
     uint64_t states, scratch, fitness;
     uint64_t device_states, device_scratch;

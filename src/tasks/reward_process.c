@@ -221,13 +221,28 @@ static egg_status give_request(egg_reward_process *process, egg_reward_worker *w
     return EGG_OK;
 }
 
+/* How a program came to an end whose output has ended; it may take a moment to be gone. */
+static void tell_ending(const egg_reward_worker *worker, char *text, size_t size)
+{
+    const struct timespec pause = {.tv_nsec = 1000 * 1000};
+    siginfo_t info = {0};
+    for (int i = 0; i < CLOSING_MILLISECONDS && !info.si_pid; i++) {
+        if (waitid(P_PID, (id_t)worker->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0) break;
+        if (!info.si_pid) nanosleep(&pause, NULL);
+    }
+    if (!info.si_pid) snprintf(text, size, "closed its output");
+    else if (info.si_code == CLD_EXITED) snprintf(text, size, "ended with status %d", info.si_status);
+    else snprintf(text, size, "was ended by signal %d", info.si_status);
+}
+
 /* A death or a hang: once more with a new program, or the end of it. */
 static egg_status try_again(egg_reward_process *process, egg_reward_worker *worker, const egg_reward_request *request,
-                            const char *what, egg_error *error)
+                            bool is_late, egg_error *error)
 {
     if (++worker->failures >= process->options.attempts) {
-        char text[160];
-        snprintf(text, sizeof text, "%s on request %" PRIu64 ", for the %u. time", what, worker->id, worker->failures);
+        char text[160], what[40] = "gave no reply in time";
+        if (!is_late) tell_ending(worker, what, sizeof what);
+        snprintf(text, sizeof text, "%s on request %" PRIu64 ", %u times in a row", what, worker->id, worker->failures);
         return complain(process, worker, EGG_ERR_IO, text, error);
     }
     end_worker(worker);
@@ -243,7 +258,7 @@ static egg_status take_reply(egg_reward_process *process, egg_reward_worker *wor
     egg_error reason;
     egg_reading_state state = read_reply(worker, process->options.max_reply);
     if (state == READ_PART) return EGG_OK;
-    if (state == READ_END) return try_again(process, worker, &requests[worker->request], "ended", error);
+    if (state == READ_END) return try_again(process, worker, &requests[worker->request], false, error);
     if (state == READ_FLOOD) {
         snprintf(text, sizeof text, "replied to request %" PRIu64 " with more than %zu bytes without a newline",
                  worker->id, process->options.max_reply);
@@ -301,7 +316,7 @@ static egg_status serve(egg_reward_process *process, egg_reward_worker *worker, 
     read_complaints(worker);
     EGG_TRY(take_reply(process, worker, requests, rewards, done, error));
     if (worker->busy && egg_clock_seconds() > worker->deadline)
-        status = try_again(process, worker, &requests[worker->request], "gave no reply in time", error);
+        status = try_again(process, worker, &requests[worker->request], true, error);
 out:
     return status;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "tasks/action.h"
 
 enum {
     ROWS = 128,                    /* wanted in flight: enough to fill the tiles of the products */
@@ -336,69 +337,6 @@ static void fill_slots(egg_rollout *rollout, rollout_worker *worker)
     }
 }
 
-/* -------------------------------------------------------------------------------------------------------------- act */
-
-/* The legal action with the highest logit; 'legal' (n): 1 or 0, or NULL: all are. The first where none is. */
-static uint32_t likeliest(const float *logits, const float *legal, uint32_t n)
-{
-    uint32_t best = n;
-    for (uint32_t i = 0; i < n; i++)
-        if ((!legal || legal[i] != 0) && (best == n || logits[i] > logits[best])) best = i;
-    return best < n ? best : 0;
-}
-
-/* A legal action drawn with probabilities softmax(logits). */
-static uint32_t draw_category(const float *logits, const float *legal, uint32_t n, egg_words *luck)
-{
-    uint32_t best = likeliest(logits, legal, n);
-    float sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (!legal || legal[i] != 0) sum += expf(logits[i] - logits[best]);
-    float left = egg_env_uniform(luck) * sum;
-    for (uint32_t i = 0; i < n; i++) {
-        if (legal && legal[i] == 0) continue;
-        left -= expf(logits[i] - logits[best]);
-        if (left < 0) return i;
-    }
-    return best;   /* rounding left a rest of the draw */
-}
-
-/* A diagonal Gaussian around the outputs; 1 and -1 stand for the bounds of the action. */
-static void draw_continuous(const egg_rollout *rollout, const rollout_worker *worker, uint32_t r, egg_words *luck,
-                            float *action)
-{
-    const egg_env *env = rollout->shape.env;
-    const float *y = worker->Y + (size_t)r * rollout->outputs;
-    const float *log_std = egg_mlp_deviation(rollout->policy)->data;
-    if (rollout->law) {
-        egg_member_vector vector = egg_bank_vector(&worker->bank, egg_mlp_deviation(rollout->policy));
-        log_std = (const float *)vector.data + worker->member[r] * vector.stride;
-    }
-    for (uint32_t i = 0; i < env->actions; i++) {
-        float a = y[i], noise[2];
-        if (!rollout->shape.deterministic) {
-            uint32_t first = egg_words_next(luck), second = egg_words_next(luck);
-            egg_normal_f32(first, second, noise);
-            a += expf(log_std[i]) * noise[0];
-        }
-        a = a > 1 ? 1 : a > -1 ? a : -1;
-        action[i] = env->action_low + 0.5f * (a + 1) * (env->action_high - env->action_low);
-    }
-}
-
-static void choose_action(const egg_rollout *rollout, rollout_worker *worker, uint32_t r)
-{
-    const egg_env *env = rollout->shape.env;
-    const float *logits = worker->Y + (size_t)r * rollout->outputs, *legal = NULL;
-    if (env->mask_at) legal = worker->raw + (size_t)r * env->observations + env->mask_at - 1;
-    if (!env->discrete)
-        draw_continuous(rollout, worker, r, &worker->rows[r].luck, worker->action);
-    else if (rollout->shape.deterministic)
-        worker->action[0] = (float)likeliest(logits, legal, env->actions);
-    else
-        worker->action[0] = (float)draw_category(logits, legal, env->actions, &worker->rows[r].luck);
-}
-
 /* ------------------------------------------------------------------------------------------------------------ steps */
 
 static void forward(egg_rollout *rollout, rollout_worker *worker)
@@ -411,15 +349,25 @@ static void forward(egg_rollout *rollout, rollout_worker *worker)
     if (pass.failed) atomic_store(&rollout->failed, true);
 }
 
+/* log_std as the member of row r sees it; NULL for a policy of discrete actions. */
+static const float *deviation_of(const egg_rollout *rollout, const rollout_worker *worker, uint32_t r)
+{
+    if (rollout->shape.env->discrete) return NULL;
+    const egg_param *deviation = egg_mlp_deviation(rollout->policy);
+    if (!rollout->law) return deviation->data;
+    egg_member_vector vector = egg_bank_vector(&worker->bank, deviation);
+    return (const float *)vector.data + worker->member[r] * vector.stride;
+}
+
 static void step_row(const egg_rollout *rollout, rollout_worker *worker, uint32_t r)
 {
     const egg_env *env = rollout->shape.env;
     episode_row *row = &worker->rows[r];
-    float reward = 0;
+    float *observation = worker->raw + (size_t)r * env->observations, reward = 0;
     if (row->ended) return;
-    choose_action(rollout, worker, r);
-    bool over = env->step(state_of(rollout, worker, row), worker->action, worker->raw + (size_t)r * env->observations,
-                          &reward);
+    egg_action_choose(env, observation, worker->Y + (size_t)r * rollout->outputs, deviation_of(rollout, worker, r),
+                      rollout->shape.deterministic ? NULL : &row->luck, worker->action);
+    bool over = env->step(state_of(rollout, worker, row), worker->action, observation, &reward);
     row->total += reward;
     row->steps++;
     worker->stats.steps++;

@@ -18,6 +18,7 @@
 #include "train/metrics.h"
 #include "train/model_file.h"
 #include "train/plan.h"
+#include "train/ranks.h"
 #include "train/run.h"
 #include "train/rwkv7_file.h"
 #include "train/settings.h"
@@ -27,6 +28,7 @@ struct egg_finetune {
     const egg_settings *settings;    /* of 'options' */
     egg_stops stops;
 
+    egg_ranks ranks;
     egg_kernels kernels;
     egg_pool *pool;
     egg_rwkv7 *model;
@@ -36,13 +38,19 @@ struct egg_finetune {
     egg_course_facts facts;
     egg_evolution_shape shape;
     egg_evolution *evolution;
-    float *S;                        /* (population, questions) */
+    float *S;                        /* (population, questions) from the first member of our slice on */
+    egg_range *ranges;               /* (questions) */
     float *fitness;                  /* (population) */
 
     egg_finetune_progress progress;
     double origin;                   /* clock at which progress.seconds was 0 */
 
-    char *folder;                    /* NULL: nothing is kept on disk */
+    egg_stop_fn *stop;               /* asked after every epoch; NULL: nobody is */
+    void *stop_context;
+    bool stopped;
+
+    bool keeps;                      /* rank 0 has a folder */
+    char *folder;                    /* NULL: nothing is kept on disk, at least not by this rank */
     char *law;
     egg_metrics *metrics;
     egg_journal *journal;            /* NULL: none is kept */
@@ -53,7 +61,8 @@ struct egg_finetune {
 
 /* ------------------------------------------------------------------------------------------------------------ open */
 
-static egg_status open_options(egg_finetune *finetune, const egg_options *given, bool *resumed, egg_error *error)
+/* What rank 0 decides for all: options and the folder. */
+static egg_status choose(egg_finetune *finetune, const egg_options *given, bool *resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
     const char *folder;
@@ -69,8 +78,23 @@ static egg_status open_options(egg_finetune *finetune, const egg_options *given,
         if (!finetune->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
         EGG_TRY(egg_finetune_resolve(finetune->options, error));
     }
+    finetune->keeps = finetune->folder;
+out:
+    return status;
+}
+
+static egg_status open_options(egg_finetune *finetune, const egg_options *given, bool *resumed, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_ranks *ranks = &finetune->ranks;
+    if (ranks->rank == 0) status = choose(finetune, given, resumed, error);
+    if (status == EGG_OK && finetune->folder && !*resumed)
+        status = egg_run_refuse_existing(finetune->folder, error);
+    EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
+    EGG_TRY(egg_ranks_share_options(ranks, given, &finetune->options, error));
+    EGG_TRY(egg_ranks_share(ranks, resumed, sizeof *resumed, error));
+    EGG_TRY(egg_ranks_share(ranks, &finetune->keeps, sizeof finetune->keeps, error));
     finetune->settings = egg_options_values(finetune->options);
-    EGG_TRY(egg_stops_open(&finetune->stops, finetune->settings->stop, error));
 out:
     return status;
 }
@@ -80,18 +104,14 @@ static egg_status open_model(egg_finetune *finetune, bool weights, uint64_t *fil
 {
     egg_status status = EGG_OK;
     egg_shards *shards = NULL;
-    egg_rwkv7_shape shape;
     EGG_TRY(egg_shards_open(&shards, finetune->settings->base, error));
     *file_bytes = 0;
     for (size_t i = 0; i < egg_shards_count(shards); i++) *file_bytes += egg_shards_at(shards, i)->bytes;
-    if (weights) {
-        EGG_TRY(egg_rwkv7_file_read(&finetune->model, shards, &finetune->kernels, EGG_RWKV7_TRAINING, error));
+    EGG_TRY(egg_rwkv7_file_read_as(&finetune->model, shards, weights ? &finetune->kernels : NULL, EGG_RWKV7_TRAINING,
+                                   (egg_rwkv7_weights)finetune->settings->weights, error));
+    if (weights)
         EGG_TRY(
             egg_params_hash(finetune->model->params, finetune->model->param_count, &finetune->progress.base, error));
-    } else {
-        EGG_TRY(egg_rwkv7_file_shape(shards, &shape, error));
-        EGG_TRY(egg_rwkv7_open(&finetune->model, &shape, NULL, error));
-    }
     EGG_TRY(egg_finetune_freeze(finetune->settings, finetune->model, error));
 out:
     egg_shards_close(shards);
@@ -119,7 +139,7 @@ out:
 static egg_status open_machine(egg_finetune *finetune, egg_error *error)
 {
     egg_status status = EGG_OK;
-    EGG_TRY(egg_machine_kernels(&finetune->kernels, error));
+    EGG_TRY(egg_stops_open(&finetune->stops, finetune->settings->stop, error));
     EGG_TRY(egg_pool_open(&finetune->pool, (uint32_t)finetune->settings->threads, error));
     finetune->shape = egg_finetune_evolution(finetune->settings, egg_pool_threads(finetune->pool));
 out:
@@ -135,11 +155,17 @@ static egg_status open_all(egg_finetune *finetune, egg_error *error)
     EGG_TRY(open_model(finetune, true, &file_bytes, error));
     EGG_TRY(open_course(finetune, error));
     EGG_TRY(egg_course_begin(finetune->course, error));
+    EGG_TRY(egg_ranks_divide(&finetune->ranks, (uint32_t)s->population / 2, error));
+    EGG_TRY(egg_ranks_open_update(&finetune->ranks, s->update_sharding, finetune->model->params,
+                                  finetune->model->param_count, error));
+    finetune->shape.shard = finetune->ranks.shard;
     EGG_TRY(egg_evolution_open(&finetune->evolution, &finetune->shape, finetune->model->params,
                                finetune->model->param_count, error));
+    EGG_TRY(egg_run_law(finetune->options, &finetune->law, error));
     finetune->S = egg_alloc_array((size_t)s->population * s->questions, sizeof *finetune->S);
     finetune->fitness = egg_alloc_array((size_t)s->population, sizeof *finetune->fitness);
-    if (!finetune->S || !finetune->fitness)
+    finetune->ranges = egg_alloc_array((size_t)s->questions, sizeof *finetune->ranges);
+    if (!finetune->S || !finetune->fitness || !finetune->ranges)
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for the rewards of %" PRIu64 " members", s->population);
 out:
     return status;
@@ -158,8 +184,6 @@ static egg_status load_checkpoint(egg_finetune *finetune, egg_error *error)
     EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_finetune_checkpoint_load(&checkpoint, path, error));
     finetune->progress = checkpoint.progress;
-    for (uint32_t i = 0; i < finetune->model->param_count; i++)
-        if (!finetune->model->params[i].frozen) egg_param_pack(&finetune->model->params[i], &finetune->kernels);
 out:
     return status;
 }
@@ -198,25 +222,78 @@ static egg_status open_journal(egg_finetune *finetune, bool resumed, egg_error *
     return status;
 }
 
+static egg_status write_model(const egg_finetune *finetune, const char *name, egg_error *error)
+{
+    char path[EGG_PATH_BYTES];
+    egg_status status = egg_run_path(finetune->folder, name, path, error);
+    return status == EGG_OK ? egg_finetune_save_model(finetune->model, &finetune->progress, path, error) : status;
+}
+
+static egg_status write_save(egg_finetune *finetune, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    char path[EGG_PATH_BYTES];
+    egg_finetune_checkpoint checkpoint = checkpoint_of(finetune);
+    egg_status metrics =
+        egg_metrics_flush(finetune->metrics, error); /* first: lines behind a checkpoint can be dropped */
+    egg_status journal = egg_journal_save(finetune->journal, finetune->progress.epoch, error);
+    EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_CHECKPOINT, path, error));
+    EGG_TRY(egg_finetune_checkpoint_save(&checkpoint, path, error));
+    EGG_TRY(write_model(finetune, EGG_RUN_MODEL, error));
+    EGG_TRY(metrics);
+    EGG_TRY(journal);
+out:
+    return status;
+}
+
 static egg_status open_folder(egg_finetune *finetune, bool resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_directory_remove_temporaries(finetune->folder);
     EGG_TRY(egg_metrics_open(&finetune->metrics, finetune->folder, finetune->progress.epoch, error));
-    if (!resumed) EGG_TRY(egg_finetune_save(finetune, error));
+    if (!resumed) EGG_TRY(write_save(finetune, error));
     EGG_TRY(egg_run_write_config(finetune->folder, finetune->options, NULL, 0, error));
 out:
     return status;
 }
 
-/* Ranks would each do the whole run, and write the same folder. */
-static egg_status refuse_ranks(egg_error *error)
+/* The folder, by the rank that keeps it. */
+static egg_status open_run(egg_finetune *finetune, bool resumed, double opened, egg_error *error)
 {
-    egg_launch launch = egg_launch_find();
-    if (!launch.variable || launch.size == 1) return EGG_OK;
-    return egg_fail(error, EGG_ERR_UNSUPPORTED,
-                    "finetune runs on one rank, found %u started by an MPI launcher; start it "
-                    "without one, or with EGGROLL_MPI=off", launch.size);
+    egg_status status = EGG_OK;
+    if (!resumed) EGG_TRY(egg_directory_create(finetune->folder, error));
+    EGG_TRY(egg_ranks_widen(&finetune->ranks, finetune->folder, finetune->model->params, finetune->model->param_count,
+                            error));
+    if (resumed) EGG_TRY(load_checkpoint(finetune, error));
+    if (finetune->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(finetune, resumed, error));
+    finetune->origin = opened - finetune->progress.seconds;
+    EGG_TRY(open_folder(finetune, resumed, error));
+out:
+    return status;
+}
+
+/* Every rank reads the model and the questions by itself. */
+static egg_status compare_inputs(egg_finetune *finetune, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    EGG_TRY(egg_ranks_compare(&finetune->ranks, finetune->progress.base, "the models to begin with", error));
+    EGG_TRY(egg_ranks_compare(&finetune->ranks, finetune->facts.hash, "the questions to train on", error));
+    EGG_TRY(egg_ranks_compare(&finetune->ranks, finetune->facts.valid_hash, "the held-out questions", error));
+out:
+    return status;
+}
+
+/* Where a resumed run stands, from rank 0 to all. */
+static egg_status share_state(egg_finetune *finetune, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_rwkv7 *model = finetune->model;
+    EGG_TRY(egg_ranks_share(&finetune->ranks, &finetune->progress, sizeof finetune->progress, error));
+    EGG_TRY(egg_ranks_share_params(&finetune->ranks, model->params, model->param_count, error));
+    for (uint32_t i = 0; i < model->param_count; i++)
+        if (!model->params[i].frozen) egg_param_pack(&model->params[i], &finetune->kernels);
+out:
+    return status;
 }
 
 egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg_error *error)
@@ -226,20 +303,21 @@ egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg
     *out = NULL;
     egg_finetune *finetune = egg_alloc(sizeof *finetune);
     if (!finetune) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a run");
-    double opened = egg_clock_seconds();
+    egg_ranks *ranks = &finetune->ranks;
+    double opened = finetune->origin = egg_clock_seconds();
     finetune->progress.valid = finetune->progress.base_valid = finetune->progress.best_valid = NAN;
-    EGG_TRY(refuse_ranks(error));
+    EGG_TRY(egg_ranks_open(ranks, error));
     EGG_TRY(open_options(finetune, options, &resumed, error));
-    if (finetune->folder && !resumed) EGG_TRY(egg_run_refuse_existing(finetune->folder, error));
-    EGG_TRY(open_all(finetune, error));
-    EGG_TRY(egg_run_law(finetune->options, &finetune->law, error));
-    if (resumed) EGG_TRY(load_checkpoint(finetune, error));
-    if (finetune->folder && !resumed) EGG_TRY(egg_directory_create(finetune->folder, error));
-    if (finetune->folder && finetune->settings->journal == EGG_JOURNAL_ON)
-        EGG_TRY(open_journal(finetune, resumed, error));
-    finetune->origin = opened - finetune->progress.seconds;
+    EGG_TRY(egg_ranks_kernels(ranks, &finetune->kernels, error));
+    status = open_all(finetune, error);
+    EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
+    EGG_TRY(compare_inputs(finetune, error));
+    if (finetune->folder) status = open_run(finetune, resumed, opened, error);
+    EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
+    if (resumed) EGG_TRY(share_state(finetune, error));
+    egg_ranks_narrow(ranks, finetune->model->params, finetune->model->param_count);
+    egg_update_f32_share(egg_evolution_update(finetune->evolution), ranks->shard);
     finetune->save_due = finetune->progress.seconds + finetune->settings->save_seconds;
-    if (finetune->folder) EGG_TRY(open_folder(finetune, resumed, error));
     *out = finetune;
     finetune = NULL;
 out:
@@ -250,6 +328,7 @@ out:
 void egg_finetune_close(egg_finetune *finetune)
 {
     if (!finetune) return;
+    if (finetune->model) egg_ranks_narrow(&finetune->ranks, finetune->model->params, finetune->model->param_count);
     egg_journal_close(finetune->journal);
     egg_metrics_close(finetune->metrics);
     egg_course_close(finetune->course);
@@ -260,9 +339,11 @@ void egg_finetune_close(egg_finetune *finetune)
     egg_stops_close(&finetune->stops);
     egg_options_free(finetune->options);
     egg_free(finetune->S);
+    egg_free(finetune->ranges);
     egg_free(finetune->fitness);
     egg_free(finetune->folder);
     egg_free(finetune->law);
+    egg_ranks_close(&finetune->ranks);
     egg_free(finetune);
 }
 
@@ -296,26 +377,59 @@ static bool is_better(const egg_finetune *finetune, double a, double b)
     return lower_is_better(finetune) ? a < b : a > b;
 }
 
-bool egg_finetune_finished(const egg_finetune *finetune)
+static bool budget_used(const egg_finetune *finetune)
 {
     double target = finetune->settings->target, valid = finetune->progress.valid;
     bool reached = target != 0 && isfinite(valid) && !is_better(finetune, target, valid);
     return reached || progress_of(finetune) >= 1;
 }
 
-static egg_status evaluate_population(egg_finetune *finetune, egg_course_stats *stats, egg_error *error)
+bool egg_finetune_finished(const egg_finetune *finetune)
 {
-    egg_perturb law = egg_evolution_law(&finetune->shape, finetune->progress.epoch);
-    egg_slice slice = {.pairs = (uint32_t)finetune->settings->population / 2};
-    return egg_course_evaluate(finetune->course, finetune->pool, &law, finetune->progress.epoch, slice, finetune->S,
-                               stats,
-                               error);
+    return finetune->stopped || budget_used(finetune);
 }
 
-static void tell_of_answers(const egg_finetune *finetune, const egg_course_stats *course, egg_finetune_stats *stats)
+void egg_finetune_stop_when(egg_finetune *finetune, egg_stop_fn *stop, void *context)
 {
-    const egg_answers_stats *answers = &course->answers;
-    double threads = egg_pool_threads(finetune->pool);
+    finetune->stop = stop;
+    finetune->stop_context = context;
+}
+
+/* The run's clock is that of rank 0; and whether anybody wants an end. */
+static egg_status look_up(egg_finetune *finetune, egg_error *error)
+{
+    int64_t stops = finetune->stop && finetune->stop(finetune->stop_context);
+    finetune->progress.seconds = elapsed(finetune);
+    egg_status status = egg_ranks_agree_real(&finetune->ranks, EGG_OK, &finetune->progress.seconds, &stops, 1, error);
+    if (status == EGG_OK && stops) finetune->stopped = true;
+    return status;
+}
+
+/* Sums over the ranks, and what rates are of: '*threads' of all ranks. */
+static egg_status add_answers(egg_finetune *finetune, egg_status own, egg_answers_stats *answers, uint32_t *threads,
+                              egg_error *error)
+{
+    const double second = 1e9;   /* in the units in which times are added up */
+    int64_t sums[] = {(int64_t)answers->answers,
+                      (int64_t)answers->cut,
+                      (int64_t)answers->prompt_tokens,
+                      (int64_t)answers->answer_tokens,
+                      (int64_t)(answers->prompt_seconds * second),
+                      (int64_t)(answers->answer_seconds * second),
+                      egg_pool_threads(finetune->pool)};
+    egg_status status = egg_ranks_agree(&finetune->ranks, own, sums, EGG_COUNT(sums), error);
+    *answers = (egg_answers_stats){.answers = (uint64_t)sums[0],
+                                   .cut = (uint64_t)sums[1],
+                                   .prompt_tokens = (uint64_t)sums[2],
+                                   .answer_tokens = (uint64_t)sums[3],
+                                   .prompt_seconds = (double)sums[4] / second,
+                                   .answer_seconds = (double)sums[5] / second};
+    *threads = (uint32_t)sums[6];
+    return status;
+}
+
+static void tell_of_answers(const egg_answers_stats *answers, uint32_t threads, egg_finetune_stats *stats)
+{
     stats->answers = answers->answers;
     stats->cut_answers = answers->cut;
     stats->answer_tokens = (double)answers->answer_tokens / (double)answers->answers;
@@ -323,7 +437,31 @@ static void tell_of_answers(const egg_finetune *finetune, const egg_course_stats
         answers->prompt_seconds > 0 ? (double)answers->prompt_tokens * threads / answers->prompt_seconds : 0;
     stats->answer_rate =
         answers->answer_seconds > 0 ? (double)answers->answer_tokens * threads / answers->answer_seconds : 0;
-    stats->reward_seconds = course->reward_seconds;
+}
+
+/* Every rank's slice of the population: the fitness of its members, what all rewards were, and '*seconds' of our slice. */
+static egg_status evaluate_population(egg_finetune *finetune, egg_answer_scores *scores, egg_finetune_stats *stats,
+                                      double *seconds, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const egg_settings *s = finetune->settings;
+    const egg_slice slice = egg_ranks_slice(&finetune->ranks);
+    const egg_answers_part part = {.S = finetune->S, .ranges = finetune->ranges, .here = 2 * slice.pairs,
+                                   .members = (uint32_t)s->population, .questions = (uint32_t)s->questions};
+    egg_perturb law = egg_evolution_law(&finetune->shape, finetune->progress.epoch);
+    egg_course_stats course;
+    uint32_t threads;
+    double begun = egg_clock_seconds();
+    status = egg_course_evaluate(finetune->course, finetune->pool, &law, finetune->progress.epoch, slice, finetune->S,
+                                 &course, error);
+    *seconds = egg_clock_seconds() - begun;
+    EGG_TRY(add_answers(finetune, status, &course.answers, &threads, error));
+    tell_of_answers(&course.answers, threads, stats);
+    stats->reward_seconds = course.reward_seconds;
+    EGG_TRY(egg_answers_fitness(scores, &part, egg_finetune_is_centred(s),
+                                finetune->fitness + 2 * (size_t)slice.first_pair, finetune->ranks.comm, error));
+out:
+    return status;
 }
 
 static egg_status evolve(egg_finetune *finetune, egg_finetune_stats *stats, egg_error *error)
@@ -331,14 +469,15 @@ static egg_status evolve(egg_finetune *finetune, egg_finetune_stats *stats, egg_
     egg_status status = EGG_OK;
     const egg_settings *s = finetune->settings;
     uint32_t population = (uint32_t)s->population, questions = (uint32_t)s->questions;
-    egg_course_stats course;
     egg_answer_scores scores;
-    double begun = egg_clock_seconds();
-    EGG_TRY(evaluate_population(finetune, &course, error));
+    egg_evolution_stats evolved;
+    double begun = egg_clock_seconds(), answering;
+    EGG_TRY(evaluate_population(finetune, &scores, stats, &answering, error));
     double evaluated = egg_clock_seconds();
-    egg_answers_fitness(&scores, finetune->S, population, questions, egg_finetune_is_centred(s), finetune->fitness);
-    egg_evolution_stats evolved = egg_evolution_tell(finetune->evolution, &finetune->kernels, finetune->pool,
-                                                     finetune->progress.epoch, finetune->fitness);
+    EGG_TRY(egg_ranks_tell(&finetune->ranks, finetune->evolution, finetune->model->params, finetune->model->param_count,
+                           &finetune->kernels, finetune->pool, finetune->progress.epoch, finetune->fitness, &evolved,
+                           error));
+    EGG_TRY(egg_ranks_balance(&finetune->ranks, answering, NULL, 0, error));
     if (!isfinite(evolved.gradient_norm)) {
         finetune->broken = true;
         status = egg_fail(error, EGG_ERR_ARGUMENT,
@@ -351,8 +490,7 @@ static egg_status evolve(egg_finetune *finetune, egg_finetune_stats *stats, egg_
 
     bool silent = evolved.scores.ties == population / 2;
     finetune->progress.silent_epochs = silent ? finetune->progress.silent_epochs + 1 : 0;
-    finetune->progress.answers += course.answers.answers;
-    tell_of_answers(finetune, &course, stats);
+    finetune->progress.answers += stats->answers;
     stats->reward_mean = scores.mean;
     stats->reward_deviation = scores.deviation;
     stats->reward_best = scores.best;
@@ -363,17 +501,26 @@ static egg_status evolve(egg_finetune *finetune, egg_finetune_stats *stats, egg_
     stats->sigma = evolved.sigma;
     stats->rate = evolved.rate;
     stats->gradient_norm = evolved.gradient_norm;
-    stats->evaluate_seconds = evaluated - begun - course.reward_seconds;
+    stats->evaluate_seconds = evaluated - begun - stats->reward_seconds;
     stats->update_seconds = updated - evaluated;
 out:
     return status;
 }
 
-static egg_status write_model(const egg_finetune *finetune, const char *name, egg_error *error)
+/* Every rank a share of the held-out questions. */
+egg_status egg_finetune_validate(egg_finetune *finetune, double *valid, egg_error *error)
 {
-    char path[EGG_PATH_BYTES];
-    egg_status status = egg_run_path(finetune->folder, name, path, error);
-    return status == EGG_OK ? egg_finetune_save_model(finetune->model, &finetune->progress, path, error) : status;
+    egg_status status = EGG_OK;
+    egg_ranks *ranks = &finetune->ranks;
+    uint32_t count, first;
+    float *rewards = egg_course_held_out(finetune->course, &count);
+    uint32_t own = egg_ranks_share_of(ranks, count, &first);
+    status = egg_course_validate(finetune->course, finetune->pool, first, own, error);
+    EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
+    EGG_TRY(egg_ranks_gather_shares(ranks, count, rewards, sizeof *rewards, error));
+    *valid = egg_course_score(finetune->course);
+out:
+    return status;
 }
 
 /* Also keeps the model where it is the best so far; the one that the run began with needs no copy. */
@@ -382,12 +529,13 @@ static egg_status validate(egg_finetune *finetune, double *seconds, egg_error *e
     egg_status status = EGG_OK;
     egg_finetune_progress *progress = &finetune->progress;
     double begun = egg_clock_seconds();
-    EGG_TRY(egg_course_validate(finetune->course, finetune->pool, &progress->valid, error));
+    EGG_TRY(egg_finetune_validate(finetune, &progress->valid, error));
     *seconds = egg_clock_seconds() - begun;
     if (!isnan(progress->best_valid) && !is_better(finetune, progress->valid, progress->best_valid)) goto out;
     progress->best_valid = progress->valid;
     progress->best_epoch = progress->epoch;
-    if (finetune->folder && progress->epoch) EGG_TRY(write_model(finetune, EGG_RUN_BEST, error));
+    if (finetune->folder && progress->epoch) status = write_model(finetune, EGG_RUN_BEST, error);
+    EGG_TRY(egg_ranks_agree(&finetune->ranks, status, NULL, 0, error));
 out:
     return status;
 }
@@ -408,6 +556,7 @@ out:
 
 static void add_metrics(egg_finetune *finetune, const egg_finetune_stats *stats)
 {
+    const bool alone = finetune->ranks.size == 1;
     const double no = NAN;
     const egg_metric figures[] = {
         {"seconds", NULL, stats->seconds},
@@ -430,6 +579,9 @@ static void add_metrics(egg_finetune *finetune, const egg_finetune_stats *stats)
         {"update_seconds", "seconds/update", stats->update_seconds},
         {"valid", "valid", stats->validated ? stats->valid : no},
         {"validate_seconds", NULL, stats->validated ? stats->validate_seconds : no},
+        {"ranks", NULL, alone ? no : (double)finetune->ranks.size},
+        {"fitness_bytes_received", NULL, alone ? no : (double)finetune->ranks.fitness_bytes},
+        {"bytes_received", NULL, alone ? no : (double)egg_ranks_traffic(&finetune->ranks)},
     };
     egg_metrics_add(finetune->metrics, stats->epoch, figures, EGG_COUNT(figures), stats->validated);
 }
@@ -437,7 +589,7 @@ static void add_metrics(egg_finetune *finetune, const egg_finetune_stats *stats)
 static bool save_due(const egg_finetune *finetune)
 {
     uint64_t every = finetune->settings->save_epochs;
-    return finetune->folder &&
+    return finetune->keeps &&
            (finetune->progress.seconds >= finetune->save_due || (every && finetune->progress.epoch % every == 0));
 }
 
@@ -449,6 +601,7 @@ static void record_epoch(egg_finetune *finetune, double rate)
     egg_journal_epoch epoch = {.epoch = finetune->progress.epoch, .position = finetune->progress.answers,
                                .seconds = finetune->progress.seconds, .score = finetune->progress.valid, .rate = rate,
                                .extra = extra, .extra_bytes = sizeof extra};
+    epoch.partial = !egg_ranks_is_complete(&finetune->ranks, finetune->model->params, finetune->model->param_count);
     epoch.weights = egg_evolution_weights(finetune->evolution, &epoch.pairs);
     egg_finetune_journal_extra(extra, &finetune->progress);
     egg_metrics_push(finetune->metrics);
@@ -463,12 +616,18 @@ egg_status egg_finetune_epoch(egg_finetune *finetune, egg_finetune_stats *out, e
     EGG_TRY(validate_base(finetune, error));
     EGG_TRY(evolve(finetune, &stats, error));
     stats.epoch = ++progress->epoch;
-    progress->seconds = elapsed(finetune);
+    EGG_TRY(look_up(finetune, error));
+    if (finetune->settings->check_epochs && stats.epoch % finetune->settings->check_epochs == 0)
+        EGG_TRY(egg_ranks_compare_weights(&finetune->ranks, finetune->model->params, finetune->model->param_count,
+                                          stats.epoch, error));
     stats.validated = progress->epoch % finetune->settings->eval_epochs == 0 || progress_of(finetune) >= 1;
-    if (stats.validated) EGG_TRY(validate(finetune, &stats.validate_seconds, error));
-    progress->seconds = elapsed(finetune);
+    if (stats.validated) {
+        EGG_TRY(validate(finetune, &stats.validate_seconds, error));
+        EGG_TRY(look_up(finetune, error));
+    }
     stats.seconds = progress->seconds;
-    stats.progress = egg_finetune_finished(finetune) ? 1 : progress_of(finetune);
+    stats.stopped = finetune->stopped;
+    stats.progress = budget_used(finetune) ? 1 : progress_of(finetune);
     stats.valid = progress->valid;
     stats.base_valid = progress->base_valid;
     stats.best_valid = progress->best_valid;
@@ -484,31 +643,22 @@ out:
     return status;
 }
 
-egg_status egg_finetune_validate(egg_finetune *finetune, double *valid, egg_error *error)
-{
-    return egg_course_validate(finetune->course, finetune->pool, valid, error);
-}
-
 /* ------------------------------------------------------------------------------------------------------------ save */
 
 egg_status egg_finetune_save(egg_finetune *finetune, egg_error *error)
 {
     egg_status status = EGG_OK;
-    char path[EGG_PATH_BYTES];
-    if (!finetune->folder) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
+    egg_ranks *ranks = &finetune->ranks;
+    if (!finetune->keeps) return egg_fail(error, EGG_ERR_ARGUMENT, "--out: nothing is saved without a run folder");
     if (finetune->broken)
         return egg_fail(error, EGG_ERR_ARGUMENT, "'%s' keeps its last good save: the weights are not finite",
-                        finetune->folder);
+                        finetune->folder ? finetune->folder : "the run");
+    EGG_TRY(egg_ranks_may_save(ranks, error));
     finetune->save_due = finetune->progress.seconds + finetune->settings->save_seconds;
-    egg_finetune_checkpoint checkpoint = checkpoint_of(finetune);
-    egg_status metrics =
-        egg_metrics_flush(finetune->metrics, error); /* first: lines behind a checkpoint can be dropped */
-    egg_status journal = egg_journal_save(finetune->journal, finetune->progress.epoch, error);
-    EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_CHECKPOINT, path, error));
-    EGG_TRY(egg_finetune_checkpoint_save(&checkpoint, path, error));
-    EGG_TRY(write_model(finetune, EGG_RUN_MODEL, error));
-    EGG_TRY(metrics);
-    EGG_TRY(journal);
+    status = egg_ranks_complete(ranks, finetune->folder, finetune->model->params, finetune->model->param_count, error);
+    if (finetune->folder && status == EGG_OK) status = write_save(finetune, error);
+    egg_ranks_narrow(ranks, finetune->model->params, finetune->model->param_count);
+    EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
 out:
     return status;
 }
@@ -545,14 +695,18 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
     uint64_t parameters = 0, held = egg_system_resident_bytes();
     for (uint32_t i = 0; i < model->param_count; i++)
         parameters += egg_param_bytes(&model->params[i], &finetune->kernels);
+    uint32_t ranks = egg_launch_find().size;   /* nobody is asked: a plan is of this rank alone */
+    finetune->shape.shard = egg_ranks_first_shard(0, ranks, (uint32_t)s->update_sharding);
     uint64_t evolution = egg_evolution_bytes(&finetune->shape, model->params, model->param_count);
+    uint64_t exchanged = egg_ranks_update_bytes(ranks, (uint32_t)s->update_sharding, model->params, model->param_count);
     uint64_t rewards = s->population * (s->questions + 1) * sizeof(float);
-    uint64_t later = evolution + rewards + finetune->facts.task_bytes;
+    uint64_t later = evolution + exchanged + rewards + finetune->facts.task_bytes;
     *plan = (egg_plan){.parameters = egg_rwkv7_parameters(model), .epochs = s->epochs,
                        .available_bytes = egg_system_available_bytes()};
     egg_plan_add(plan, "program, vocabulary and questions", egg_plan_program_bytes(held, threads));
     egg_plan_add(plan, "parameters", parameters);
     egg_plan_add(plan, "optimizer, scratch for updating", evolution);
+    if (exchanged) egg_plan_add(plan, "rows on their way between ranks", exchanged);
     egg_plan_add(plan,
                  s->task == EGG_COURSE_SFT ? "states, logits, scratch for reading"
                                            : "states, answers, scratch for answering",
@@ -570,7 +724,9 @@ egg_status egg_finetune_plan(egg_plan *plan, const egg_options *options, egg_err
     *plan = (egg_plan){0};
     egg_finetune *finetune = egg_alloc(sizeof *finetune);
     if (!finetune) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a plan");
-    EGG_TRY(open_options(finetune, options, &resumed, error));
+    EGG_TRY(choose(finetune, options, &resumed, error));
+    finetune->settings = egg_options_values(finetune->options);
+    EGG_TRY(egg_machine_kernels(&finetune->kernels, error));
     EGG_TRY(open_machine(finetune, error));
     EGG_TRY(open_model(finetune, false, &file_bytes, error));
     EGG_TRY(open_course(finetune, error));

@@ -6,6 +6,7 @@
 
 #include "train/presets.h"
 #include "train/rl_settings.h"
+#include "train/rwkv7_file.h"
 
 enum { PIECE = 64 };               /* tokens of a piece of text, where nobody says */
 
@@ -97,14 +98,11 @@ out:
 egg_status egg_finetune_resolve(egg_options *options, egg_error *error)
 {
     static const char *const names[] = {"sft", "countdown", "gsm8k", "jsonl"};
-    static const char *const defaults[][2] = {{"temperature", "0"}, {"population", "256"}, {"sigma", "0.001"},
-                                              {"optimizer", "sgd"}, {"rate", "0.125"}, {"valid-fraction", "0.05"}};
     egg_status status = EGG_OK;
     const egg_settings *s = egg_options_values(options);
-    for (size_t i = 0; i < EGG_COUNT(defaults); i++)
-        EGG_TRY(egg_options_prefer(options, defaults[i][0], defaults[i][1], error));
     if (egg_options_is_set(options, "task")) EGG_TRY(egg_preset_apply(options, names[s->task], error));
     if (s->seq_len == 0) egg_options_resolve_integer(options, "seq-len", PIECE);
+    if (s->weights == EGG_WEIGHTS_AUTO) EGG_TRY(egg_options_set(options, "weights", "f32", error));
     if (s->optimizer == EGG_OPTIMIZER_ADAMW && s->weight_decay == 0)
         egg_options_resolve_number(options, "weight-decay", 1e-4);
     if (!s->epochs && s->minutes == 0) egg_options_resolve_number(options, "minutes", s->target != 0 ? 0 : 1);

@@ -20,7 +20,7 @@ egg_status egg_machine_kernels(egg_kernels *kernels, egg_error *error);
 egg_status egg_machine_open(egg_kernels *kernels, const char *device, uint32_t local_rank, egg_error *error);
 void egg_machine_close(const egg_kernels *kernels);
 
-/* Threads that a pool has beside these kernels: one talks to a device. 'threads' is the option's, 0: one a processor. */
+/* Threads that a pool has beside these kernels: one talks to a device. 'threads': the option's, 0 = one a processor. */
 uint32_t egg_machine_threads(const egg_kernels *kernels, uint64_t threads);
 
 #endif

@@ -55,7 +55,9 @@ egg_status egg_model_file_shape(const egg_safetensors *file, const char *path, e
     const char *format = egg_safetensors_metadata(file, "format");
     const char *architecture = egg_safetensors_metadata(file, "architecture");
     if (!format || strcmp(format, FORMAT_NAME) != 0)
-        return egg_fail(error, EGG_ERR_FORMAT, "%s: not a model of eggroll: metadata 'format' is %s%s%s, expected '%s'",
+        return egg_fail(error, EGG_ERR_FORMAT,
+                        "%s: not a model of eggroll: metadata 'format' is %s%s%s, expected '%s'; nor an RWKV-7 as "
+                        "published, which has a tensor 'emb.weight'",
                         path, format ? "'" : "missing", format ? format : "", format ? "'" : "", FORMAT_NAME);
     if (!architecture || strcmp(architecture, "egg") != 0)
         return egg_fail(error, EGG_ERR_UNSUPPORTED, "%s: a model of architecture '%s', expected 'egg'", path,

@@ -142,6 +142,24 @@ static void name_option(char name[NAME_BYTES], const char *field)
         if (*at == '_') *at = '-';
 }
 
+/* What a command begins with in place of the list's defaults; the text is known to be valid. */
+static const struct {
+    const char *command, *name, *value;
+} own_defaults[] = {
+    {"finetune", "temperature", "0"}, {"finetune", "population", "256"}, {"finetune", "sigma", "0.001"},
+    {"finetune", "optimizer", "sgd"}, {"finetune", "rate", "0.125"},     {"finetune", "valid-fraction", "0.05"},
+};
+
+static void set_own_defaults(egg_options *options)
+{
+    for (size_t i = 0; i < EGG_COUNT(own_defaults); i++) {
+        if (strcmp(own_defaults[i].command, options->command) != 0) continue;
+        size_t r = find_row(options, own_defaults[i].name);
+        egg_options_prefer(options, own_defaults[i].name, own_defaults[i].value, NULL);
+        snprintf(options->defaults[r], VALUE_BYTES, "%s", own_defaults[i].value);
+    }
+}
+
 egg_options *egg_options_new(const char *command)
 {
     size_t which = 0;
@@ -159,6 +177,7 @@ egg_options *egg_options_new(const char *command)
         if (rows[r].type != EGG_OPTION_TEXT)
             snprintf(options->defaults[r], VALUE_BYTES, "%s", value_text(options, &rows[r], options->shown));
     }
+    set_own_defaults(options);
     return options;
 }
 

@@ -7,9 +7,10 @@
 #include "train/settings.h"
 
 /*
- * 'shape': the model, with or without weights, of these kernels or planned for them. 'base_bytes': what the process held before anything of the run was
- * opened. 'corpora' (count) are open. Fills 'plan'; EGG_ERR_NOMEM where the total, less text that the system can drop
- * and read again, is more than the machine has available, or what goes onto a device is more than that has.
+ * 'shape': the model, with or without weights, of these kernels or planned for them. 'base_bytes': what the process
+ * held before anything of the run was opened. 'corpora' (count) are open. Fills 'plan'; EGG_ERR_NOMEM where the total,
+ * less text that the system can drop and read again, is more than the machine has available, or what goes onto a device
+ * is more than that has.
  */
 egg_status egg_plan_run(egg_plan *plan, const egg_settings *settings, const egg_model *shape,
                         const egg_kernels *kernels, uint32_t threads, const egg_corpus *const *corpora, size_t count,

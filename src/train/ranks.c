@@ -222,11 +222,11 @@ egg_status egg_ranks_share_params(egg_ranks *ranks, egg_param *params, uint32_t 
     egg_status status = EGG_OK;
     for (uint32_t i = 0; i < count; i++) {
         size_t n = egg_param_elements(&params[i]);
+        if (params[i].frozen) continue;
         EGG_TRY(egg_ranks_share(ranks, params[i].data, n * egg_dtype_bytes(params[i].dtype), error));
         if (params[i].fraction) EGG_TRY(egg_ranks_share(ranks, params[i].fraction, n * sizeof(int16_t), error));
-        for (uint32_t k = 0; k < 2; k++)
-            if (params[i].moment[k]) EGG_TRY(egg_ranks_share(ranks, params[i].moment[k], n * sizeof(float), error));
     }
+    EGG_TRY(egg_ranks_share_moments(ranks, params, count, error));
 out:
     return status;
 }
@@ -402,6 +402,24 @@ egg_status egg_ranks_gather_every(egg_ranks *ranks, uint32_t stride, void *data,
         uint64_t first = (ranks->bounds[r] + stride - 1) / stride, end = (ranks->bounds[r + 1] + stride - 1) / stride;
         ranks->bytes[r] = (size_t)(end - first) * bytes_each;
     }
+    return egg_comm_allgather(ranks->comm, data, ranks->bytes, error);
+}
+
+static uint32_t share_begin(uint32_t count, uint32_t part, uint32_t parts)
+{
+    return (uint32_t)((uint64_t)count * part / parts);
+}
+
+uint32_t egg_ranks_share_of(const egg_ranks *ranks, uint32_t count, uint32_t *first)
+{
+    *first = share_begin(count, ranks->rank, ranks->size);
+    return share_begin(count, ranks->rank + 1, ranks->size) - *first;
+}
+
+egg_status egg_ranks_gather_shares(egg_ranks *ranks, uint32_t count, void *data, size_t bytes_each, egg_error *error)
+{
+    for (uint32_t r = 0; r < ranks->size; r++)
+        ranks->bytes[r] = bytes_each * (share_begin(count, r + 1, ranks->size) - share_begin(count, r, ranks->size));
     return egg_comm_allgather(ranks->comm, data, ranks->bytes, error);
 }
 

@@ -36,6 +36,9 @@ typedef struct egg_ranks {
     bool undecided;            /* --update-sharding auto, before the first update */
     void *rows;                /* (rows_bytes) of all shards, between gathering and putting them in place */
     size_t rows_bytes;
+    void *all_rows;            /* (all_rows_bytes) moments of all, while egg_ranks_widen() holds them; else NULL */
+    size_t all_rows_bytes;
+    struct egg_own_rows *own_rows;   /* (parameters) what they stand in for */
 
     uint64_t fitness_bytes;    /* of the last epoch: received */
     uint64_t counted;          /* of comm->received, by egg_ranks_traffic */
@@ -66,7 +69,7 @@ egg_status egg_ranks_share(egg_ranks *ranks, void *data, size_t bytes, egg_error
 egg_status egg_ranks_share_options(egg_ranks *ranks, const egg_options *given, egg_options **options, egg_error *error);
 egg_status egg_ranks_share_paths(egg_ranks *ranks, char ***paths, size_t *count, egg_error *error);
 
-/* Parameters, with fractions and moments. */
+/* Parameters that evolve, with fractions and moments. Where rows are shared out rank 0 is wide. */
 egg_status egg_ranks_share_params(egg_ranks *ranks, egg_param *params, uint32_t count, egg_error *error);
 
 /* Refuses hashes that are not those of all other ranks; names the rank that differs, its host, and 'what' it is of. */
@@ -105,6 +108,12 @@ egg_status egg_ranks_gather(egg_ranks *ranks, void *data, size_t bytes_each, egg
 /* The same of data (pairs / stride, rounded up; bytes_each) that belongs to every so manieth pair, from pair 0 on. */
 egg_status egg_ranks_gather_every(egg_ranks *ranks, uint32_t stride, void *data, size_t bytes_each, egg_error *error);
 
+/* This rank's share of 'count' things that are the same work each: they begin at '*first'. Not collective. */
+uint32_t egg_ranks_share_of(const egg_ranks *ranks, uint32_t count, uint32_t *first);
+
+/* data (count, bytes_each): every rank brings its share and leaves with all. */
+egg_status egg_ranks_gather_shares(egg_ranks *ranks, uint32_t count, void *data, size_t bytes_each, egg_error *error);
+
 /* difference (pairs), as egg_fitness_shape needs it: under 'vote' only signs travel, five a byte. */
 egg_status egg_ranks_gather_differences(egg_ranks *ranks, egg_rule rule, int32_t *difference, egg_error *error);
 
@@ -134,8 +143,30 @@ egg_status egg_ranks_gather_rows(egg_ranks *ranks, egg_param *params, uint32_t c
 /* Whether this rank has fractions and moments of all rows. Not collective. */
 bool egg_ranks_is_complete(const egg_ranks *ranks, const egg_param *params, uint32_t count);
 
-/* Fractions and moments, too, so that every rank is complete. */
-egg_status egg_ranks_complete(egg_ranks *ranks, egg_param *params, uint32_t count, egg_error *error);
+/*
+ * Fractions, too, to every rank, and moments to rank 0, in a temporary file of 'folder' (rank 0's; NULL elsewhere): so
+ * that rank 0 is complete until egg_ranks_narrow().
+ */
+egg_status egg_ranks_complete(egg_ranks *ranks, const char *folder, egg_param *params, uint32_t count,
+                              egg_error *error);
+
+/*
+ * Moments and gradients under 'rows': a rank has those of its shard. 'widen' gives it room for all, where it does not
+ * have it, with its own in their places and zeros elsewhere; 'narrow' takes that away again and keeps its own. A run
+ * that is closed has to be narrow. Not collective.
+ */
+egg_status egg_ranks_widen(egg_ranks *ranks, const char *folder, egg_param *params, uint32_t count, egg_error *error);
+void egg_ranks_narrow(egg_ranks *ranks, egg_param *params, uint32_t count);
+bool egg_ranks_has_all_moments(const egg_ranks *ranks, const egg_param *params, uint32_t count);
+
+/* Moments to rank 0, which becomes wide, and from rank 0, which is, to those that need them. */
+egg_status egg_ranks_collect_moments(egg_ranks *ranks, const char *folder, egg_param *params, uint32_t count,
+                                     egg_error *error);
+egg_status egg_ranks_share_moments(egg_ranks *ranks, egg_param *params, uint32_t count, egg_error *error);
+
+/* The memory for rows that are exchanged, of a rank among 'size'; and the shard that a run begins with. */
+uint64_t egg_ranks_update_bytes(uint32_t size, uint32_t sharding, const egg_param *params, uint32_t count);
+egg_shard egg_ranks_first_shard(uint32_t rank, uint32_t size, uint32_t sharding);
 
 /*
  * Behind the first update, which took 'seconds' on all rows, --update-sharding auto is decided: '*changed' where

@@ -15,16 +15,30 @@ static size_t all_bytes(const egg_param *params, uint32_t count, egg_shard_part 
     return egg_shard_bytes(params, count, (egg_shard){.part = 0, .parts = 1}, part);
 }
 
+uint64_t egg_ranks_update_bytes(uint32_t size, uint32_t sharding, const egg_param *params, uint32_t count)
+{
+    uint64_t data = 0, fractions = all_bytes(params, count, EGG_SHARD_FRACTION);
+    if (size <= 1 || sharding == EGG_SHARDING_NONE) return 0;
+    for (uint32_t i = 0; i < count; i++)   /* of a shape to plan with, too, which has no data */
+        if (!params[i].frozen) data += egg_param_elements(&params[i]) * egg_dtype_bytes(params[i].dtype);
+    return data > fractions ? data : fractions;
+}
+
+egg_shard egg_ranks_first_shard(uint32_t rank, uint32_t size, uint32_t sharding)
+{
+    bool shares = size > 1 && sharding == EGG_SHARDING_ROWS;
+    return shares ? (egg_shard){.part = rank, .parts = size} : (egg_shard){.part = 0, .parts = 1};
+}
+
 egg_status egg_ranks_open_update(egg_ranks *ranks, uint32_t sharding, const egg_param *params, uint32_t count,
                                  egg_error *error)
 {
-    if (ranks->size == 1 || sharding == EGG_SHARDING_NONE) return EGG_OK;
-    for (egg_shard_part part = EGG_SHARD_DATA; part <= EGG_SHARD_MOMENT_2; part++)
-        if (all_bytes(params, count, part) > ranks->rows_bytes) ranks->rows_bytes = all_bytes(params, count, part);
+    ranks->rows_bytes = (size_t)egg_ranks_update_bytes(ranks->size, sharding, params, count);
+    if (ranks->rows_bytes == 0) return EGG_OK;
     ranks->rows = egg_alloc(ranks->rows_bytes);
     if (!ranks->rows) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the rows of %u ranks", ranks->size);
     ranks->undecided = sharding == EGG_SHARDING_AUTO;
-    if (sharding == EGG_SHARDING_ROWS) ranks->shard = (egg_shard){.part = ranks->rank, .parts = ranks->size};
+    ranks->shard = egg_ranks_first_shard(ranks->rank, ranks->size, sharding);
     return EGG_OK;
 }
 
@@ -54,14 +68,16 @@ egg_status egg_ranks_gather_rows(egg_ranks *ranks, egg_param *params, uint32_t c
 
 bool egg_ranks_is_complete(const egg_ranks *ranks, const egg_param *params, uint32_t count)
 {
-    return ranks->shard.parts == 1 || all_bytes(params, count, EGG_SHARD_FRACTION) + all_bytes(params, count, EGG_SHARD_MOMENT_1) == 0;
+    return ranks->shard.parts == 1 || (all_bytes(params, count, EGG_SHARD_FRACTION) == 0 &&
+                                       egg_ranks_has_all_moments(ranks, params, count));
 }
 
-egg_status egg_ranks_complete(egg_ranks *ranks, egg_param *params, uint32_t count, egg_error *error)
+egg_status egg_ranks_complete(egg_ranks *ranks, const char *folder, egg_param *params, uint32_t count,
+                              egg_error *error)
 {
     egg_status status = EGG_OK;
-    for (egg_shard_part part = EGG_SHARD_FRACTION; part <= EGG_SHARD_MOMENT_2; part++)
-        EGG_TRY(egg_ranks_gather_rows(ranks, params, count, part, error));
+    EGG_TRY(egg_ranks_gather_rows(ranks, params, count, EGG_SHARD_FRACTION, error));
+    EGG_TRY(egg_ranks_collect_moments(ranks, folder, params, count, error));
 out:
     return status;
 }
@@ -146,7 +162,9 @@ egg_status egg_ranks_tell(egg_ranks *ranks, egg_evolution *evolution, egg_param 
         double begun = egg_clock_seconds();
         stats->gradient_norm = egg_evolution_apply(evolution, kernels, pool, epoch, stats->rate).gradient_norm;
         EGG_TRY(egg_ranks_decide(ranks, egg_clock_seconds() - begun, params, count, &changed, error));
-        if (changed) egg_update_f32_share(update, ranks->shard);
+        if (!changed) return EGG_OK;
+        egg_update_f32_share(update, ranks->shard);
+        egg_update_f32_shrink(update, ranks->shard);
         return EGG_OK;
     }
     egg_evolution_estimate(evolution, kernels, pool, epoch, stats->rate);

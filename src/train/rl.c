@@ -108,10 +108,11 @@ static egg_status open_machine(egg_rl *rl, egg_error *error)
     if (*s->freeze) EGG_TRY(egg_params_freeze(rl->policy.params, rl->policy.param_count, s->freeze, error));
     EGG_TRY(egg_normalizer_open(&rl->normalizer, rl->env.env->observations, error));
     egg_mlp_init_weights(&rl->policy, s->seed, (float)s->head_scale, (float)s->log_std);
+    EGG_TRY(egg_ranks_open_update(&rl->ranks, s->update_sharding, rl->policy.params, rl->policy.param_count, error));
+    rl->shape.shard = rl->ranks.shard;
     EGG_TRY(egg_evolution_open(&rl->evolution, &rl->shape, rl->policy.params, rl->policy.param_count, error));
     EGG_TRY(egg_rollout_open(&rl->rollout, &rollout, &rl->policy, &rl->normalizer, error));
     EGG_TRY(egg_ranks_divide(&rl->ranks, egg_shaping_pairs(&rl->shape.shaping, rl->shape.population), error));
-    EGG_TRY(egg_ranks_open_update(&rl->ranks, s->update_sharding, rl->policy.params, rl->policy.param_count, error));
     EGG_TRY(egg_run_law(rl->options, &rl->law, error));
     rl->returns = egg_alloc_array((size_t)s->eval_episodes, sizeof *rl->returns);
     rl->plain = egg_alloc_array(egg_policy_floats(&rl->policy), sizeof *rl->plain);
@@ -209,8 +210,9 @@ out:
 static egg_status open_run(egg_rl *rl, bool resumed, double opened, egg_error *error)
 {
     egg_status status = EGG_OK;
+    if (!resumed) EGG_TRY(egg_directory_create(rl->folder, error));
+    EGG_TRY(egg_ranks_widen(&rl->ranks, rl->folder, rl->policy.params, rl->policy.param_count, error));
     if (resumed) EGG_TRY(load_checkpoint(rl, error));
-    else EGG_TRY(egg_directory_create(rl->folder, error));
     if (rl->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(rl, resumed, error));
     rl->origin = opened - rl->progress.seconds;
     EGG_TRY(open_folder(rl, resumed, error));
@@ -249,6 +251,7 @@ egg_status egg_rl_open(egg_rl **out, const egg_options *options, egg_error *erro
     if (rl->folder) status = open_run(rl, resumed, opened, error);
     EGG_TRY(egg_ranks_agree(&rl->ranks, status, NULL, 0, error));
     if (resumed) EGG_TRY(share_state(rl, error));
+    egg_ranks_narrow(&rl->ranks, rl->policy.params, rl->policy.param_count);
     egg_mlp_pack(&rl->policy, &rl->kernels);
     egg_normalizer_refresh(&rl->normalizer, rl->settings->normalize == 0);
     egg_update_f32_share(egg_evolution_update(rl->evolution), rl->ranks.shard);
@@ -263,6 +266,7 @@ out:
 void egg_rl_close(egg_rl *rl)
 {
     if (!rl) return;
+    egg_ranks_narrow(&rl->ranks, rl->policy.params, rl->policy.param_count);
     egg_journal_close(rl->journal);
     egg_metrics_close(rl->metrics);
     egg_rollout_close(rl->rollout);
@@ -517,8 +521,9 @@ egg_status egg_rl_save(egg_rl *rl, egg_error *error)
                         rl->folder ? rl->folder : "the run");
     EGG_TRY(egg_ranks_may_save(&rl->ranks, error));
     rl->save_due = rl->progress.seconds + rl->settings->save_seconds;
-    EGG_TRY(egg_ranks_complete(&rl->ranks, rl->policy.params, rl->policy.param_count, error));
-    if (rl->folder) status = write_save(rl, error);
+    status = egg_ranks_complete(&rl->ranks, rl->folder, rl->policy.params, rl->policy.param_count, error);
+    if (rl->folder && status == EGG_OK) status = write_save(rl, error);
+    egg_ranks_narrow(&rl->ranks, rl->policy.params, rl->policy.param_count);
     EGG_TRY(egg_ranks_agree(&rl->ranks, status, NULL, 0, error));
 out:
     return status;

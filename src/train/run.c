@@ -52,8 +52,8 @@ static bool matters(const char *name)
     static const char *const without_effect[] = {
         "threads", "chunk", "device", "validations", "valid-bytes", "save-seconds", "quiet", "save-epochs", "config",
         "resume", "out", "valid", "field", "json", "eval-epochs", "slots", "eval-episodes", "target", "journal", "rows",
-        "plan", "valid-questions", "base", "data", "vocab", "reward-workers", "reward-seconds", "update-sharding",
-        "check-epochs",
+        "plan", "valid-questions", "base", "data", "vocab", "reward-workers", "reward-seconds", "reward", "reward-lib",
+        "update-sharding", "check-epochs",
     };
     for (size_t i = 0; i < EGG_COUNT(without_effect); i++)
         if (strcmp(name, without_effect[i]) == 0) return false;

@@ -14,7 +14,7 @@ enum { SHAPE_BYTES = 160 };
 
 bool egg_rwkv7_file_is_one(const egg_shards *shards)
 {
-    return egg_shards_find(shards, "emb.weight") && egg_shards_find(shards, "blocks.0.att.r_k");
+    return egg_shards_find(shards, "emb.weight") || egg_shards_find(shards, "blocks.0.att.r_k");
 }
 
 /* The two sizes of a matrix that the shape is read from. */
@@ -145,7 +145,7 @@ static egg_status read_param(egg_rwkv7 *model, uint32_t id, const egg_shards *sh
     EGG_TRY(find_tensor(shards, param->name, &expected, &tensor, error));
     EGG_TRY(egg_rwkv7_open_param(model, id, kernels, storage_of(tensor, use, weights), use == EGG_RWKV7_INFERENCE,
                                  error));
-    EGG_TRY(read_rows(tensor, param, expected.transposed, kernels, error));
+    if (kernels) EGG_TRY(read_rows(tensor, param, expected.transposed, kernels, error));
 out:
     return status;
 }

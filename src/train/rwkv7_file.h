@@ -6,7 +6,7 @@
 #include "data/shards.h"
 #include "models/rwkv7.h"
 
-/* Whether the tensors have the names of an RWKV-7. */
+/* Whether the tensors have the names of an RWKV-7, if perhaps not all of them: what is missing is then told by name. */
 bool egg_rwkv7_file_is_one(const egg_shards *shards);
 
 /* EGG_ERR_FORMAT names a tensor that is missing, or whose shape cannot be, and what was expected. */
@@ -30,7 +30,8 @@ typedef enum egg_rwkv7_weights {
  * frozen but the matrices of the layers.
  *
  * For training there are float32 weights in any case, which the update changes; 'weights' then says how the copies are
- * held that matrices multiply with. The first form is that of EGG_WEIGHTS_AUTO.
+ * held that matrices multiply with. The first form is that of EGG_WEIGHTS_AUTO. With kernels == NULL: the same without
+ * memory for weights, to plan with.
  */
 egg_status egg_rwkv7_file_read(egg_rwkv7 **model, const egg_shards *shards, const egg_kernels *kernels,
                                egg_rwkv7_use use, egg_error *error);

@@ -64,7 +64,8 @@ static bool may_change(const char *name)
                                         "resume",      "valid-bytes",   "learning-rate", "alpha",   "env-steps",
                                         "target",      "eval-epochs",   "eval-episodes", "slots",   "journal",
                                         "rows",        "base",          "data",          "vocab",   "plan",
-                                        "reward-workers", "reward-seconds", "update-sharding", "check-epochs"};
+                                        "reward-workers", "reward-seconds", "reward", "reward-lib", "update-sharding",
+                                        "check-epochs"};
     for (size_t i = 0; i < EGG_COUNT(names); i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;

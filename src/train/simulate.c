@@ -15,6 +15,7 @@
 #include "es/score.h"
 #include "train/options.h"
 #include "train/ranks.h"
+#include "train/rl_settings.h"
 #include "train/run.h"
 
 enum { LEAST_EPOCHS = 8, SHAPED_PAIRS = 1 << 18, SHAPINGS = 3 };
@@ -137,6 +138,14 @@ static egg_status read_weights(measured *m, const char *run, egg_error *error)
     return status;
 }
 
+/* Bytes that a pair of a float model has on its way; ranks_update.c decides so. */
+static double float_fitness_bytes(const egg_settings *s)
+{
+    egg_shaping shaping = egg_rl_evolution(s, 1).shaping;
+    if (!egg_shaping_is_separable(&shaping, (uint32_t)s->population)) return shaping.antithetic ? 8 : 4;
+    return shaping.kind == EGG_SHAPING_SIGN ? 0.2 : 4;
+}
+
 /* The configuration of a run of either kind. */
 static egg_status read_config(measured *m, const char *run, egg_error *error)
 {
@@ -153,7 +162,7 @@ static egg_status read_config(measured *m, const char *run, egg_error *error)
         m->is_vote = is_vote;
         m->pairs = (double)s->population / (alone ? 1 : 2);
         m->rank = (double)s->rank;
-        m->fitness_bytes = is_rl ? (alone ? 4 : 8) : is_vote ? 0.2 : 4;
+        m->fitness_bytes = is_rl ? float_fitness_bytes(s) : is_vote ? 0.2 : 4;
         m->parameters = m->weight_bytes / (is_rl ? sizeof(float) : sizeof(int8_t));
         egg_options_free(options);
         if (read == EGG_OK) return EGG_OK;

@@ -280,7 +280,7 @@ egg_status egg_trainer_save(egg_trainer *trainer, egg_error *error)
     EGG_TRY(egg_ranks_may_save(ranks, error));
     double begun = egg_clock_seconds();
     trainer->save_due = trainer->progress.seconds + trainer->settings->save_seconds;   /* a failed one is tried again */
-    EGG_TRY(egg_ranks_complete(ranks, trainer->model->params, trainer->model->param_count, error));
+    EGG_TRY(egg_ranks_complete(ranks, trainer->folder, trainer->model->params, trainer->model->param_count, error));
     if (states) EGG_TRY(egg_ranks_collect(ranks, states, bytes / ranks->pairs, error));
     if (trainer->folder) status = egg_trainer_write(trainer, error);
     double patience = (egg_clock_seconds() - begun) / save_share;

@@ -222,9 +222,8 @@ egg_status egg_trainer_open(egg_trainer **out, const egg_options *options, const
     egg_model_pack(trainer->model, &trainer->kernels);
     egg_update_share(trainer->update, ranks->shard);
     trainer->save_due = trainer->progress.seconds + trainer->settings->save_seconds;
-    trainer->validations = (uint64_t)(egg_schedule_progress(&trainer->schedule, trainer->progress.epoch,
-                                                            trainer->progress.seconds) *
-                                      (double)trainer->settings->validations);
+    double progress = egg_schedule_progress(&trainer->schedule, trainer->progress.epoch, trainer->progress.seconds);
+    trainer->validations = (uint64_t)(progress * (double)trainer->settings->validations);
     *out = trainer;
     trainer = NULL;
 out:

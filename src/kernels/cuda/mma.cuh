@@ -36,26 +36,38 @@ template <uint32_t run> static __device__ __forceinline__ uint32_t egg_weight_sl
     return o - in_warp + in_warp % run / 2 * 8 + in_warp / run * 2 + in_warp % 2;
 }
 
-/*
- * sum[i][j] += rows 'x_row' + 16 i... of tile X times rows 'w_row' + 8 j... of tile W, over the depth of the tiles.
- * All of a warp.
- */
-template <int M, int N>
-static __device__ __forceinline__ void egg_tile_product(int32_t (&sum)[M][N][4], const int8_t *X, uint32_t x_row,
-                                                        const int8_t *W, uint32_t w_row)
+/* Where a lane finds its part of what egg_tile_product reads, for rows from 'row' on, a multiple of 16. */
+static __device__ __forceinline__ uint32_t egg_x_offset(uint32_t row)
 {
     const uint32_t lane = threadIdx.x % EGG_WARP;
-    const uint32_t w_lane = lane % 8 + lane / 16 * 8, w_chunk = lane / 8 % 2;
+    return egg_tile_offset(row + lane % 16, lane / 16);
+}
+
+static __device__ __forceinline__ uint32_t egg_w_offset(uint32_t row)
+{
+    const uint32_t lane = threadIdx.x % EGG_WARP;
+    return egg_tile_offset(row + lane % 8 + lane / 16 * 8, lane / 8 % 2);
+}
+
+/*
+ * sum[i][j] += rows 16 i... of tile X times rows 8 j... of tile W, over the depth of the tiles, from the rows that the
+ * offsets were made for. 16 rows further, chunks are turned alike; the deeper half is the chunk whose number differs in
+ * bit 1, turned or not. All of a warp.
+ */
+template <int M, int N>
+static __device__ __forceinline__ void egg_tile_product(int32_t (&sum)[M][N][4], const int8_t *X, uint32_t x_offset,
+                                                        const int8_t *W, uint32_t w_offset)
+{
     EGG_UNROLL
     for (uint32_t half = 0; half < EGG_TILE_CHUNKS; half += 2) {
+        const int8_t *const x_at = X + (x_offset ^ half * EGG_CHUNK), *const w_at = W + (w_offset ^ half * EGG_CHUNK);
         uint32_t x[M][4];
         EGG_UNROLL
-        for (int i = 0; i < M; i++)
-            egg_ldmatrix_x4(x[i], X + egg_tile_offset(x_row + 16 * i + lane % 16, half + lane / 16));
+        for (int i = 0; i < M; i++) egg_ldmatrix_x4(x[i], x_at + 16 * i * EGG_TILE_DEPTH);
         EGG_UNROLL
         for (int j = 0; j < N; j += 2) {
             uint32_t w[4];
-            egg_ldmatrix_x4(w, W + egg_tile_offset(w_row + 8 * j + w_lane, half + w_chunk));
+            egg_ldmatrix_x4(w, w_at + 8 * j * EGG_TILE_DEPTH);
             EGG_UNROLL
             for (int i = 0; i < M; i++) {
                 egg_mma_s8(sum[i][j], x[i], w);

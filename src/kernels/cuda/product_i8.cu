@@ -255,6 +255,7 @@ static __global__ void __launch_bounds__(ROWS, ROWS == 128 ? 2 : 1)
     const uint32_t warp = threadIdx.x / EGG_WARP;
     const uint32_t warp_row = warp / shape::warps_across * shape::warp_rows;
     const uint32_t warp_out = warp % shape::warps_across * WARP_OUTS;
+    const uint32_t x_offset = egg_x_offset(warp_row), w_offset = egg_w_offset(warp_out);
     int8_t *const ring = shared, *const panel = shared + STAGES * shape::stage_bytes;
 
     if (RESIDENT)
@@ -282,8 +283,8 @@ static __global__ void __launch_bounds__(ROWS, ROWS == 128 ? 2 : 1)
             __syncthreads();   /* the stage is there for all, and the one before is free */
             load_next();
             const int8_t *const tile = ring + stage * shape::stage_bytes;
-            egg_tile_product(sum, tile, warp_row, RESIDENT ? panel + k * shape::w_bytes : tile + shape::x_bytes,
-                             warp_out);
+            egg_tile_product(sum, tile, x_offset, RESIDENT ? panel + k * shape::w_bytes : tile + shape::x_bytes,
+                             w_offset);
             stage = (stage + 1) % STAGES;
         }
         finish(args, steps, sum, row + warp_row, out + warp_out);
