@@ -677,7 +677,7 @@ static const struct slot {
     SLOT(layer_norm_i8), SLOT(layer_norm_f32), SLOT(add_i8), SLOT(add_f32), SLOT(relu_f32), SLOT(tanh_f32),
     SLOT(gru_gate_i8), SLOT(gru_blend_i8), SLOT(forget_i8), SLOT(count_saturated_i8), SLOT(loss_i8),
     SLOT(sum_steps_i32), SLOT(weigh_i8), SLOT(weigh_f32), SLOT(outer_i8), SLOT(outer_f32), SLOT(diagonal_i8),
-    SLOT(step_vote_i8), SLOT(step_fractional_i8), RWKV7(shift), RWKV7(gate), RWKV7(recur), RWKV7(finish),
+    SLOT(step_vote_i8), SLOT(step_fractional_i8), SLOT(gradient_f32), SLOT(optimize_f32), RWKV7(shift), RWKV7(gate), RWKV7(recur), RWKV7(finish),
     RWKV7(sigmoid), RWKV7(relu_squared), RWKV7(log_loss),
 };
 

@@ -66,6 +66,7 @@ typedef void slot_check(const egg_kernels *ref, const egg_kernels *level);
 slot_check check_shrink_f32, check_linear_f32, check_linear_bf16, check_linear_q8, check_dense_f32, check_embed_f32;
 slot_check check_perturb_vector_f32;
 slot_check check_layer_norm_f32, check_add_f32, check_relu_f32, check_tanh_f32, check_weigh_f32, check_outer_f32;
+slot_check check_gradient_f32, check_optimize_f32;
 slot_check check_rwkv7_shift, check_rwkv7_gate, check_rwkv7_recur, check_rwkv7_finish, check_rwkv7_sigmoid;
 slot_check check_rwkv7_relu_squared, check_rwkv7_log_loss;
 

@@ -740,3 +740,50 @@ void check_outer_f32(const egg_kernels *ref, const egg_kernels *level)
     outer_f32_case(ref, level, 1000, 33, 80);
     outer_f32_case(ref, level, 8, 256, 512);
 }
+
+/* The gradient is rounded once; two ways to add n squares in double differ by at most 2 n 2^-53 of their sum. */
+void check_gradient_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 100; i++) {
+        const uint32_t rows = 1 + random_below(i % 10 ? 20 : 300), n = any_length();
+        twin G = take_twin((size_t)rows * n * sizeof(float), 4 * random_below(16));
+        double *expected = take(sizeof *expected, 0), *actual = take(sizeof *actual, 0);
+        egg_gradient_args args = {.scratch = take(rows * sizeof(double), 0), .rows = rows, .n = n,
+                                  .used_rows = random_below(rows + 1), .used = random_below(n + 1), .c = 0.1f};
+        fill_f32(G.expected, (size_t)rows * n);
+        memcpy(G.actual, G.expected, G.bytes);
+        args.G = G.expected;
+        args.squares = expected;
+        ref->gradient_f32(&args);
+        args.G = G.actual;
+        args.squares = actual;
+        level->gradient_f32(&args);
+        const double tolerance = 2.0 * rows * n * 0x1p-53 * *expected;
+        count_case(same(G) && fabs(*actual - *expected) <= tolerance, "rows, n, used_rows, used", rows, n,
+                   args.used_rows, args.used);
+        release_all();
+    }
+}
+
+void check_optimize_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < 200; i++) {
+        const size_t n = random_below(4) ? any_length() : 1 + random_below(5000);
+        egg_optimize_args args = {.kind = (egg_optimizer_kind)(i % 4), .G = take_f32(n, 0), .n = n, .lr = 0.01f,
+                                  .scale = random_below(2) ? 1 : 0.3f, .decay = random_below(2) ? 1 : 0.99f,
+                                  .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f, .correction = 1.5f};
+        twin state[3];   /* W, m, v */
+        for (uint32_t k = 0; k < 3; k++) {
+            state[k] = take_twin(n * sizeof(float), 4 * random_below(16));
+            fill_f32(state[k].expected, n);
+            for (size_t j = 0; k == 2 && j < n; j++) ((float *)state[k].expected)[j] *= ((float *)state[k].expected)[j];
+            memcpy(state[k].actual, state[k].expected, state[k].bytes);
+        }
+        args.W = state[0].expected, args.m = state[1].expected, args.v = state[2].expected;
+        ref->optimize_f32(&args);
+        args.W = state[0].actual, args.m = state[1].actual, args.v = state[2].actual;
+        level->optimize_f32(&args);
+        count_case(same(state[0]) && same(state[1]) && same(state[2]), "kind, n", args.kind, n, 0, 0);
+        release_all();
+    }
+}

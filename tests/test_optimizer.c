@@ -13,6 +13,8 @@
 
 enum { N = 37, STEPS = 50 };
 
+static egg_kernels kernels;
+
 static double gradient(int i, int t)
 {
     return sin(0.7 * i + 1.3 * t) * pow(10, i % 7 - 4);
@@ -52,7 +54,7 @@ static void check_run(const run *r)
     for (int i = 0; i < N; i++) W2[i] = W[i] = (float)cos(i);
     for (int t = 1; t <= STEPS; t++) {
         for (int i = 0; i < N; i++) G2[i] = G[i] = (float)gradient(i, t);
-        egg_optimizer_step(&r->optimizer, (uint64_t)t, r->lr, r->scale, N, G, W, moments > 0 ? m : NULL,
+        egg_optimizer_step(&r->optimizer, &kernels, (uint64_t)t, r->lr, r->scale, N, G, W, moments > 0 ? m : NULL,
                            moments > 1 ? v : NULL);
         reference_step(r, t, G2, W2, m2, v2);
         for (int i = 0; i < N; i++)
@@ -83,7 +85,7 @@ static void test_adam_is_scale_free(void **state)
     const egg_optimizer adam = {.kind = EGG_OPTIMIZER_ADAM, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-12f};
     const float G[4] = {1e-3f, -1, 1e3f, -1e6f};
     float W[4] = {0}, m[4] = {0}, v[4] = {0};
-    for (uint64_t t = 1; t <= 100; t++) egg_optimizer_step(&adam, t, 0.5, 1, 4, G, W, m, v);
+    for (uint64_t t = 1; t <= 100; t++) egg_optimizer_step(&adam, &kernels, t, 0.5, 1, 4, G, W, m, v);
     for (int i = 0; i < 4; i++) assert_true(fabs(W[i] - (i % 2 ? -50 : 50)) < 1e-2);
 }
 
@@ -95,7 +97,7 @@ static void test_momentum_limit(void **state)
     float W = 0, m = 0, before, G = 2;
     for (uint64_t t = 1; t <= 200; t++) {
         before = W;
-        egg_optimizer_step(&momentum, t, 0.125, 1, 1, &G, &W, &m, NULL);
+        egg_optimizer_step(&momentum, &kernels, t, 0.125, 1, 1, &G, &W, &m, NULL);
     }
     assert_true(fabs(m - 8) < 1e-4 && fabs(W - before - 1) < 1e-4);
 }
@@ -108,7 +110,7 @@ static void test_decay(void **state)
         const egg_optimizer optimizer = {
             .kind = (egg_optimizer_kind)kind, .beta1 = 0.9f, .beta2 = 0.9f, .epsilon = 1e-8f, .weight_decay = 0.5f};
         float W = 8, m = 0, v = 0, G = 0;
-        for (uint64_t t = 1; t <= 3; t++) egg_optimizer_step(&optimizer, t, 1, 1, 1, &G, &W, &m, &v);
+        for (uint64_t t = 1; t <= 3; t++) egg_optimizer_step(&optimizer, &kernels, t, 1, 1, 1, &G, &W, &m, &v);
         assert_true(W == 1);
     }
 }
@@ -124,6 +126,7 @@ static void test_moments(void **state)
 
 int main(void)
 {
+    egg_kernels_init(&kernels, 0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formulas),       cmocka_unit_test(test_adam_is_scale_free),
         cmocka_unit_test(test_momentum_limit), cmocka_unit_test(test_decay),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the estimated gradient moves float weights. 'G' points uphill: fitness is maximized. Plain loops in a fixed order
- * of IEEE operations, so that no kernel table and no number of threads changes a bit.
+ * How the estimated gradient moves float weights. 'G' points uphill: fitness is maximized. A fixed order of IEEE
+ * operations, so that no kernel table and no number of threads changes a bit.
  */
 #ifndef EGG_ES_OPTIMIZER_H
 #define EGG_ES_OPTIMIZER_H
@@ -9,12 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum egg_optimizer_kind {
-    EGG_OPTIMIZER_SGD,        /* W += lr G */
-    EGG_OPTIMIZER_MOMENTUM,   /* m = beta1 m + G;  W += lr m */
-    EGG_OPTIMIZER_ADAM,       /* Kingma and Ba 2015 */
-    EGG_OPTIMIZER_ADAMW       /* the same with decoupled weight decay (Loshchilov and Hutter 2019) */
-} egg_optimizer_kind;
+#include "kernels/kernels.h"
 
 typedef struct egg_optimizer {
     egg_optimizer_kind kind;
@@ -27,10 +22,10 @@ typedef struct egg_optimizer {
 uint32_t egg_optimizer_moments(egg_optimizer_kind kind);
 
 /*
- * One step of n weights with 'scale' times G. 'step' counts the steps of the run from 1 (Adam's bias correction).
+ * One step of n weights, where the kernels work, with 'scale' times G. 'step' counts the steps of the run from 1 (Adam's bias correction).
  * first, second (n): the moments, NULL where the kind keeps none.
  */
-void egg_optimizer_step(const egg_optimizer *optimizer, uint64_t step, double lr, float scale, size_t n, const float *G,
-                        float *W, float *first, float *second);
+void egg_optimizer_step(const egg_optimizer *optimizer, const egg_kernels *kernels, uint64_t step, double lr,
+                        float scale, size_t n, const float *G, float *W, float *first, float *second);
 
 #endif

@@ -20,6 +20,7 @@ typedef struct row_task {
 
 typedef struct task_scratch {
     float *A, *B, *G;          /* (terms, rows), (terms, in) or (pairs, rows * in), (rows, in) */
+    double *squares;           /* (TASK_ROWS) */
 } task_scratch;
 
 struct egg_update_f32 {
@@ -98,7 +99,7 @@ static egg_rows kept_rows(const egg_param *params, uint32_t count, uint32_t inde
 uint64_t egg_update_f32_bytes(const egg_param *params, uint32_t count, const egg_update_shape *shape)
 {
     scratch_sizes sizes = measure(params, count, shape);
-    uint64_t bytes = (uint64_t)shape->threads * (sizes.A + sizes.B + sizes.G);
+    uint64_t bytes = (uint64_t)shape->threads * (sizes.A + sizes.B + sizes.G + TASK_ROWS * sizeof(double));
     uint32_t copies = egg_optimizer_moments(shape->optimizer.kind) + (shape->optimizer.clip > 0);
     for (uint32_t i = 0; i < count; i++)
         bytes += (uint64_t)copies * kept_rows(params, count, i, shape->shard).count * params[i].in * sizeof(float);
@@ -206,8 +207,9 @@ static egg_status open_scratch(egg_update_f32 *update, egg_error *error)
     for (uint32_t i = 0; i < update->shape.threads; i++) {
         task_scratch *scratch = &update->scratch[i];
         *scratch = (task_scratch){.A = egg_alloc(sizes.A + 64), .B = egg_alloc(sizes.B + 64),
-                                  .G = egg_alloc(sizes.G + 64)};
-        if (!scratch->A || !scratch->B || !scratch->G)
+                                  .G = egg_alloc(sizes.G + 64),
+                                  .squares = egg_alloc_array(TASK_ROWS, sizeof *scratch->squares)};
+        if (!scratch->A || !scratch->B || !scratch->G || !scratch->squares)
             return egg_fail(error, EGG_ERR_NOMEM, "no memory for the update's scratch of %u threads",
                             update->shape.threads);
     }
@@ -243,6 +245,7 @@ void egg_update_f32_close(egg_update_f32 *update)
         egg_free(update->scratch[i].A);
         egg_free(update->scratch[i].B);
         egg_free(update->scratch[i].G);
+        egg_free(update->scratch[i].squares);
     }
     egg_free(update->scratch);
     egg_free(update->tasks);
@@ -276,21 +279,17 @@ static void accumulate_dense(const egg_update_f32 *update, const row_task *task,
                                                      .m = 1, .n = (uint32_t)n});
 }
 
-/* Multiplies by the law's deviation, clears the padding and returns the sum of squares. */
-static double finish_gradient(const egg_update_f32 *update, const row_task *task, float *G)
+/* Multiplies by the law's deviation, clears the padding and adds up the squares. */
+static void finish_gradient(const egg_update_f32 *update, const row_task *task, const task_scratch *scratch, float *G,
+                            double *squares)
 {
     const egg_param *param = task->param;
-    float c = egg_perturb_is_dense(update->law, param) ? update->law->sigma : update->law->c;
-    double squares = 0;
-    for (uint32_t o = 0; o < task->rows; o++, G += param->in) {
-        uint32_t used = task->first_row + o < param->used_out ? param->used_in : 0;
-        for (uint32_t i = 0; i < used; i++) {
-            G[i] *= c;
-            squares += (double)G[i] * G[i];
-        }
-        memset(G + used, 0, (param->in - used) * sizeof *G);
-    }
-    return squares;
+    const uint32_t left = task->first_row < param->used_out ? param->used_out - task->first_row : 0;
+    update->kernels->gradient_f32(&(egg_gradient_args){
+        .G = G, .squares = squares, .scratch = scratch->squares, .rows = task->rows, .n = param->in,
+        .used_rows = left < task->rows ? left : task->rows, .used = param->used_in,
+        .c = egg_perturb_is_dense(update->law, param) ? update->law->sigma : update->law->c,
+    });
 }
 
 /* Where the rows of a task begin in what is kept of its parameter. */
@@ -304,8 +303,9 @@ static float *gradient_of(const row_task *task, const task_scratch *scratch)
     return task->param->gradient ? task->param->gradient + first_kept(task) : scratch->G;
 }
 
-/* Leaves the gradient at gradient_of() and returns the sum of its squares. */
-static double accumulate_task(const egg_update_f32 *update, const row_task *task, const task_scratch *scratch)
+/* Leaves the gradient at gradient_of(), and the sum of its squares. */
+static void accumulate_task(const egg_update_f32 *update, const row_task *task, const task_scratch *scratch,
+                            double *squares)
 {
     float *G = gradient_of(task, scratch);
     bool dense = egg_perturb_is_dense(update->law, task->param);
@@ -315,7 +315,7 @@ static double accumulate_task(const egg_update_f32 *update, const row_task *task
         uint32_t pairs = update->pairs - first < block ? update->pairs - first : block;
         (dense ? accumulate_dense : accumulate_low_rank)(update, task, scratch, first, pairs, G);
     }
-    return finish_gradient(update, task, G);
+    finish_gradient(update, task, scratch, G, squares);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ run */
@@ -324,8 +324,9 @@ static void step_task(const egg_update_f32 *update, const row_task *task, const 
 {
     egg_param *param = task->param;
     size_t first = (size_t)task->first_row * param->in, n = (size_t)task->rows * param->in, kept = first_kept(task);
-    egg_optimizer_step(&update->shape.optimizer, update->step, update->lr, update->scale, n, gradient_of(task, scratch),
-                       (float *)param->data + first, param->moment[0] ? param->moment[0] + kept : NULL,
+    egg_optimizer_step(&update->shape.optimizer, update->kernels, update->step, update->lr, update->scale, n,
+                       gradient_of(task, scratch), (float *)param->data + first,
+                       param->moment[0] ? param->moment[0] + kept : NULL,
                        param->moment[1] ? param->moment[1] + kept : NULL);
 }
 
@@ -333,7 +334,7 @@ static void accumulate_tasks(void *context, size_t begin, size_t end, uint32_t t
 {
     egg_update_f32 *update = context;
     for (size_t i = update->own.first + begin; i < update->own.first + end; i++) {
-        update->squares[i] = accumulate_task(update, &update->tasks[i], &update->scratch[thread]);
+        accumulate_task(update, &update->tasks[i], &update->scratch[thread], &update->squares[i]);
         if (!update->tasks[i].param->gradient) step_task(update, &update->tasks[i], &update->scratch[thread]);
     }
 }

@@ -364,6 +364,46 @@ typedef void egg_step_fractional_fn(int8_t *W, int16_t *V, const int32_t *Z, siz
                                     uint64_t *changed);
 
 /*
+ * gradient (float32):  G[o,i] *= c  where o < used_rows and i < used, else G[o,i] = 0;   *squares = sum of the squares
+ *
+ *   G (rows, n)   squares: one, added up in double   scratch (rows): what a device may need to add in one order
+ */
+typedef struct egg_gradient_args {
+    float *G;
+    double *squares, *scratch;
+    uint32_t rows, n, used_rows, used;
+    float c;
+} egg_gradient_args;
+
+typedef void egg_gradient_fn(const egg_gradient_args *args);
+
+typedef enum egg_optimizer_kind {
+    EGG_OPTIMIZER_SGD,        /* W += lr G */
+    EGG_OPTIMIZER_MOMENTUM,   /* m = beta1 m + G;  W += lr m */
+    EGG_OPTIMIZER_ADAM,       /* Kingma and Ba 2015 */
+    EGG_OPTIMIZER_ADAMW       /* the same with decoupled weight decay (Loshchilov and Hutter 2019) */
+} egg_optimizer_kind;
+
+/*
+ * optimize (float32):  W *= decay;   with g = scale G:   SGD and momentum as above, with g for G
+ *                      Adam, AdamW:  m = beta1 m + (1 - beta1) g;   v = beta2 v + (1 - beta2) g^2
+ *                                    W += lr m / (correction sqrt(v) + epsilon)
+ *
+ *   G, W, m, v (n)     'lr' and 'correction' hold Adam's bias corrections: lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t)
+ *
+ * Every operation is rounded, in the order written: the same bits on all levels.
+ */
+typedef struct egg_optimize_args {
+    egg_optimizer_kind kind;
+    const float *G;
+    float *W, *m, *v;         /* m, v: NULL where the kind has none */
+    size_t n;
+    float lr, scale, decay, beta1, beta2, epsilon, correction;
+} egg_optimize_args;
+
+typedef void egg_optimize_fn(const egg_optimize_args *args);
+
+/*
  * peak:  'rounds' rounds of the multiply-adds that the level's product is made of, on registers alone; returns how many
  * multiply-adds that was. What benchmarks measure the products against.
  */
@@ -399,6 +439,8 @@ typedef struct egg_kernels {
     egg_diagonal_fn *diagonal_i8;
     egg_step_vote_fn *step_vote_i8;
     egg_step_fractional_fn *step_fractional_i8;
+    egg_gradient_fn *gradient_f32;
+    egg_optimize_fn *optimize_f32;
     egg_peak_fn *peak_i8, *peak_f32;
     egg_rwkv7_kernels rwkv7;
 } egg_kernels;

@@ -472,6 +472,61 @@ static void step_fractional_i8(int8_t *W, int16_t *V, const int32_t *Z, size_t n
     *changed += moved;
 }
 
+static void gradient_f32(const egg_gradient_args *args)
+{
+    float *G = args->G;
+    double squares = 0;
+    for (uint32_t o = 0; o < args->rows; o++, G += args->n) {
+        const uint32_t used = o < args->used_rows ? args->used : 0;
+        for (uint32_t i = 0; i < used; i++) {
+            G[i] *= args->c;
+            squares += (double)G[i] * G[i];
+        }
+        memset(G + used, 0, (args->n - used) * sizeof *G);
+    }
+    *args->squares = squares;
+}
+
+static void optimize_sgd(const egg_optimize_args *args)
+{
+    const float lr = args->lr, scale = args->scale;
+    for (size_t i = 0; i < args->n; i++) args->W[i] += lr * (scale * args->G[i]);
+}
+
+static void optimize_momentum(const egg_optimize_args *args)
+{
+    const float lr = args->lr, beta = args->beta1, scale = args->scale, *G = args->G;
+    float *W = args->W, *m = args->m;
+    for (size_t i = 0; i < args->n; i++) {
+        m[i] = beta * m[i] + scale * G[i];
+        W[i] += lr * m[i];
+    }
+}
+
+static void optimize_adam(const egg_optimize_args *args)
+{
+    const float b1 = args->beta1, b2 = args->beta2, *G = args->G;
+    float *W = args->W, *m = args->m, *v = args->v;
+    for (size_t i = 0; i < args->n; i++) {
+        float g = args->scale * G[i];
+        m[i] = b1 * m[i] + (1 - b1) * g;
+        v[i] = b2 * v[i] + (1 - b2) * (g * g);
+        W[i] += args->lr * m[i] / (args->correction * sqrtf(v[i]) + args->epsilon);
+    }
+}
+
+static void optimize_f32(const egg_optimize_args *args)
+{
+    if (args->decay != 1)
+        for (size_t i = 0; i < args->n; i++) args->W[i] *= args->decay;
+    switch (args->kind) {
+    case EGG_OPTIMIZER_SGD: optimize_sgd(args); break;
+    case EGG_OPTIMIZER_MOMENTUM: optimize_momentum(args); break;
+    case EGG_OPTIMIZER_ADAM:
+    case EGG_OPTIMIZER_ADAMW: optimize_adam(args); break;
+    }
+}
+
 /* Eight independent sums of volatile operands, so that the compiler can neither fold nor drop the loop. */
 static uint64_t peak_i8(uint64_t rounds)
 {
@@ -541,6 +596,8 @@ void egg_kernels_ref(egg_kernels *kernels)
         .diagonal_i8 = diagonal_i8,
         .step_vote_i8 = step_vote_i8,
         .step_fractional_i8 = step_fractional_i8,
+        .gradient_f32 = gradient_f32,
+        .optimize_f32 = optimize_f32,
         .peak_i8 = peak_i8,
         .peak_f32 = peak_f32,
     };

@@ -145,6 +145,11 @@ cudaError_t egg_emulator_launch_kernel(const char *name, dim3 grid, dim3 block, 
                            #kernel);                                                                               \
     } while (0)
 
+/* Kernels follow one another here. */
+#define EGG_LAUNCH_EARLY EGG_LAUNCH
+static inline void egg_grid_go_on(void) {}
+static inline void egg_grid_wait(void) {}
+
 /* ------------------------------------------------------------------------------------------------------ the threads */
 
 struct egg_emulator_place {
@@ -242,6 +247,8 @@ static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float __fdiv_rn(float a, float b) { return a / b; }
 static inline float __fsqrt_rn(float a) { return sqrtf(a); }
 static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
+static inline double __dadd_rn(double a, double b) { return a + b; }
+static inline double __dmul_rn(double a, double b) { return a * b; }
 static inline float __frcp_rn(float a) { return 1 / a; }
 static inline float rsqrtf(float a) { return 1 / sqrtf(a); }
 static inline float __int2float_rn(int32_t a) { return (float)a; }

@@ -68,6 +68,52 @@ void egg_cuda_rwkv7(egg_kernels *kernels);
         }                                                                                    \
     } while (0)
 
+/*
+ * A launch of a kernel that may begin while the one before it still runs: it waits for that one's results in
+ * egg_grid_wait(), and begins as soon as all blocks there have come to egg_grid_go_on(), or ended, and there is room. All
+ * that it touches before it waits must have been there before that other kernel. Only from compute capability 9.0 on;
+ * until then it begins afterwards.
+ */
+template <typename... P, typename... A>
+static inline cudaError_t egg_cuda_launch_early(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
+                                                A... arguments)
+{
+    int index = 0, major = 0;
+    cudaGetDevice(&index);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = egg_cuda_stream;
+    config.attrs = &early;
+    config.numAttrs = major >= 9;
+    return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+#define EGG_LAUNCH_EARLY(kernel, grid, block, shared_bytes, ...)                                                   \
+    do {                                                                                                           \
+        if (egg_cuda_prepare((const void *)(kernel), shared_bytes, #kernel))                                       \
+            egg_cuda_check(egg_cuda_launch_early(kernel, grid, block, shared_bytes, __VA_ARGS__), #kernel);        \
+    } while (0)
+
+static __device__ __forceinline__ void egg_grid_go_on()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+static __device__ __forceinline__ void egg_grid_wait()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 #define EGG_SHARED(type, name)                                         \
     extern __shared__ __align__(128) unsigned char egg_shared_bytes[]; \
     type *const name = (type *)egg_shared_bytes

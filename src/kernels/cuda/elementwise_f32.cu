@@ -2,7 +2,7 @@
 /* Tables, vectors and activations in float32. */
 #include "kernels/cuda/rows.cuh"
 
-/* ------------------------------------------------------------------------------------ perturbed tables and vectors */
+/* ------------------------------------------------------------------------------------- perturbed tables and vectors */
 
 /* A thread has four columns of a row. */
 static __global__ void embed_f32(const egg_embed_args args, size_t elements)
@@ -93,7 +93,7 @@ static void launch_layer_norm_f32(const egg_layer_norm_args *args)
     if (args->rows) EGG_LAUNCH_ROWS(layer_norm_f32, args->rows, args->n, *args);
 }
 
-/* ---------------------------------------------------------------------------------------------------- elementwise */
+/* ------------------------------------------------------------------------------------------------------ elementwise */
 
 static __global__ void add_f32(float *Y, const float *X, size_t n)
 {

@@ -12,7 +12,7 @@
 
 enum { PANEL = 16 };
 
-/*  how weights are held */
+/* --------------------------------------------------------------------------------------------- how weights are held */
 
 /* value; what a panel begins with, in bytes; the thread's one or four neighbouring values as floats. */
 template <egg_storage storage> struct held;
@@ -165,7 +165,7 @@ template <egg_storage storage> static void launch_pack(const void *W, uint32_t o
     }
 }
 
-/*  finish */
+/* ----------------------------------------------------------------------------------------------------------- finish */
 
 /* What a row's member adds to four outputs from o on, after the sums over the inputs. */
 template <egg_storage storage>
@@ -355,7 +355,7 @@ static __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) l
     tile_finish<storage, shape>(args, first_row, first_out, place, sum);
 }
 
-/*  a few rows */
+/* ------------------------------------------------------------------------------------------------------- a few rows */
 
 /*
  * Up to 8 rows read the weights once, and nothing else takes time. A block has one panel, so that there are many
@@ -458,7 +458,7 @@ template <egg_storage storage> static void launch_linear(const egg_linear_args *
         launch_tiles<storage, small_tile>(args);
 }
 
-/* ----- shrink */
+/* ----------------------------------------------------------------------------------------------------------- shrink */
 
 /* A row's products with up to four of its pair's factors, so that the row is read once for them. */
 template <int warps> static __global__ void shrink_f32(const egg_shrink_args args)

@@ -60,7 +60,7 @@ template <int warps> static __device__ __forceinline__ float egg_row_sum(float v
                        dim3(EGG_WARP, EGG_ROW_SHORT_ROWS), 0, __VA_ARGS__);                                            \
     } while (0)
 
-/*  four floats */
+/* ------------------------------------------------------------------------------------------------------ four floats */
 
 static __device__ __forceinline__ float4 egg_load_four(const float *from)
 {
@@ -103,7 +103,7 @@ static __device__ __forceinline__ float egg_dot_four(float4 x, float4 y, float s
     return __fmaf_rn(x.w, y.w, sum);
 }
 
-/*  elementwise loops */
+/* ------------------------------------------------------------------------------------------------ elementwise loops */
 
 /* Blocks for n elements, four a thread; past the limit threads take several rounds. */
 enum { EGG_ELEMENTWISE_THREADS = 256, EGG_ELEMENTWISE_BLOCKS = 1 << 16 };

@@ -58,7 +58,7 @@ static void launch_shift(const egg_rwkv7_shift_args *args)
         EGG_LAUNCH(shift, dim3(args->sequences.count, columns, SHIFT_PARTS), dim3(SHIFT_THREADS), 0, *args);
 }
 
-/*  gate */
+/* ------------------------------------------------------------------------------------------------------------- gate */
 
 enum { HEAD_WARPS = 4 };
 
@@ -110,7 +110,7 @@ static void launch_gate(const egg_rwkv7_gate_args *args)
         EGG_LAUNCH(gate, head_grid(args->rows, args->n, args->size), dim3(EGG_WARP, HEAD_WARPS), 0, *args);
 }
 
-/*  recur */
+/* ------------------------------------------------------------------------------------------------------------ recur */
 
 /*
  * What a row brings to a head, fetched by its threads once; two of them, so that the next row's can be on their way
@@ -285,7 +285,7 @@ static void launch_relu_squared(float *Y, size_t n)
     if (n) EGG_LAUNCH(relu_squared, dim3(egg_elementwise_blocks(n)), dim3(EGG_ELEMENTWISE_THREADS), 0, Y, n);
 }
 
-/* ---------------------------------------- loss */
+/* ------------------------------------------------------------------------------------------------------------- loss */
 
 enum { LOSS_WARPS = 8 };
 

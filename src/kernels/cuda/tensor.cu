@@ -32,7 +32,7 @@ enum {
     RESULT_STRIDE = TILE_OUT + 8
 };
 
-/*  tiles */
+/* ------------------------------------------------------------------------------------------------------------ tiles */
 
 /*
  * Part 'part' (16 bytes) of a row in a buffer. Rows lie 128 bytes apart, all banks once; parts change places by the
@@ -96,7 +96,7 @@ static __device__ __forceinline__ void multiply_depth(const char *buffer, warp_p
     }
 }
 
-/*  factors */
+/* ---------------------------------------------------------------------------------------------------------- factors */
 
 /* Begins to copy the stored factors of a tile. */
 static __device__ __forceinline__ void copy_factors(const egg_tensor_args &args, uint32_t first_row, uint32_t first_out,
@@ -153,7 +153,7 @@ static __device__ __forceinline__ void add_noise(const egg_tensor_args &args, ui
         }
 }
 
-/* ----------- result */
+/* ----------------------------------------------------------------------------------------------------------- result */
 
 /* The tile goes through shared memory, so that rows of Y are written in whole cache lines. */
 static __device__ __forceinline__ void store_tile(const egg_tensor_args &args, uint32_t first_row, uint32_t first_out,
@@ -211,7 +211,10 @@ static __global__ void __launch_bounds__(THREADS, 1) tensor_linear(const egg_ten
         multiply_depth(buffers + stage * BUFFER, at, sum);
     }
     __syncthreads();   /* the factors are there, and nobody reads a buffer any more */
-    if (noise != EGG_TENSOR_NO_NOISE) add_noise(args, first_row, at, factors, sum);
+    if (noise != EGG_TENSOR_NO_NOISE) {
+        egg_grid_wait();   /* for t, and for nothing else */
+        add_noise(args, first_row, at, factors, sum);
+    }
     store_tile(args, first_row, first_out, at, sum, (uint16_t *)buffers);
 }
 
@@ -224,7 +227,10 @@ static size_t shared_bytes(uint32_t stages, const egg_tensor_args *args)
 template <egg_tensor_noise noise, uint32_t stages> static void launch_stages(const egg_tensor_args *args)
 {
     const dim3 grid(egg_divide_up<uint32_t>(args->rows, TILE_ROWS), egg_divide_up<uint32_t>(args->out, TILE_OUT));
-    EGG_LAUNCH((tensor_linear<noise, stages>), grid, dim3(THREADS), shared_bytes(stages, args), *args);
+    if (noise == EGG_TENSOR_NO_NOISE)
+        EGG_LAUNCH((tensor_linear<noise, stages>), grid, dim3(THREADS), shared_bytes(stages, args), *args);
+    else
+        EGG_LAUNCH_EARLY((tensor_linear<noise, stages>), grid, dim3(THREADS), shared_bytes(stages, args), *args);
 }
 
 /* With as many buffers as there is room for: a block may have 227 KiB on an H100 or H200, 163 on an A100. */
@@ -246,7 +252,7 @@ extern "C" void egg_cuda_tensor_linear(const egg_tensor_args *args)
     }
 }
 
-/*  shrink */
+/* ----------------------------------------------------------------------------------------------------------- shrink */
 
 /* Eight values of bf16 as floats. */
 static __device__ __forceinline__ void load_eight(const uint16_t *from, float values[8])
@@ -290,6 +296,7 @@ static __global__ void __launch_bounds__(THREADS) tensor_shrink(const egg_tensor
     EGG_STATIC_SHARED(float, parts, SHRINK_WARPS);
     const uint32_t p = blockIdx.x, b = 2 * p, second = b + 1 < args.rows;   /* the last member may be alone */
     const uint16_t *X = args.X + (size_t)b * args.in;
+    egg_grid_go_on();
     for (uint32_t k = 0; k < args.rank; k++) {
         float sum[2] = {};
         for (uint32_t i = 8 * threadIdx.x; i < args.in; i += 8 * THREADS) {
@@ -319,7 +326,7 @@ extern "C" void egg_cuda_tensor_shrink(const egg_tensor_args *args)
     if (args->noise == EGG_TENSOR_DRAWN) EGG_LAUNCH(tensor_shrink<EGG_TENSOR_DRAWN>, pairs, dim3(THREADS), 0, *args);
 }
 
-/*  dense noise */
+/* ------------------------------------------------------------------------------------------------------ dense noise */
 
 enum { DENSE_OUT = 64 };
 
@@ -362,7 +369,7 @@ extern "C" void egg_cuda_tensor_dense(const egg_tensor_args *args)
                    dim3(THREADS), 0, *args);
 }
 
-/*  rounding and time */
+/* ------------------------------------------------------------------------------------------------ rounding and time */
 
 static __global__ void tensor_round(const float *from, size_t n, uint16_t *to)
 {

@@ -42,7 +42,10 @@ typedef struct egg_tensor_args {
     uint32_t rows, out, in, rank;
 } egg_tensor_args;
 
-/* t, and Y from it. */
+/*
+ * t, and Y from it, in this order and with nothing between, since the product of perturbed rows begins before t is
+ * there: X, W, A and B are not to be written by what was put into the stream just before.
+ */
 void egg_cuda_tensor_shrink(const egg_tensor_args *args);
 void egg_cuda_tensor_linear(const egg_tensor_args *args);
 

@@ -24,7 +24,7 @@ static void launch_weigh_f32(const float *A, const float *F, uint32_t pairs, siz
                    elements, out);
 }
 
-/*  outer */
+/* ------------------------------------------------------------------------------------------------------------ outer */
 
 /*
  * Samples go by in depths of 16 through three buffers. A thread has rows and columns in groups of four neighbours, 4 TY
@@ -213,7 +213,97 @@ static void launch_outer_f32(const egg_outer_f32_args *args)
         launch_outer<small_outer>(args);
 }
 
-/*  peak */
+/* --------------------------------------------------------------------------------------------------------- gradient */
+
+enum { GRADIENT_THREADS = 256, GRADIENT_WARPS = GRADIENT_THREADS / EGG_WARP };
+
+/* The sum of a block's values; the first thread has it. */
+static __device__ __forceinline__ double block_sum(double value, double *parts)
+{
+    value = egg_warp_sum(value);
+    if (threadIdx.x % EGG_WARP == 0) parts[threadIdx.x / EGG_WARP] = value;
+    __syncthreads();
+    if (threadIdx.x) return 0;
+    for (uint32_t w = 1; w < GRADIENT_WARPS; w++) value = __dadd_rn(value, parts[w]);
+    return value;
+}
+
+/* A block has a row, and leaves the sum of its squares. */
+static __global__ void gradient_rows(const egg_gradient_args args)
+{
+    EGG_STATIC_SHARED(double, parts, GRADIENT_WARPS);
+    float *G = args.G + (size_t)blockIdx.x * args.n;
+    const uint32_t used = blockIdx.x < args.used_rows ? args.used : 0;
+    double squares = 0;
+    for (uint32_t i = threadIdx.x; i < args.n; i += GRADIENT_THREADS) {
+        const float g = i < used ? __fmul_rn(G[i], args.c) : 0;
+        G[i] = g;
+        squares = __dadd_rn(squares, __dmul_rn(g, g));
+    }
+    squares = block_sum(squares, parts);
+    if (threadIdx.x == 0) args.scratch[blockIdx.x] = squares;
+}
+
+static __global__ void gradient_total(const egg_gradient_args args)
+{
+    EGG_STATIC_SHARED(double, parts, GRADIENT_WARPS);
+    double squares = 0;
+    for (uint32_t o = threadIdx.x; o < args.rows; o += GRADIENT_THREADS) squares = __dadd_rn(squares, args.scratch[o]);
+    squares = block_sum(squares, parts);
+    if (threadIdx.x == 0) *args.squares = squares;
+}
+
+static void launch_gradient_f32(const egg_gradient_args *args)
+{
+    if (args->rows) EGG_LAUNCH(gradient_rows, dim3(args->rows), dim3(GRADIENT_THREADS), 0, *args);
+    EGG_LAUNCH(gradient_total, dim3(1), dim3(GRADIENT_THREADS), 0, *args);
+}
+
+/* --------------------------------------------------------------------------------------------------------- optimize */
+
+/* As the reference has it, operation by operation. */
+template <egg_optimizer_kind kind>
+static __device__ __forceinline__ float optimize_one(const egg_optimize_args &args, size_t i, float w, float g)
+{
+    if (kind == EGG_OPTIMIZER_SGD) return __fadd_rn(w, __fmul_rn(args.lr, g));
+    if (kind == EGG_OPTIMIZER_MOMENTUM) {
+        const float m = __fadd_rn(__fmul_rn(args.beta1, args.m[i]), g);
+        args.m[i] = m;
+        return __fadd_rn(w, __fmul_rn(args.lr, m));
+    }
+    const float rest1 = __fsub_rn(1, args.beta1), rest2 = __fsub_rn(1, args.beta2);
+    const float m = __fadd_rn(__fmul_rn(args.beta1, args.m[i]), __fmul_rn(rest1, g));
+    const float v = __fadd_rn(__fmul_rn(args.beta2, args.v[i]), __fmul_rn(rest2, __fmul_rn(g, g)));
+    args.m[i] = m;
+    args.v[i] = v;
+    const float deviation = __fadd_rn(__fmul_rn(args.correction, __fsqrt_rn(v)), args.epsilon);
+    return __fadd_rn(w, __fdiv_rn(__fmul_rn(args.lr, m), deviation));
+}
+
+template <egg_optimizer_kind kind> static __global__ void optimize(const egg_optimize_args args)
+{
+    const size_t step = (size_t)gridDim.x * blockDim.x;
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < args.n; i += step)
+        args.W[i] = optimize_one<kind>(args, i, __fmul_rn(args.W[i], args.decay), __fmul_rn(args.scale, args.G[i]));
+}
+
+template <egg_optimizer_kind kind> static void launch_optimize(const egg_optimize_args *args)
+{
+    if (args->n)
+        EGG_LAUNCH(optimize<kind>, dim3(egg_elementwise_blocks(args->n)), dim3(EGG_ELEMENTWISE_THREADS), 0, *args);
+}
+
+static void launch_optimize_f32(const egg_optimize_args *args)
+{
+    switch (args->kind) {
+    case EGG_OPTIMIZER_SGD: launch_optimize<EGG_OPTIMIZER_SGD>(args); break;
+    case EGG_OPTIMIZER_MOMENTUM: launch_optimize<EGG_OPTIMIZER_MOMENTUM>(args); break;
+    case EGG_OPTIMIZER_ADAM:
+    case EGG_OPTIMIZER_ADAMW: launch_optimize<EGG_OPTIMIZER_ADAM>(args); break;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------- peak */
 
 enum { PEAK_CHAINS = 8, PEAK_THREADS = 256, PEAK_BLOCKS = 1024 };
 
@@ -238,5 +328,7 @@ extern "C" void egg_cuda_update_f32(egg_kernels *kernels)
 {
     kernels->weigh_f32 = launch_weigh_f32;
     kernels->outer_f32 = launch_outer_f32;
+    kernels->gradient_f32 = launch_gradient_f32;
+    kernels->optimize_f32 = launch_optimize_f32;
     kernels->peak_f32 = launch_peak_f32;
 }
