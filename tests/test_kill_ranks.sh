@@ -1,15 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Kills ranks at random moments, resumes with another number of ranks, kills again, and compares the end with that of a run
-# that nobody disturbed. Saves are frequent, so that kills fall into all parts of an epoch and into saves.
-# Usage: test_kill_ranks.sh PROGRAM FOLDER [REPETITIONS] [MPIRUN] [SEED]    (FOLDER to work in; emptied first)
+# Kills ranks, resumes with another number of ranks, kills again, and compares the end with that of a run that nobody
+# disturbed. Kills fall by turns into evaluations, gathers, updates and saves, by a library that is loaded into the ranks
+# (tests/kill_at.c), and into any moment, by a signal from here. Without that library ('') all of them are of the last kind.
+# Usage: test_kill_ranks.sh PROGRAM FOLDER LIBRARY [REPETITIONS] [MPIRUN] [SEED]    (FOLDER to work in; emptied first)
 set -u
 program=$(realpath "$1")
 folder=$2
-repetitions=${3:-5}
-mpirun=${4:-mpirun}
-seed=${5:-1}
-failures=0 kills=0 named=0
+library=$3
+repetitions=${4:-5}
+mpirun=${5:-mpirun}
+seed=${6:-1}
+failures=0 kills=0 turn=0 evaluations=0 gathers=0 updates=0 saves=0 moments=0
 
 [ -n "$mpirun" ] && command -v "$mpirun" >/dev/null || { echo "skipped: there is no mpirun"; exit 77; }
 "$program" version | grep -q 'mpi *yes\|mpi *true' || { echo "skipped: built without MPI"; exit 77; }
@@ -41,34 +43,66 @@ ranks_of()
     done
 }
 
-# start RUN ARGUMENT...: as many ranks as come up, and perhaps one of them is killed; '$status' is mpirun's.
+# Where the next kill falls: '$kind', '$victim' and '$at' (see kill_at.c), which is '' for a signal from here.
+choose_kill()
+{
+    kinds="evaluations gathers updates saves moments"
+    [ -n "$library" ] || kinds=moments
+    turn=$((turn + 1))
+    kind=$(echo $kinds | cut -d ' ' -f $(((turn - 1) % $(echo $kinds | wc -w) + 1)))
+    random $size
+    victim=$number
+    random 120
+    case $kind in
+    evaluations) call=sum count=$((20 + 2 * number)) && random 3000 && at=$call:$count:$((number + 1)) ;;
+    gathers) at=allgather:$((number + 3)):0 ;;
+    updates) call=allgather count=$((number + 3)) && random 200 && at=$call:$count:$((number + 1)) ;;
+    saves) victim=0 call=rename count=$((number / 4 + 3)) && random 3 && at=$call:$count:$((300 * number)) ;;
+    moments) at= ;;
+    esac
+}
+
+# kill_some RUN: after a while, one of its ranks.
+kill_some()
+{
+    random 150
+    sleep "$(awk -v n=$number 'BEGIN { print 0.2 + n / 160 }')"
+    ranks=$(ranks_of "$1")
+    count=$(echo $ranks | wc -w)
+    [ "$count" -gt 0 ] || return
+    random $count
+    kill -9 "$(echo $ranks | cut -d ' ' -f $((number + 1)))" 2>/dev/null
+}
+
+# start RUN ARGUMENT...: with two to four ranks, of which one may be killed: '$killed'. '$status' is mpirun's.
 start()
 {
     mark="$1-$$-$repetition"
     shift
     random 3
-    size=$((number + 2))
-    EGG_TEST_RUN=$mark "$mpirun" $flags -n $size "$program" "$@" --quiet --threads 1 >out 2>err </dev/null &
+    size=$((number + 2)) at= kind=
+    [ $disturb -eq 0 ] || choose_kill
+    EGG_TEST_RUN=$mark "$mpirun" $flags -n $size \
+        env ${at:+"LD_PRELOAD=$library" "EGG_KILL_RANK=$victim" "EGG_KILL_AT=$at"} \
+        "$program" "$@" --quiet --threads 1 >out 2>err </dev/null &
     launcher=$!
-    killed=
-    if [ $disturb -gt 0 ]; then
-        random 200
-        sleep "$(awk -v n=$number 'BEGIN { print 0.3 + n / 160 }')"
-        victims=$(ranks_of "$mark")
-        count=$(echo $victims | wc -w)
-        if [ "$count" -gt 0 ]; then
-            random $count
-            killed=$(echo $victims | cut -d ' ' -f $((number + 1)))
-            kill -9 "$killed" 2>/dev/null || killed=
-        fi
-    fi
+    [ "$kind" != moments ] || kill_some "$mark"
     wait $launcher
     status=$?
-    [ -z "$killed" ] || [ $status -eq 0 ] && return
+    killed=no
+    [ $status -ne 0 ] || return
+    grep -qi 'signal 9\|signal: *killed\|string: killed\|EXIT CODE: 9' out err && [ -n "$kind" ] ||
+        { fail "status $status, and nobody was killed: $(cat out err)"; return; }
+    killed=yes
     kills=$((kills + 1))
-    grep -qi 'rank [0-9]\|PID [0-9]* RUNNING AT' out err && named=$((named + 1)) || fail "nobody named the rank: $(cat out err)"
-    [ -z "$(ranks_of "$mark")" ] || sleep 1
-    [ -z "$(ranks_of "$mark")" ] || fail "ranks outlive the job: $(ranks_of "$mark")"
+    eval "$kind=\$(($kind + 1))"
+    grep -qi 'rank [0-9]\|PID [0-9]* RUNNING AT' out err || fail "nobody named the rank: $(cat out err)"
+    tries=0
+    while [ -n "$(ranks_of "$mark")" ] && [ $tries -lt 200 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    [ $tries -lt 200 ] || fail "ranks outlive the job: $(ranks_of "$mark")"
 }
 
 # disturbed RUN HASH ARGUMENT...: is started, killed up to three times and resumed; must come to the same end.
@@ -85,7 +119,7 @@ disturbed()
             start "$run" "$@" --out "$run"
         fi
         [ $status -eq 0 ] && break
-        [ -n "$killed" ] || { fail "$run: status $status: $(cat err)"; return; }
+        [ $killed = yes ] && [ $failures -eq 0 ] || { fail "$run: status $status"; return; }
         disturb=$((disturb - 1))
     done
     found=$(hash_of "$run")
@@ -97,8 +131,8 @@ while [ $i -lt 300 ]; do
     echo "line $i: the quick brown fox jumps over the lazy dog, $((i * i)) times and $((i % 7)) more"
     i=$((i + 1))
 done >text
-pretrain="pretrain text --width 64 --layers 2 --population 512 --epochs 400 --valid-fraction 0.1 --save-epochs 5 --check-epochs 20"
-rl="rl CartPole-v1 --preset none --population 66 --policy-width 32 --policy-layers 1 --epochs 300 --optimizer adam --clip-norm 1 --eval-epochs 50 --max-steps 100 --save-epochs 5 --check-epochs 20"
+pretrain="pretrain text --width 32 --layers 2 --population 256 --epochs 200 --valid-fraction 0.1 --save-epochs 5 --check-epochs 20"
+rl="rl CartPole-v1 --preset none --population 66 --policy-width 32 --policy-layers 1 --epochs 200 --optimizer adam --clip-norm 1 --eval-epochs 50 --max-steps 100 --save-epochs 5 --check-epochs 20"
 "$program" $pretrain --quiet --out pretrain || exit 1
 "$program" $rl --quiet --out rl || exit 1
 
@@ -115,5 +149,6 @@ while [ $repetition -le "$repetitions" ]; do
     repetition=$((repetition + 1))
 done
 [ $kills -gt 0 ] || fail "nothing was killed in time"
-echo "$repetitions runs, $kills kills, $named of them named by the launcher: all ended like an undisturbed run"
+echo "$repetitions runs, $kills kills: $evaluations in evaluations, $gathers in gathers, $updates in updates, $saves in saves," \
+    "$moments at any moment; all ended like an undisturbed run"
 exit $((failures > 0))

@@ -4,12 +4,18 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <sched.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 /* Counts of MPI are ints. */
 enum { PIECE_BYTES = 1 << 30 };
+
+/* In seconds: how long a rank waits for the others at full attention, and the longest nap that it takes after that. */
+static const double attention = 250e-6, longest_nap = 1e-3;
 
 typedef struct mpi_comm {
     egg_comm base;
@@ -39,18 +45,51 @@ static egg_status check(const egg_comm *comm, int code, const char *what, egg_er
                     reason);
 }
 
+/* --------------------------------------------------------------------------------------------------------- waiting */
+
+static void nap(double seconds)
+{
+    struct timespec time = {.tv_nsec = (long)(1e9 * (seconds < longest_nap ? seconds : longest_nap))};
+    nanosleep(&time, NULL);
+}
+
+/*
+ * MPI waits by asking all the time. Ranks whose epochs take unequally long would keep processors from those that still
+ * work, if they share them with each other or with other programs: who waits for long takes naps, each a sixteenth of
+ * the wait so far.
+ */
+static int await(MPI_Request *request)
+{
+    const double begun = egg_clock_seconds();
+    MPI_Status ignored;
+    for (int done = 0;;) {
+        int code = MPI_Test(request, &done, &ignored);
+        if (code != MPI_SUCCESS || done) return code;
+        double waited = egg_clock_seconds() - begun;
+        if (waited < attention) sched_yield();
+        else nap(waited / 16);
+    }
+}
+
+/* Until all ranks are here. What follows takes no longer than the network does. */
+static int meet(MPI_Comm world)
+{
+    MPI_Request request;
+    int code = MPI_Ibarrier(world, &request);
+    return code == MPI_SUCCESS ? await(&request) : code;
+}
+
 /* ------------------------------------------------------------------------------------------------------ operations */
 
 static egg_status broadcast_from(egg_comm *comm, void *data, size_t bytes, int root, egg_error *error)
 {
-    egg_status status = EGG_OK;
-    for (size_t done = 0; status == EGG_OK && done < bytes; done += PIECE_BYTES) {
+    MPI_Comm world = mpi_of(comm)->world;
+    int code = meet(world);
+    for (size_t done = 0; code == MPI_SUCCESS && done < bytes; done += PIECE_BYTES) {
         size_t piece = bytes - done < PIECE_BYTES ? bytes - done : PIECE_BYTES;
-        status = check(comm, MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, root, mpi_of(comm)->world),
-                       "a broadcast",
-                       error);
+        code = MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, root, world);
     }
-    return status;
+    return check(comm, code, "a broadcast", error);
 }
 
 static egg_status broadcast(egg_comm *comm, void *data, size_t bytes, egg_error *error)
@@ -78,13 +117,17 @@ static egg_status allgather(egg_comm *comm, void *all, const size_t *bytes, egg_
         mpi->counts[r] = (int)bytes[r];
         total += bytes[r];
     }
-    int code = MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_BYTE, all, mpi->counts, mpi->places, MPI_BYTE, mpi->world);
+    int code = meet(mpi->world);
+    if (code == MPI_SUCCESS)
+        code = MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_BYTE, all, mpi->counts, mpi->places, MPI_BYTE, mpi->world);
     return check(comm, code, "an all-gather", error);
 }
 
 static egg_status sum(egg_comm *comm, int64_t *values, uint32_t count, egg_error *error)
 {
-    int code = MPI_Allreduce(MPI_IN_PLACE, values, (int)count, MPI_INT64_T, MPI_SUM, mpi_of(comm)->world);
+    MPI_Request request;
+    int code = MPI_Iallreduce(MPI_IN_PLACE, values, (int)count, MPI_INT64_T, MPI_SUM, mpi_of(comm)->world, &request);
+    if (code == MPI_SUCCESS) code = await(&request);
     return check(comm, code, "a sum", error);
 }
 
@@ -138,7 +181,7 @@ static egg_status move_pieces(egg_comm *comm, void *data, size_t unit, const uin
 static egg_status move(egg_comm *comm, void *data, size_t unit, const uint64_t *from, const uint64_t *to,
                        egg_error *error)
 {
-    egg_status status = EGG_OK;
+    egg_status status = check(comm, meet(mpi_of(comm)->world), "moving members", error);
     bool more = true;
     for (uint64_t piece = 0; more && status == EGG_OK; piece++)
         status = move_pieces(comm, data, unit, from, to, piece, &more, error);
