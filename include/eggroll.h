@@ -592,6 +592,13 @@ EGG_API egg_status egg_bench(const char *suite, const egg_options *options, egg_
 EGG_API uint32_t egg_rank(void);
 EGG_API uint32_t egg_rank_count(void);
 
+/*
+ * After a run failed with EGG_ERR_COMM, and was closed, because ranks were lost: whether those that are left, rank 0 among
+ * them, can go on by opening the run again with 'resume'. Only with an MPI that has ULFM (Open MPI 5, mpirun --with-ft
+ * ulfm); the run then repeats what came behind its last save, and ends with the bits that it would have had.
+ */
+EGG_API bool egg_ranks_remain(void);
+
 /* What a run would cost on 'ranks' ranks, an epoch and rank; docs/distributed.md has the model. */
 typedef struct egg_simulated {
     uint32_t ranks;

@@ -53,6 +53,26 @@ void folder_unclaim(const struct folder *folder)
     if (folder->claimed && rmdir(folder->path) == 0) rmdir("runs");   /* if nothing else is in it */
 }
 
+bool folder_goes_on(struct folder *folder, const struct invocation *invocation, egg_options **resuming)
+{
+    static const char *const kept[] = {"threads", "quiet"};
+    egg_error error;
+    if (!egg_ranks_remain()) return false;
+    /* Only rank 0 looks into the folder, which without --out only it knows. */
+    const char *path = *folder->path ? folder->path : ".";
+    egg_options_free(*resuming);
+    *resuming = egg_options_new(invocation->command->name);
+    if (!*resuming || egg_options_set(*resuming, "resume", path, &error) != EGG_OK) return false;
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        const char *value = egg_options_get(invocation->options, kept[i]);
+        if (egg_options_set(*resuming, kept[i], value, &error) != EGG_OK) return false;
+    }
+    folder->claimed = false;
+    folder->resumed = true;
+    if (egg_rank() == 0) fprintf(stderr, "eggroll: the ranks that are left go on from what is saved\n");
+    return true;
+}
+
 void folder_print_journal(egg_journal_info info)
 {
     if (info.replayed_epochs)

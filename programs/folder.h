@@ -19,6 +19,12 @@ int folder_choose(struct folder *folder, const struct command *command, egg_opti
 /* After a run could not begin: takes away what was made. */
 void folder_unclaim(const struct folder *folder);
 
+/*
+ * After a run failed and was closed: whether the ranks that are left of it go on. Then 'folder' is that of a resumed run and
+ * '*resuming' its options: NULL before the first time, and the caller's to free.
+ */
+bool folder_goes_on(struct folder *folder, const struct invocation *invocation, egg_options **resuming);
+
 /* Says what a resumed run found in its journal, if anything. */
 void folder_print_journal(egg_journal_info info);
 

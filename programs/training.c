@@ -116,20 +116,32 @@ static int run_opened(struct training *training, const struct command *command)
     return interrupt_signal() ? STATUS_SIGNAL + interrupt_signal() : STATUS_OK;
 }
 
+/* From opening to closing; an exit status. */
+static int run_once(struct training *training, const struct invocation *invocation)
+{
+    egg_error error;
+    if (training->kind->open(training, invocation, &error) != EGG_OK) {
+        folder_unclaim(&training->folder);
+        return report(invocation->command, &error);
+    }
+    int status = run_opened(training, invocation->command);
+    training->kind->close(training);
+    return status;
+}
+
 int training_run(const struct training_kind *kind, void *own, const struct invocation *invocation)
 {
     struct training training = {.kind = kind, .own = own};
-    egg_error error;
+    egg_options *resuming = NULL;
     training.quiet = egg_rank() > 0 || strcmp(egg_options_get(invocation->options, "quiet"), "true") == 0;
     int status = folder_choose(&training.folder, invocation->command, invocation->options);
     if (status != STATUS_OK) return status;
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);   /* so that a log is up to date */
-    if (kind->open(&training, invocation, &error) == EGG_OK) {
-        status = run_opened(&training, invocation->command);
-        kind->close(&training);
-    } else {
-        folder_unclaim(&training.folder);
-        status = report(invocation->command, &error);
+    status = run_once(&training, invocation);
+    while (status == STATUS_FAILURE && folder_goes_on(&training.folder, invocation, &resuming)) {
+        training = (struct training){.kind = kind, .own = own, .folder = training.folder, .quiet = training.quiet};
+        status = run_once(&training, &(struct invocation){.command = invocation->command, .options = resuming});
     }
+    egg_options_free(resuming);
     return status;
 }

@@ -12,6 +12,11 @@ egg_status egg_comm_open_mpi(egg_comm **comm, egg_launch launch, egg_error *erro
                     "%s: this process is one of several that a launcher started, but the program was built without MPI",
                     launch.variable);
 }
+
+bool egg_comm_mpi_remains(void)
+{
+    return false;
+}
 #endif
 
 egg_status egg_comm_open(egg_comm **comm, egg_error *error)
@@ -23,6 +28,11 @@ egg_status egg_comm_open(egg_comm **comm, egg_error *error)
 void egg_comm_close(egg_comm *comm)
 {
     if (comm) comm->ops->free(comm);
+}
+
+bool egg_comm_remains(void)
+{
+    return egg_comm_mpi_remains();
 }
 
 /* After a failure nobody knows what the others wait for: nothing more is tried. */

@@ -4,6 +4,9 @@
 
 #include <limits.h>
 #include <mpi.h>
+#ifdef OPEN_MPI
+#include <mpi-ext.h>
+#endif
 #include <sched.h>
 #include <string.h>
 #include <time.h>
@@ -17,10 +20,17 @@ enum { PIECE_BYTES = 1 << 30 };
 /* In seconds: how long a rank waits for the others at full attention, and the longest nap that it takes after that. */
 static const double attention = 250e-6, longest_nap = 1e-3;
 
+/* What outlives a comm: MPI begins once in a process. */
+static struct {
+    bool owns_mpi;             /* initialized here */
+    bool has_lost;             /* some ranks, once */
+    bool has_left;
+    MPI_Comm left;             /* the ranks that were left when a comm ended that had lost others */
+} process;
+
 typedef struct mpi_comm {
     egg_comm base;
     MPI_Comm world;            /* a copy of MPI_COMM_WORLD: our messages and those of other users do not meet */
-    bool owns_mpi;             /* initialized here */
     int *counts, *places;      /* (size) of an all-gather */
     MPI_Request *requests;     /* (2 * size) of a move */
     MPI_Status *statuses;      /* the same; ignoring them as MPICH lets one makes gcc warn */
@@ -133,7 +143,9 @@ static egg_status sum(egg_comm *comm, int64_t *values, uint32_t count, egg_error
 
 static egg_status max(egg_comm *comm, double *values, uint32_t count, egg_error *error)
 {
-    int code = MPI_Allreduce(MPI_IN_PLACE, values, (int)count, MPI_DOUBLE, MPI_MAX, mpi_of(comm)->world);
+    MPI_Request request;
+    int code = MPI_Iallreduce(MPI_IN_PLACE, values, (int)count, MPI_DOUBLE, MPI_MAX, mpi_of(comm)->world, &request);
+    if (code == MPI_SUCCESS) code = await(&request);
     return check(comm, code, "a maximum", error);
 }
 
@@ -190,13 +202,76 @@ static egg_status move(egg_comm *comm, void *data, size_t unit, const uint64_t *
 
 /* ----------------------------------------------------------------------------------------------------- open, close */
 
+/*
+ * User Level Failure Mitigation, by which ranks that have lost others make a communicator of their own. Open MPI has it
+ * from version 5 on, where mpirun is given --with-ft ulfm. MPICH declares the functions, but those of 4.0 (ch4) end the
+ * program when they are called.
+ */
+#ifdef OMPI_HAVE_MPI_EXT_FTMPI
+static bool survives(void)
+{
+    int *enabled, found;
+    MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_FT, &enabled, &found);
+    return found && *enabled;
+}
+
+/* Rank 0 keeps the run: without it nobody can go on. */
+static bool has_first(MPI_Comm before, MPI_Comm now)
+{
+    MPI_Group old, left;
+    int first = 0, place;
+    MPI_Comm_group(before, &old);
+    MPI_Comm_group(now, &left);
+    MPI_Group_translate_ranks(old, 1, &first, left, &place);
+    MPI_Group_free(&old);
+    MPI_Group_free(&left);
+    return place != MPI_UNDEFINED;
+}
+
+/* Makes 'process.left'. Nothing comes of it where none was lost, or rank 0. */
+static void shrink(MPI_Comm world)
+{
+    MPI_Comm left;
+    int before, now;
+    if (MPIX_Comm_shrink(world, &left) != MPI_SUCCESS) return;
+    MPI_Comm_size(world, &before);
+    MPI_Comm_size(left, &now);
+    if (now == before || !has_first(world, left)) return;
+    MPI_Comm_set_errhandler(left, MPI_ERRORS_RETURN);
+    process.left = left;
+    process.has_lost = process.has_left = true;
+}
+
+/* A rank may be lost when some have gone on already: all must know of it, and then want the same. True: none was lost. */
+static bool part(const mpi_comm *mpi)
+{
+    enum { ALL_WELL = 1, ALL_LOST = 2 };
+    if (!survives()) return !mpi->base.broken;
+    int votes = mpi->base.broken ? ALL_LOST : ALL_WELL;
+    if (mpi->base.broken) MPIX_Comm_revoke(mpi->world);
+    MPIX_Comm_agree(mpi->world, &votes);   /* its code tells of ranks that are lost; the votes are those of the others */
+    if (votes == ALL_LOST) shrink(mpi->world);
+    return votes == ALL_WELL;
+}
+#else
+static bool part(const mpi_comm *mpi)
+{
+    return !mpi->base.broken;
+}
+#endif
+
+/*
+ * Once ranks are lost MPI is not finalized: those that are left would wait for what never comes, Open MPI 5.0's at times
+ * for ever even after they have shrunk. A process that ends so makes launchers end the others, if it fails.
+ */
 static void free_mpi(egg_comm *comm)
 {
     mpi_comm *mpi = mpi_of(comm);
-    /* Broken, these would wait for what never comes; a process that ends without them makes launchers end all. */
-    if (!comm->broken) {
-        if (mpi->world != MPI_COMM_NULL) MPI_Comm_free(&mpi->world);
-        if (mpi->owns_mpi) MPI_Finalize();
+    if (mpi->world == MPI_COMM_NULL) {
+        if (!comm->broken && process.owns_mpi) MPI_Finalize();
+    } else if (part(mpi) && !process.has_lost) {
+        MPI_Comm_free(&mpi->world);
+        if (process.owns_mpi) MPI_Finalize();
     }
     egg_free(mpi->counts);
     egg_free(mpi->places);
@@ -205,10 +280,15 @@ static void free_mpi(egg_comm *comm)
     egg_free(mpi);
 }
 
+bool egg_comm_mpi_remains(void)
+{
+    return process.has_left;
+}
+
 static const egg_comm_ops mpi_ops = {.allgather = allgather, .broadcast = broadcast, .sum = sum, .max = max,
                                      .move = move, .free = free_mpi};
 
-static egg_status initialize(mpi_comm *mpi, egg_error *error)
+static egg_status initialize(egg_error *error)
 {
     int initialized, finalized, level;
     MPI_Initialized(&initialized);
@@ -217,7 +297,16 @@ static egg_status initialize(mpi_comm *mpi, egg_error *error)
     if (initialized) return EGG_OK;
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS)
         return egg_fail(error, EGG_ERR_COMM, "MPI does not start");
-    mpi->owns_mpi = true;
+    process.owns_mpi = true;
+    return EGG_OK;
+}
+
+/* The ranks of a run that lost others, or all. */
+static egg_status open_world(mpi_comm *mpi, egg_error *error)
+{
+    if (!process.has_left) return check(&mpi->base, MPI_Comm_dup(MPI_COMM_WORLD, &mpi->world), "a communicator", error);
+    mpi->world = process.left;
+    process.has_left = false;
     return EGG_OK;
 }
 
@@ -239,19 +328,20 @@ egg_status egg_comm_open_mpi(egg_comm **out, egg_launch launch, egg_error *error
 {
     egg_status status = EGG_OK;
     int rank, size;
+    const bool goes_on = process.has_left;
     *out = NULL;
     mpi_comm *mpi = egg_alloc(sizeof *mpi);
     if (!mpi) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the ranks");
     mpi->base.ops = &mpi_ops;
     mpi->world = MPI_COMM_NULL;
-    EGG_TRY(initialize(mpi, error));
-    EGG_TRY(check(&mpi->base, MPI_Comm_dup(MPI_COMM_WORLD, &mpi->world), "a communicator", error));
+    EGG_TRY(initialize(error));
+    EGG_TRY(open_world(mpi, error));
     MPI_Comm_set_errhandler(mpi->world, MPI_ERRORS_RETURN);
     MPI_Comm_rank(mpi->world, &rank);
     MPI_Comm_size(mpi->world, &size);
     mpi->base.rank = (uint32_t)rank;
     mpi->base.size = (uint32_t)size;
-    EGG_TRY(check_launch(&mpi->base, launch, error));
+    if (!goes_on) EGG_TRY(check_launch(&mpi->base, launch, error));
     mpi->counts = egg_alloc_array((size_t)size, sizeof *mpi->counts);
     mpi->places = egg_alloc_array((size_t)size, sizeof *mpi->places);
     mpi->requests = egg_alloc_array(2 * (size_t)size, sizeof *mpi->requests);
