@@ -20,8 +20,8 @@ int folder_choose(struct folder *folder, const struct command *command, egg_opti
 void folder_unclaim(const struct folder *folder);
 
 /*
- * After a run failed and was closed: whether the ranks that are left of it go on. Then 'folder' is that of a resumed run and
- * '*resuming' its options: NULL before the first time, and the caller's to free.
+ * After a run failed and was closed: whether the ranks that are left of it go on. Then 'folder' is that of a resumed
+ * run and '*resuming' its options: NULL before the first time, and the caller's to free.
  */
 bool folder_goes_on(struct folder *folder, const struct invocation *invocation, egg_options **resuming);
 

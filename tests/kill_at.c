@@ -3,10 +3,10 @@
  * Loaded into a rank with LD_PRELOAD, kills it with SIGKILL at a given point of its work:
  *
  *     EGG_KILL_RANK=1 EGG_KILL_AT=allgather:17:0        as the rank enters its 17th all-gather
- *     EGG_KILL_AT=sum:9:350                              350 microseconds after its 9th sum has returned
+ *     EGG_KILL_AT=sum:9:350                              350 microseconds after its 9th sum has begun
  *
- * A call is 'sum', 'allgather' or 'rename'. A delay other than 0 lies behind the call: behind a sum that ends an epoch it
- * falls into the next evaluation, behind a gather into an update.
+ * A call is 'sum', 'allgather' or 'rename'. A delay other than 0 lies behind the call: behind a sum that ends an epoch
+ * it falls into the next evaluation, behind a gather into an update.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -49,8 +49,8 @@ egg_status egg_comm_open_self(egg_comm **comm, egg_error *error);
 void egg_comm_close(egg_comm *comm);
 
 /*
- * Whether the ranks that are left of a comm that lost some can go on: it was closed by all of them, rank 0 is among them,
- * and egg_comm_open() will open one of them. Only where MPI has ULFM.
+ * Whether the ranks that are left of a comm that lost some can go on: it was closed by all of them, rank 0 is among
+ * them, and egg_comm_open() will open one of them. Only where MPI has ULFM.
  */
 bool egg_comm_remains(void);
 

@@ -242,14 +242,14 @@ static void shrink(MPI_Comm world)
     process.has_lost = process.has_left = true;
 }
 
-/* A rank may be lost when some have gone on already: all must know of it, and then want the same. True: none was lost. */
+/* A rank may be lost when some have gone on already: all must know of it, and want the same. True: none was lost. */
 static bool part(const mpi_comm *mpi)
 {
     enum { ALL_WELL = 1, ALL_LOST = 2 };
     if (!survives()) return !mpi->base.broken;
     int votes = mpi->base.broken ? ALL_LOST : ALL_WELL;
     if (mpi->base.broken) MPIX_Comm_revoke(mpi->world);
-    MPIX_Comm_agree(mpi->world, &votes);   /* its code tells of ranks that are lost; the votes are those of the others */
+    MPIX_Comm_agree(mpi->world, &votes);   /* its code tells of lost ranks; the votes are the others' */
     if (votes == ALL_LOST) shrink(mpi->world);
     return votes == ALL_WELL;
 }
@@ -261,8 +261,8 @@ static bool part(const mpi_comm *mpi)
 #endif
 
 /*
- * Once ranks are lost MPI is not finalized: those that are left would wait for what never comes, Open MPI 5.0's at times
- * for ever even after they have shrunk. A process that ends so makes launchers end the others, if it fails.
+ * Once ranks are lost MPI is not finalized: those that are left would wait for what never comes, Open MPI 5.0's at
+ * times for ever even after they have shrunk. A process that ends so makes launchers end the others, if it fails.
  */
 static void free_mpi(egg_comm *comm)
 {

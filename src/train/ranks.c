@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/ternary.h"
+#include "eggroll.h"
 #include "train/machine.h"
 
 enum {
@@ -39,6 +40,11 @@ void egg_ranks_close(egg_ranks *ranks)
     egg_free(ranks->signs);
     egg_free(ranks->rows);
     *ranks = (egg_ranks){0};
+}
+
+bool egg_ranks_remain(void)
+{
+    return egg_comm_remains();
 }
 
 /* ------------------------------------------------------------------------------------------------------- agreement */

@@ -225,8 +225,9 @@ static egg_simulated predict(const measured *m, const egg_settings *s, uint32_t 
         update = pairs * m->rank * m->parameters / s->flops;
     }
     const double whole = evaluate + shape + update + m->other, fitness = pairs * m->fitness_bytes;
-    const double sums = 4 * (ranks > 1 ? s->latency * ceil(log2(R)) : 0);   /* failures and sums, the clock; meeting for a gather */
-    const double rows = shard_overhead * update / R, row_exchange = gather_seconds(s, R, m->weight_bytes) + sums / 3;
+    const double hops = ranks > 1 ? s->latency * ceil(log2(R)) : 0;
+    const double sums = 4 * hops;   /* failures and sums, the clock, and meeting for a gather */
+    const double rows = shard_overhead * update / R, row_exchange = gather_seconds(s, R, m->weight_bytes) + hops;
     egg_simulated row = {.ranks = ranks, .members = 2 * pairs, .evaluate_seconds = evaluate * slice,
                          .shape_seconds = shape, .other_seconds = m->other};
     row.rows = ranks > 1 && s->update_sharding != EGG_SHARDING_NONE &&
