@@ -142,7 +142,10 @@ static void name_option(char name[NAME_BYTES], const char *field)
         if (*at == '_') *at = '-';
 }
 
-/* What a command begins with in place of the list's defaults; the text is known to be valid. */
+/*
+ * What a command begins with in place of the list's defaults; the text is known to be valid. Fine-tuning: as the paper,
+ * which tunes models of billions of parameters.
+ */
 static const struct {
     const char *command, *name, *value;
 } own_defaults[] = {
