@@ -12,7 +12,7 @@ if(EGG_CUDA_EMULATOR)
   message(STATUS "NVIDIA GPUs: emulated")
 elseif(EGG_CUDA)   # AUTO or ON
   include(CheckLanguage)
-  # What runs on an A100 and all later GPUs, the latest by compiling for them when they first meet it, and the H100's own.
+  # The A100's code, also as PTX, which the driver translates for what came later; and the H100's own.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES "80;90a-real")
   endif()
@@ -21,7 +21,7 @@ elseif(EGG_CUDA)   # AUTO or ON
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
     set(EGG_CUDA_LANGUAGE CUDA)
-    # The runtime is linked into the library, so that a program runs, and says what is missing, where there is no CUDA at all.
+    # The runtime is linked into the library, so that a program also runs, and says what is missing, without CUDA.
     set(CMAKE_CUDA_RUNTIME_LIBRARY None)   # not by CMake, which would also ask for it where nvcc is not known
     set(EGG_CUDA_LIBS ${CUDAToolkit_LIBRARY_DIR}/libcudart_static.a -ldl -lrt)
     target_link_libraries(egg_dependencies INTERFACE ${EGG_CUDA_LIBS})

@@ -47,8 +47,8 @@ static void out_of_memory(void)
 }
 
 /*
- * The device whose level is being checked, or NULL. A device demands aligned operands, and memory that it can reach: the
- * emulator reaches all of it, so that operands stay separate and a sanitizer sees their ends.
+ * The device whose level is being checked, or NULL. A device demands aligned operands, and memory that it can reach:
+ * the emulator reaches all of it, so that operands stay separate and a sanitizer sees their ends.
  */
 static const egg_device *device;
 

@@ -9,7 +9,7 @@
 
 #include "kernels/kernels.h"
 
-/* The kernel tables under comparison: the reference, for each level the reference with that level over it, a device's. */
+/* The tables under comparison: the reference, for each level the reference with that level over it, and a device's. */
 typedef struct level_set {
     egg_kernels ref;
     egg_kernels level[4];
@@ -32,8 +32,8 @@ void *take(size_t bytes, size_t misalign);
 void release_all(void);
 
 /*
- * Where the level is a device's, operands and rows are aligned to 16 bytes, whatever was asked for, lie where it reaches
- * them, and a call is done when finish() returns, as same() and release_all() do by themselves.
+ * Where the level is a device's, operands and rows are aligned to 16 bytes, whatever was asked for, and lie where it
+ * reaches them; a call is done when finish() has returned, which same() and release_all() call by themselves.
  */
 void finish(void);
 

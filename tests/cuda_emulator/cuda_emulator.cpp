@@ -57,9 +57,6 @@ struct fiber {
     char *stack;
     uint3 index;
     uint32_t warp, lane;
-    const char *file;      /* of the barrier where it waits, NULL: elsewhere */
-    int line;
-    bool ended;
     std::vector<pending_copy> copies;
     uint32_t group;        /* of the copies to come */
 };
@@ -84,6 +81,8 @@ static struct block_state {
     fiber *fibers;                   /* THREADS of them, made once */
     fiber *current;                  /* NULL: none, the launcher runs */
     uint32_t threads, ended, at_barrier;
+    const char *barrier_file;        /* where they wait */
+    int barrier_line;
     uint32_t runnable[THREADS], runnable_count;
     warp warps[THREADS / LANES];
     void *shared;
@@ -135,17 +134,10 @@ __attribute__((noinline)) static void switch_to(jmp_buf *from, jmp_buf *to, cons
 [[noreturn]] static void report_stuck(void)
 {
     char text[512];
-    uint32_t elsewhere = 0;
-    const fiber *example = nullptr, *lost = nullptr;
-    for (uint32_t i = 0; i < block.threads; i++) {
-        const fiber *f = &block.fibers[i];
-        if (f->file) example = f;
-        else if (!f->ended) elsewhere++, lost = f;
-    }
-    if (lost) egg_emulator_here.thread = lost->index;
-    snprintf(text, sizeof text, "of %u threads %u have returned, %u wait at a barrier (%s:%d), %u for lanes of their warp",
-             block.threads, block.ended, block.at_barrier, example ? example->file : "none", example ? example->line : 0,
-             elsewhere);
+    snprintf(text, sizeof text,
+             "of %u threads %u have returned, %u wait at a barrier (%s:%d), %u for lanes of their warp", block.threads,
+             block.ended, block.at_barrier, block.at_barrier ? block.barrier_file : "none",
+             block.at_barrier ? block.barrier_line : 0, block.threads - block.ended - block.at_barrier);
     fail(block.kernel, text);
 }
 
@@ -179,7 +171,6 @@ static void fiber_main(void)
     switch_to(&self->context, &block.launcher, nullptr);
     for (;;) {
         block.call->run();
-        self->ended = true;
         self->copies.clear();
         block.ended++;
         give_way();
@@ -235,8 +226,6 @@ static void run_block(void)
     for (uint32_t i = 0; i < block.threads; i++) {
         fiber *f = &block.fibers[i];
         f->index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
-        f->file = nullptr;
-        f->ended = false;
         f->group = 0;
         set_runnable(f);
     }
@@ -284,7 +273,8 @@ void *egg_emulator_static_shared(const void *site, size_t bytes)
         if (s.site == site) return s.memory;
         sum += s.bytes;
     }
-    if (sum > STATIC_SHARED_BYTES || sum + block.shared_bytes > SHARED_BYTES) fail(block.kernel, "too much shared memory");
+    if (sum > STATIC_SHARED_BYTES || sum + block.shared_bytes > SHARED_BYTES)
+        fail(block.kernel, "too much shared memory");
     static_shared s = {site, nullptr, bytes};
     if (posix_memalign(&s.memory, 16, bytes)) fail(block.kernel, "out of memory");
     fill_with_rubbish(s.memory, bytes);
@@ -292,25 +282,17 @@ void *egg_emulator_static_shared(const void *site, size_t bytes)
     return s.memory;
 }
 
-/* ------------------------------------------------------------------------------------------ where threads meet */
+/* ---------------------------------------------------------------------------------------------- where threads meet */
 
 void egg_emulator_barrier(const char *file, int line)
 {
-    fiber *self = block.current;
-    for (uint32_t i = 0; block.at_barrier && i < block.threads; i++) {   /* any that waits already */
-        const fiber *other = &block.fibers[i];
-        if (!other->file) continue;
-        if (other->line != line || strcmp(other->file, file) != 0) fail(block.kernel, "threads at different barriers");
-        break;
-    }
-    self->file = file;
-    self->line = line;
+    if (block.at_barrier && (block.barrier_line != line || strcmp(block.barrier_file, file) != 0))
+        fail(block.kernel, "threads at different barriers");
+    block.barrier_file = file;
+    block.barrier_line = line;
     if (++block.at_barrier == block.threads) {
         block.at_barrier = 0;
-        for (uint32_t i = 0; i < block.threads; i++) {
-            block.fibers[i].file = nullptr;
-            set_runnable(&block.fibers[i]);
-        }
+        for (uint32_t i = 0; i < block.threads; i++) set_runnable(&block.fibers[i]);
     }
     give_way();
 }
@@ -365,7 +347,6 @@ void egg_cp_async_commit(void)
     block.current->group++;
 }
 
-/* Groups that may still be under way arrive now or later, at random as well. */
 void egg_emulator_cp_async_wait(uint32_t groups)
 {
     fiber *self = block.current;

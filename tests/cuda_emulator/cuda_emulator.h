@@ -4,9 +4,10 @@
  * place of <cuda_runtime.h>.
  *
  * A block's threads are fibers, which run until they wait for one another: at a barrier, or at an instruction of their
- * warp. Who goes on is drawn at random, so that a missing barrier gives a wrong result sooner or later; one that not all
- * threads reach is reported and ends the process, and so is a warp whose lanes are not at the same instruction. Shared
- * memory holds rubbish when a block begins. An asynchronous copy happens at once or when it is waited for, at random.
+ * warp. Who goes on is drawn at random, so that a missing barrier gives a wrong result sooner or later; one that not
+ * all threads reach is reported and ends the process, and so is a warp whose lanes are not at the same instruction.
+ * Shared memory holds rubbish when a block begins. An asynchronous copy happens at once or when it is waited for, at
+ * random.
  *
  * The stream is a queue: nothing that is put into it has happened until somebody waits, and outside of the kernels the
  * device's memory cannot be touched at all, so a host that forgets to wait or to copy meets it here.
@@ -54,7 +55,7 @@ static inline int4 make_int4(int32_t x, int32_t y, int32_t z, int32_t w) { retur
 static inline float2 make_float2(float x, float y) { return {x, y}; }
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
-/* --------------------------------------------------------------------------------------------------- the host's side */
+/* -------------------------------------------------------------------------------------------------- the host's side */
 
 typedef enum cudaError_t {
     cudaSuccess = 0,
@@ -74,7 +75,7 @@ typedef enum cudaMemcpyKind {
 
 typedef enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 } cudaFuncAttribute;
 
-enum { cudaStreamNonBlocking = 1, cudaHostRegisterMapped = 2, cudaHostAllocMapped = 2 };
+enum { cudaStreamNonBlocking = 1, cudaHostAllocDefault = 0, cudaHostAllocMapped = 2 };
 
 typedef struct egg_emulator_stream *cudaStream_t;
 
@@ -233,7 +234,7 @@ void egg_mma_s8(int32_t d[4], const uint32_t a[4], const uint32_t b[2]);
 void egg_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2]);
 uint32_t egg_bf16x2(float low, float high);
 
-/* ------------------------------------------------------------------------------------------------ single instructions */
+/* --------------------------------------------------------------------------------------------- single instructions */
 
 static inline float __fadd_rn(float a, float b) { return a + b; }   /* compiled with -ffp-contract=off */
 static inline float __fsub_rn(float a, float b) { return a - b; }

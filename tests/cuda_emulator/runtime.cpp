@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The emulator's host side: one device, its memory and its stream. Device memory lies in one range of addresses that may
- * be touched only while the stream is worked off.
+ * The emulator's host side: one device, its memory and its stream. Device memory lies in one range of addresses that
+ * may be touched only while the stream is worked off.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 
+#include <iterator>
 #include <map>
 #include <vector>
 
@@ -85,21 +86,36 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
     return cudaSuccess;
 }
 
+/* Page-locked memory of the host: a copy out of it is made when its turn comes, not when it is asked for. */
+static std::map<const char *, size_t> page_locked;
+
+static bool is_page_locked(const void *given)
+{
+    const auto after = page_locked.upper_bound((const char *)given);
+    if (after == page_locked.begin()) return false;
+    const auto &[begin, bytes] = *std::prev(after);
+    return (const char *)given - begin < (ptrdiff_t)bytes;
+}
+
 cudaError_t cudaHostAlloc(void **result, size_t bytes, unsigned flags)
 {
     (void)flags;
-    return posix_memalign(result, 4096, bytes) ? cudaErrorMemoryAllocation : cudaSuccess;
+    if (posix_memalign(result, 4096, bytes)) return cudaErrorMemoryAllocation;
+    page_locked[(const char *)*result] = bytes;
+    return cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void *given)
 {
+    const cudaError_t error = cudaStreamSynchronize(nullptr);
+    if (!page_locked.erase((const char *)given)) return cudaErrorInvalidValue;
     free(given);
-    return cudaSuccess;
+    return error;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- stream */
 
-/* What waits: a kernel, a fill, or a copy, whose source on the host was taken when it was asked for. */
+/* What waits: a kernel, a fill, or a copy, whose source on the host has been taken unless it is page-locked. */
 struct operation {
     const char *name;
     egg_emulator_call *call;   /* NULL: not a kernel */
@@ -153,7 +169,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     if (!bytes) return cudaSuccess;
     operation o = {};
     o.to = to, o.from = from, o.bytes = bytes;
-    if (kind == cudaMemcpyHostToDevice) {
+    if (kind == cudaMemcpyHostToDevice && !is_page_locked(from)) {
         o.staged = (char *)malloc(bytes);
         if (!o.staged) return cudaErrorMemoryAllocation;
         memcpy(o.staged, from, bytes);

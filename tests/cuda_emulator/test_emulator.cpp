@@ -31,7 +31,7 @@ static void wait_for_device(void)
     EXPECT(cudaStreamSynchronize(egg_cuda_stream) == cudaSuccess);
 }
 
-/* --------------------------------------------------------------------------------------------------------- fragments */
+/* ------------------------------------------------------------------------------------------------------- fragments */
 
 /* Fragments by the layouts that cuda.h documents, on matrices in memory. */
 static __global__ void mma_s8_kernel(const int8_t *A, const int8_t *B, int32_t *D)   /* (16, 32), (32, 8), (16, 8) */
@@ -238,6 +238,55 @@ static void test_nothing_happens_before_it_is_waited_for(void)
     EXPECT(cudaFree(&sum) == cudaErrorInvalidValue);
 }
 
+static void test_page_locked_memory_is_read_late(void)
+{
+    uint32_t *locked, *on_device, seen = 0;
+    EXPECT(cudaHostAlloc((void **)&locked, 2 * sizeof *locked, 0) == cudaSuccess);
+    EXPECT(cudaMalloc((void **)&on_device, sizeof *on_device) == cudaSuccess);
+    locked[1] = 1;
+    EXPECT(cudaMemcpyAsync(on_device, locked + 1, sizeof seen, cudaMemcpyHostToDevice, egg_cuda_stream) == cudaSuccess);
+    locked[1] = 2;
+    EXPECT(cudaMemcpyAsync(&seen, on_device, sizeof seen, cudaMemcpyDeviceToHost, egg_cuda_stream) == cudaSuccess);
+    wait_for_device();
+    EXPECT(seen == 2);
+    EXPECT(cudaFree(on_device) == cudaSuccess && cudaFreeHost(locked) == cudaSuccess);
+}
+
+/* The device that the library makes of it: uploads of any size are taken at once and arrive whole, in their order. */
+static void test_device(void)
+{
+    enum { BYTES = 5 << 19 };   /* two and a half times what is staged at once */
+    const char *why;
+    const egg_device *device = egg_cuda_open(0, &why);
+    static uint8_t from[BYTES], to[BYTES], expected[BYTES];
+    uint8_t *memory = (uint8_t *)device->take(BYTES);
+    EXPECT(egg_cuda_open(0, &why) == device && egg_cuda_open(1, &why) == NULL && strstr(why, "another"));
+    device->download(to, memory, BYTES);
+    for (uint32_t i = 0; i < BYTES; i++) expected[i] = from[i] = (uint8_t)(random_below(256) | to[i]);   /* zeros */
+    device->upload(memory, from, BYTES);
+    memset(from, 0, BYTES);
+    for (uint32_t i = 0; i < 1000; i++) {
+        const uint32_t first = random_below(BYTES - 5000), n = random_below(5000);
+        memset(from, (int)i, n);
+        memset(expected + first, (int)i, n);
+        device->upload(memory + first, from, n);
+    }
+    device->fill(memory + 100, 7, 50);
+    memset(expected + 100, 7, 50);
+    device->download(to, memory, BYTES);
+    EXPECT(memcmp(to, expected, BYTES) == 0);
+    EXPECT(device->take((size_t)1 << 40) == NULL && device->wait() == NULL);
+    EXPECT(device->memory().free_bytes <= device->memory().total_bytes - BYTES);
+    device->give(memory);
+    device->give(NULL);
+    EXPECT(device->memory().free_bytes == device->memory().total_bytes);
+    egg_cuda_check(cudaErrorInvalidValue, "the first");
+    egg_cuda_check(cudaErrorNoDevice, "the second");
+    EXPECT(device->take(1) == NULL && strcmp(device->wait(), "the first: invalid argument") == 0);
+    egg_cuda_close();
+    EXPECT(egg_cuda_open(1, &why) == NULL && strstr(why, "there is no CUDA device 1: this machine has 1"));
+}
+
 static void test_launches_that_cannot_be(void)
 {
     uint32_t sum = 0;
@@ -267,7 +316,7 @@ static void test_memory_runs_out(void)
     EXPECT(cudaFree(much) == cudaSuccess && cudaFree(more) == cudaSuccess);
 }
 
-/* --------------------------------------------------------------------------------------------- errors that are fatal */
+/* ------------------------------------------------------------------------------------------- errors that are fatal */
 
 static __global__ void returning_kernel(uint32_t which)
 {
@@ -384,9 +433,10 @@ int main(void)
     test_missing_barriers_show();
     test_missing_waits_show();
     test_nothing_happens_before_it_is_waited_for();
+    test_page_locked_memory_is_read_late();
     test_launches_that_cannot_be();
     test_fatal_errors();
-    EXPECT(egg_cuda_check(cudaSuccess, ""));
+    test_device();
     printf("%s\n", failures ? "FAILED" : "the emulator does as it should");
     return failures ? 1 : 0;
 }

@@ -5,7 +5,7 @@
 
 #include "kernels/cuda/cuda.h"
 
-enum { EGG_COUNT_THREADS = 256, EGG_COUNT_BLOCKS = 2048 };   /* the threads of a block; as many blocks as add to a counter */
+enum { EGG_COUNT_THREADS = 256, EGG_COUNT_BLOCKS = 2048 };   /* of a block; of a launch: so many add to a counter */
 
 /* Blocks for so many items, each thread taking one or, of many, several. */
 static inline uint32_t egg_count_blocks(size_t items)

@@ -196,7 +196,7 @@ static __device__ __forceinline__ uint32_t egg_bf16x2(float low, float high)
 
 #endif /* EGG_CUDA_EMULATOR */
 
-/* ---------------------------------------------------------------------------------------------------- in both worlds */
+/* --------------------------------------------------------------------------------------------------- in both worlds */
 
 /* Byte i of the result is byte (selector >> 4i) & 7 of low and, from 4 on, high. */
 static __device__ __forceinline__ uint32_t egg_prmt(uint32_t low, uint32_t high, uint32_t selector)

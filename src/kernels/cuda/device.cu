@@ -43,17 +43,34 @@ static void *take(size_t bytes)
     return memory;
 }
 
-/* cudaFree waits for kernels under way by itself. */
-static void give(void *memory)
+/* What is to be uploaded passes through page-locked memory of ours, so that its owner need not wait for the copy. */
+enum { STAGING_BYTES = 1 << 20 };
+
+static char *staging;
+static size_t staged;   /* so much of it is being copied */
+
+static bool synchronize(void)
 {
-    egg_cuda_check(cudaFree(memory), "giving back the device's memory");
+    if (!failed && egg_cuda_check(cudaStreamSynchronize(egg_cuda_stream), "waiting for the device")) staged = 0;
+    return !failed;
 }
 
-/* From memory that is not page-locked, as all of ours is, the runtime has taken its copy when it returns. */
+static void give(void *memory)
+{
+    if (memory && synchronize()) egg_cuda_check(cudaFree(memory), "giving back the device's memory");
+}
+
 static void upload(void *to, const void *from, size_t bytes)
 {
-    if (failed || !bytes) return;
-    egg_cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, egg_cuda_stream), "copying to the device");
+    for (size_t done = 0, some; done < bytes && !failed; done += some) {
+        if (staged == STAGING_BYTES && !synchronize()) return;
+        some = bytes - done < STAGING_BYTES - staged ? bytes - done : STAGING_BYTES - staged;
+        memcpy(staging + staged, (const char *)from + done, some);
+        egg_cuda_check(cudaMemcpyAsync((char *)to + done, staging + staged, some, cudaMemcpyHostToDevice,
+                                       egg_cuda_stream),
+                       "copying to the device");
+        staged += some;
+    }
 }
 
 static void download(void *to, const void *from, size_t bytes)
@@ -61,7 +78,7 @@ static void download(void *to, const void *from, size_t bytes)
     if (failed || !bytes) return;
     if (egg_cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, egg_cuda_stream),
                        "copying from the device"))
-        egg_cuda_check(cudaStreamSynchronize(egg_cuda_stream), "waiting for the device");
+        synchronize();
 }
 
 static void fill(void *memory, int byte, size_t bytes)
@@ -72,8 +89,7 @@ static void fill(void *memory, int byte, size_t bytes)
 
 static const char *wait_for_all(void)
 {
-    if (!failed) egg_cuda_check(cudaStreamSynchronize(egg_cuda_stream), "waiting for the device");
-    return failed ? first_error : NULL;
+    return synchronize() ? NULL : first_error;
 }
 
 static egg_device_memory memory(void)
@@ -83,7 +99,7 @@ static egg_device_memory memory(void)
     return {free_bytes, total_bytes};
 }
 
-/* --------------------------------------------------------------------------------------------------- which there are */
+/* -------------------------------------------------------------------------------------------------- which there are */
 
 /* NULL: there are '*count' devices; else why there are none. */
 static const char *count_devices(uint32_t *count)
@@ -163,8 +179,10 @@ static const char *open_device(uint32_t index)
     device.index = index;
     processors = (uint32_t)properties.multiProcessorCount;
     block_shared_bytes = properties.sharedMemPerBlockOptin;
-    if (egg_cuda_check(cudaSetDevice((int)index), "choosing the device"))
-        egg_cuda_check(cudaStreamCreateWithFlags(&egg_cuda_stream, cudaStreamNonBlocking), "opening the device");
+    staged = 0;
+    if (egg_cuda_check(cudaSetDevice((int)index), "choosing the device") &&
+        egg_cuda_check(cudaStreamCreateWithFlags(&egg_cuda_stream, cudaStreamNonBlocking), "opening the device"))
+        egg_cuda_check(cudaHostAlloc((void **)&staging, STAGING_BYTES, cudaHostAllocDefault), "opening the device");
     return failed ? first_error : NULL;
 }
 
@@ -194,6 +212,7 @@ extern "C" void egg_cuda_close(void)
     if (!is_open) return;
     cudaStreamSynchronize(egg_cuda_stream);
     cudaStreamDestroy(egg_cuda_stream);
+    cudaFreeHost(staging);
     cudaDeviceReset();
     is_open = failed = false;
 }

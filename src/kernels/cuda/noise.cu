@@ -21,8 +21,8 @@ static __global__ void noise_i8_kernel(const egg_noise_args args, uint32_t first
 static void noise_i8(const egg_noise_args *args)
 {
     const size_t blocks = args->n / EGG_NOISE_BLOCK_I8;
-    EGG_LAUNCH_VECTORS(noise_i8_kernel, blocks, args->pairs, *args, (uint32_t)(args->first / EGG_NOISE_BLOCK_I8), blocks,
-                       egg_magnitudes_get());
+    EGG_LAUNCH_VECTORS(noise_i8_kernel, blocks, args->pairs, *args, (uint32_t)(args->first / EGG_NOISE_BLOCK_I8),
+                       blocks, egg_magnitudes_get());
 }
 
 static __global__ void noise_f32_kernel(const egg_noise_args args, uint32_t first, size_t blocks)

@@ -24,7 +24,8 @@ static __device__ __forceinline__ void egg_noise_two_rounds(uint32_t x[4])
     egg_noise_mix<odd_21>(x[2], x[1]);
 }
 
-template <uint32_t injection> static __device__ __forceinline__ void egg_noise_inject(uint32_t x[4], const uint32_t key[5])
+template <uint32_t injection>
+static __device__ __forceinline__ void egg_noise_inject(uint32_t x[4], const uint32_t key[5])
 {
     EGG_UNROLL
     for (uint32_t i = 0; i < 4; i++) x[i] += key[(injection + i) % 5];
@@ -69,8 +70,8 @@ static inline egg_magnitudes egg_magnitudes_get(void)
 }
 
 /*
- * The table in shared memory, a copy for each lane: word w of lane l at [32 w + l], which is in bank l, so that the lanes
- * of a warp look up whatever they like at once.
+ * The table in shared memory, a copy for each lane: word w of lane l at [32 w + l], which is in bank l, so that the
+ * lanes of a warp look up whatever they like at once.
  */
 enum { EGG_MAGNITUDE_WORDS = 32 * EGG_WARP };
 
@@ -120,8 +121,7 @@ static __device__ __forceinline__ float2 egg_draw_normal_f32(uint32_t first, uin
     const float radius = sqrtf(-2.0f * egg_log_f32(uniform));
     const float t = (float)(int32_t)(second << 2) * (1.57079633f * 2.3283064365386963e-10f), z = t * t;   /* 2^-32 */
     const float sine = t * (1.0f + z * (-1.66666667e-1f + z * (8.33333333e-3f + z * -1.98412698e-4f)));
-    const float cosine =
-        1.0f + z * (-0.5f + z * (4.16666667e-2f + z * (-1.38888889e-3f + z * 2.48015873e-5f)));
+    const float cosine = 1.0f + z * (-0.5f + z * (4.16666667e-2f + z * (-1.38888889e-3f + z * 2.48015873e-5f)));
     const uint32_t quarter = second >> 30;
     const float c = quarter & 1 ? sine : cosine, s = quarter & 1 ? cosine : sine;
     return make_float2(radius * (quarter == 1 || quarter == 2 ? -c : c), radius * (quarter >= 2 ? -s : s));

@@ -26,9 +26,9 @@ static void weigh_i8(const int8_t *A, const int8_t *F, uint32_t pairs, size_t n,
 /* -------------------------------------------------------------------------------------------------------- diagonal */
 
 /*
- * A vector has few columns and many pairs, so the pairs are cut into slices of a block each, whose threads (x columns'
- * vectors, y pairs side by side) meet in shared memory and then, by whole numbers in any order, in Z. A row of the slice
- * in shared memory is a thread's sums of one column of its vector, so that neighbours are in different banks.
+ * There are few columns and many pairs, so the pairs are cut into slices of a block each. A block's threads, x of them
+ * over the columns, sixteen a thread, and y over pairs, meet in shared memory, the blocks in Z, whole numbers in any
+ * order. parts[i] has the sums of column i of every thread, so that neighbours are in different banks.
  */
 enum { DIAGONAL_SLICE = 1024 };
 
