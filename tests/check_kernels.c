@@ -710,7 +710,21 @@ static void levels_detect(level_set *levels)
     }
 }
 
-/* Needs no table beneath: a device's level has every slot or none. */
+/*
+ * A device's level stands alone: of all that the reference has, from the first slot to the end of the table, nothing may
+ * be missing, and nothing may be the host's.
+ */
+static bool check_complete(const egg_kernels *ref, const egg_kernels *level)
+{
+    uint32_t missing = 0;
+    for (size_t at = offsetof(egg_kernels, noise_i8); at < sizeof *ref; at += sizeof(any_fn *)) {
+        any_fn *here = slot_function(level, at), *there = slot_function(ref, at);
+        missing += there && (!here || here == there);
+    }
+    printf("%-12s %-20s %5u missing  %s\n", level->level, "all slots", missing, missing ? "FAILED" : "ok");
+    return !missing;
+}
+
 static void device_detect(level_set *levels)
 {
     const char *why;
@@ -731,16 +745,18 @@ int main(int argc, char **argv)
     }
     device_detect(&levels);
     uint32_t passed = 0, failed = 0;
-    for (uint32_t l = 0; l < levels.count; l++)
+    for (uint32_t l = 0; l < levels.count; l++) {
+        const egg_kernels *level = &levels.level[l];
+        if (level->device && !check_complete(&levels.ref, level)) failed++;
         for (size_t s = 0; s < EGG_COUNT(slots); s++) {
             if (filter && !strstr(slots[s].name, filter)) continue;
-            const egg_kernels *level = &levels.level[l];
             any_fn *function = slot_function(level, slots[s].offset);
-            if (!function || function == slot_function(&levels.ref, slots[s].offset)) continue;
+            if (function == slot_function(&levels.ref, slots[s].offset)) continue;
             bool good = check_slot(&levels.ref, level, &slots[s]);
             passed += good;
             failed += !good;
         }
+    }
     egg_cuda_close();
     printf("%u passed, %u failed\n", passed, failed);
     return failed ? 1 : 0;
