@@ -86,11 +86,12 @@ static int bench(const struct invocation *invocation)
 const struct command command_bench = {
     .name = "bench",
     .summary = "measure the speed of this machine",
-    .synopsis = {"[kernels|population|update|noise|scaling|envs|finetune|decode|linear] [option...]"},
+    .synopsis = {"[SUITE] [option...]"},
     .operands = {"SUITE"},
     .least = 0,
     .many = false,
     .description =
+        "SUITE is kernels, population, update, noise, scaling, envs, finetune, decode or linear.\n\n"
         "Measures kernels against the register-only peak, whole epochs against plain inference, naive evolution "
         "strategies and one member at a time, how cost grows with population and threads, and the steps a second of "
         "every environment; without a suite all of it. Contenders take turns in every repetition and ratios are taken "
