@@ -227,6 +227,7 @@ template <int rows_, int out_, int thread_rows_, int thread_out_> struct tile_sh
 
 typedef tile_shape<128, 128, 8, 8> large_tile;
 typedef tile_shape<64, 64, 4, 8> small_tile;
+typedef tile_shape<32, 32, 4, 4> tiny_tile;   /* tens of rows, as in decoding: a chain cannot be cut, only tiles can */
 
 template <egg_storage storage, typename shape> struct tile_buffer {
     typedef typename held<storage>::value value;
@@ -452,10 +453,12 @@ template <egg_storage storage> static void launch_linear(const egg_linear_args *
     if (args->rows <= FEW_ROWS)
         EGG_LAUNCH(linear_few<storage>, dim3(args->out / PANEL), dim3(PANEL, (args->rows + 1) / 2 * 2),
                    (FEW_STAGES * few_buffer<storage>::bytes), *args);
-    else if (tiles<large_tile>(args) >= egg_cuda_processors())   /* with fewer, smaller ones */
+    else if (tiles<large_tile>(args) >= egg_cuda_processors())   /* the largest that give all something to do */
         launch_tiles<storage, large_tile>(args);
-    else
+    else if (tiles<small_tile>(args) >= egg_cuda_processors())
         launch_tiles<storage, small_tile>(args);
+    else
+        launch_tiles<storage, tiny_tile>(args);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- shrink */
