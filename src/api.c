@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "bench/bench.h"
-#include "comm/comm.h"
 #include "comm/launch.h"
 #include "eggroll.h"
 #include "tasks/generate.h"
@@ -36,11 +35,6 @@ uint32_t egg_rank_count(void)
 {
     egg_launch launch = egg_launch_find();
     return launch.size ? launch.size : 1;
-}
-
-bool egg_ranks_remain(void)
-{
-    return egg_comm_remains();
 }
 
 /* A handle over an RWKV-7; '*out' stays NULL where the file holds none. */
