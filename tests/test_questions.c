@@ -17,6 +17,7 @@
 #include "scratch.h"
 #include "tasks/countdown.h"
 #include "tasks/gsm8k.h"
+#include "tasks/questions.h"
 
 /* ------------------------------------------------------------------------------------------------------- countdown */
 
@@ -81,6 +82,55 @@ static void test_the_set_does_not_depend_on_the_order(void **state)
         validation += egg_countdown_set_of(&puzzle) == EGG_COUNTDOWN_VALIDATION;
     }
     assert_in_range(validation, 400, 600);   /* 500 +- 4.8 deviations of 21 */
+}
+
+static void make(egg_questions *questions, const egg_countdown_form *form, egg_countdown_set set, uint32_t count)
+{
+    egg_error error = {0};
+    egg_tokenizer *tokenizer = NULL;
+    assert_int_equal(egg_tokenizer_open_byte(&tokenizer, &error), EGG_OK);
+    const egg_question_rules rules = {.tokenizer = tokenizer, .max_prompt = 100};
+    if (egg_questions_make_countdown(questions, form, set, EGG_COUNTDOWN_PLAIN, 1, count, &rules, &error) != EGG_OK)
+        fail_msg("%s", error.text);
+    egg_tokenizer_close(tokenizer);
+}
+
+/* Of two numbers of 1 to 4 and targets of 0 to 16, five puzzles are for validation, found by trying all. */
+static void test_held_out_puzzles_differ(void **state)
+{
+    (void)state;
+    static const egg_countdown_form few = {.least = 2, .most = 2, .low = 1, .high = 4, .target_low = 0,
+                                           .target_high = 16};
+    static const struct { const egg_countdown_form *form; uint32_t asked, found; } cases[] = {
+        {&few, 100, 5}, {&few, 3, 3}, {&egg_countdown_short, 200, 200},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        egg_questions questions;
+        make(&questions, cases[c].form, EGG_COUNTDOWN_VALIDATION, cases[c].asked);
+        assert_int_equal(questions.count, cases[c].found);
+        for (uint32_t i = 0; i < questions.count; i++) {
+            assert_int_equal(egg_countdown_set_of(&questions.items[i].puzzle), EGG_COUNTDOWN_VALIDATION);
+            for (uint32_t k = 0; k < i; k++)
+                assert_false(egg_countdown_same(&questions.items[i].puzzle, &questions.items[k].puzzle));
+        }
+        egg_questions_close(&questions);
+    }
+    egg_questions training;
+    make(&training, &few, EGG_COUNTDOWN_TRAINING, 100);
+    assert_int_equal(training.count, 100);
+    egg_questions_close(&training);
+}
+
+static void test_what_is_the_same_puzzle(void **state)
+{
+    (void)state;
+    const egg_countdown puzzle = {.target = 7, .count = 3, .numbers = {1, 2, 2}};
+    const egg_countdown turned = {.target = 7, .count = 3, .numbers = {2, 1, 2}};
+    const egg_countdown others[] = {{.target = 8, .count = 3, .numbers = {1, 2, 2}},
+                                    {.target = 7, .count = 3, .numbers = {1, 1, 2}},
+                                    {.target = 7, .count = 2, .numbers = {1, 2}}};
+    assert_true(egg_countdown_same(&puzzle, &turned));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) assert_false(egg_countdown_same(&puzzle, &others[i]));
 }
 
 static void test_impossible_forms(void **state)
@@ -298,6 +348,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_puzzles),
         cmocka_unit_test(test_the_set_does_not_depend_on_the_order),
+        cmocka_unit_test(test_held_out_puzzles_differ),
+        cmocka_unit_test(test_what_is_the_same_puzzle),
         cmocka_unit_test(test_impossible_forms),
         cmocka_unit_test(test_scores_of_countdown),
         cmocka_unit_test(test_deep_brackets),

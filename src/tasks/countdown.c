@@ -25,15 +25,29 @@ static uint32_t draw_below(egg_words *words, uint32_t bound)
     return word % bound;
 }
 
-/* The puzzle without regard to the order of its numbers, as 32 well-mixed bits. */
-static uint32_t mix_puzzle(const egg_countdown *puzzle)
+/* sorted (puzzle->count) */
+static void sort_numbers(const egg_countdown *puzzle, uint32_t *sorted)
 {
-    uint32_t block[4], sorted[EGG_COUNTDOWN_NUMBERS];
     for (uint32_t i = 0; i < puzzle->count; i++) {
         uint32_t at = i;
         for (; at && sorted[at - 1] > puzzle->numbers[i]; at--) sorted[at] = sorted[at - 1];
         sorted[at] = puzzle->numbers[i];
     }
+}
+
+bool egg_countdown_same(const egg_countdown *a, const egg_countdown *b)
+{
+    uint32_t left[EGG_COUNTDOWN_NUMBERS], right[EGG_COUNTDOWN_NUMBERS];
+    if (a->target != b->target || a->count != b->count) return false;
+    sort_numbers(a, left);
+    sort_numbers(b, right);
+    return memcmp(left, right, a->count * sizeof *left) == 0;
+}
+
+uint32_t egg_countdown_mix(const egg_countdown *puzzle)
+{
+    uint32_t block[4], sorted[EGG_COUNTDOWN_NUMBERS];
+    sort_numbers(puzzle, sorted);
     uint32_t state = puzzle->target;
     for (uint32_t i = 0; i < puzzle->count; i++) {
         const egg_noise_at at = {.epoch = sorted[i], .pair = puzzle->count};
@@ -45,7 +59,7 @@ static uint32_t mix_puzzle(const egg_countdown *puzzle)
 
 egg_countdown_set egg_countdown_set_of(const egg_countdown *puzzle)
 {
-    return mix_puzzle(puzzle) % 8 == 0 ? EGG_COUNTDOWN_VALIDATION : EGG_COUNTDOWN_TRAINING;
+    return egg_countdown_mix(puzzle) % 8 == 0 ? EGG_COUNTDOWN_VALIDATION : EGG_COUNTDOWN_TRAINING;
 }
 
 /* Joins random pairs of the numbers until one is left; false where that would leave the whole numbers or 32 bits. */

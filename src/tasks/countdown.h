@@ -33,6 +33,10 @@ typedef enum egg_countdown_set { EGG_COUNTDOWN_TRAINING, EGG_COUNTDOWN_VALIDATIO
 
 egg_countdown_set egg_countdown_set_of(const egg_countdown *puzzle);   /* one puzzle in eight is for validation */
 
+/* Whether they have the same numbers, in whatever order, and the same target. */
+bool egg_countdown_same(const egg_countdown *a, const egg_countdown *b);
+uint32_t egg_countdown_mix(const egg_countdown *puzzle);   /* 32 well-mixed bits, the same for the same puzzle */
+
 /* EGG_ERR_ARGUMENT: the form is empty, or hardly any of its puzzles has a target in range. */
 egg_status egg_countdown_make(egg_countdown *puzzle, const egg_countdown_form *form, egg_countdown_set set,
                               uint64_t seed, uint32_t index, egg_error *error);

@@ -163,6 +163,64 @@ out:
     return status;
 }
 
+/* Open addressing over the items of 'questions': 0, or an index plus 1. */
+typedef struct puzzle_table {
+    uint32_t *slots;             /* (mask + 1), at least twice as many as there will be puzzles */
+    uint32_t mask;
+} puzzle_table;
+
+static egg_status open_table(puzzle_table *table, uint32_t count, egg_error *error)
+{
+    size_t slots = 2;
+    while (slots < 2 * (size_t)count) slots *= 2;
+    table->slots = egg_alloc_array(slots, sizeof *table->slots);
+    if (!table->slots) return egg_fail(error, EGG_ERR_NOMEM, "no memory for %u puzzles", count);
+    table->mask = (uint32_t)(slots - 1);
+    return EGG_OK;
+}
+
+/* Enters the puzzle of items[index]; false where an earlier one is the same. */
+static bool enter_puzzle(puzzle_table *table, const egg_question *items, uint32_t index)
+{
+    uint32_t slot = egg_countdown_mix(&items[index].puzzle) / 8 & table->mask;   /* the set took the remainder */
+    for (; table->slots[slot]; slot = (slot + 1) & table->mask)
+        if (egg_countdown_same(&items[table->slots[slot] - 1].puzzle, &items[index].puzzle)) return false;
+    table->slots[slot] = index + 1;
+    return true;
+}
+
+/* Puzzles of a validation set, until there are 'count' or new ones have become too rare to wait for. */
+static egg_status draw_distinct(egg_questions *questions, const egg_countdown_form *form, uint64_t seed, uint32_t count,
+                                egg_error *error)
+{
+    enum { PATIENCE = 1000 };    /* puzzles in a row that were there before */
+    egg_status status = EGG_OK;
+    puzzle_table table = {0};
+    uint32_t found = 0;
+    EGG_TRY(open_table(&table, count, error));
+    for (uint32_t i = 0, repeats = 0; found < count && repeats < PATIENCE; i++) {
+        EGG_TRY(egg_countdown_make(&questions->items[found].puzzle, form, EGG_COUNTDOWN_VALIDATION, seed, i, error));
+        bool is_new = enter_puzzle(&table, questions->items, found);
+        found += is_new;
+        repeats = is_new ? 0 : repeats + 1;
+    }
+    questions->count = found;
+out:
+    egg_free(table.slots);
+    return status;
+}
+
+static egg_status draw_puzzles(egg_questions *questions, const egg_countdown_form *form, egg_countdown_set set,
+                               uint64_t seed, uint32_t count, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    if (set == EGG_COUNTDOWN_VALIDATION) return draw_distinct(questions, form, seed, count, error);
+    for (uint32_t i = 0; i < count; i++)
+        EGG_TRY(egg_countdown_make(&questions->items[i].puzzle, form, set, seed, i, error));
+out:
+    return status;
+}
+
 egg_status egg_questions_make_countdown(egg_questions *questions, const egg_countdown_form *form, egg_countdown_set set,
                                         egg_countdown_style style, uint64_t seed, uint32_t count,
                                         const egg_question_rules *rules, egg_error *error)
@@ -170,12 +228,12 @@ egg_status egg_questions_make_countdown(egg_questions *questions, const egg_coun
     egg_status status = EGG_OK;
     *questions = (egg_questions){0};
     EGG_TRY(open_items(questions, count, error));
+    EGG_TRY(draw_puzzles(questions, form, set, seed, count, error));
     questions->made = egg_alloc_array(count, sizeof *questions->made);
     if (!questions->made) return egg_fail(error, EGG_ERR_NOMEM, "no memory for %u puzzles", count);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < questions->count; i++) {
         char prompt[EGG_COUNTDOWN_PROMPT_BYTES];
         egg_question *question = &questions->items[i];
-        EGG_TRY(egg_countdown_make(&question->puzzle, form, set, seed, i, error));
         egg_countdown_prompt(&question->puzzle, style, prompt);
         question->prompt = questions->made[i] = egg_strdup(prompt);
         if (!question->prompt) return egg_fail(error, EGG_ERR_NOMEM, "no memory for %u puzzles", count);

@@ -48,6 +48,10 @@ egg_status egg_questions_read_gsm8k(egg_questions *questions, const char *path, 
 egg_status egg_questions_cut(egg_questions *questions, const void *text, size_t bytes, uint32_t length,
                              const egg_question_rules *rules, egg_error *error);
 
+/*
+ * Training puzzles come as they are drawn, 'count' of them. Validation puzzles all differ, so that a small form is not
+ * judged by a few puzzles over and over; there are fewer than 'count' where no more are to be had.
+ */
 egg_status egg_questions_make_countdown(egg_questions *questions, const egg_countdown_form *form, egg_countdown_set set,
                                         egg_countdown_style style, uint64_t seed, uint32_t count,
                                         const egg_question_rules *rules, egg_error *error);
