@@ -98,8 +98,11 @@ static void warn_of_silence(struct training *training)
     run->warn_at = 4 * run->silent;
     training_warn(training,
                   "epoch %llu: every member got the same rewards, %g on average, so there is nothing to learn from "
-                  "(%llu such epochs so far); raise --questions, --temperature or --sigma, or grade in finer steps",
-                  (unsigned long long)stats->epoch, stats->reward_mean, (unsigned long long)run->silent);
+                  "(%llu such epochs so far); raise --questions, --temperature or --sigma, or grade in finer steps%s",
+                  (unsigned long long)stats->epoch, stats->reward_mean, (unsigned long long)run->silent,
+                  stats->reward_best != 0
+                      ? ""
+                      : "; a model that does not know the form of an answer learns it with --task sft");
 }
 
 /* ---------------------------------------------------------------------------------------------------------- result */
@@ -195,6 +198,8 @@ const struct command command_finetune = {
         "yours: with --reward 'CMD' a program that reads one JSON line {\"id\", \"prompt\", \"completion\", \"row\"} "
         "and replies {\"id\", \"reward\"}, until its input ends; with --reward-lib FILE a shared library, which "
         "eggroll.h describes.\n\n"
+        "The defaults are the paper's, for large models. For models of up to 256 channels other ones are filled in that "
+        "suit them, unless --preset none; of countdown they ask for puzzles of four numbers, of 1 to 5.\n\n"
         "A model whose vocabulary is not bytes needs it as --vocab FILE. A run keeps itself in the folder RUN, by "
         "default runs/DATE-TIME: model.safetensors is the last model, best.safetensors the one that did best on "
         "held-out questions, both in the published form; journal.egg rebuilds the last from MODEL with "

@@ -148,6 +148,34 @@ static void test_a_program_rewards(void **state)
     assert_true(one.silent_epochs == 0 && one.gradient_norm == two.gradient_norm);
 }
 
+static void check_option(egg_options *options, const char *name, const char *expected)
+{
+    egg_error error = {0};
+    egg_finetune *finetune = NULL;
+    if (egg_finetune_open(&finetune, options, &error) != EGG_OK) fail_msg("%s", error.text);
+    assert_string_equal(egg_finetune_option(finetune, name), expected);
+    egg_finetune_close(finetune);
+    egg_options_free(options);
+}
+
+/* A model of 32 channels is a narrow one. What the user gives wins, and none of it comes with --preset none. */
+static void test_narrow_models_get_settings_of_their_own(void **state)
+{
+    (void)state;
+    const char *prompts = scratch_path("prompts.jsonl");
+#define JSONL "task", "jsonl", "data", prompts, "reward", "cat"
+    check_option(options_of(NULL, "task", "countdown", "preset", "auto", NULL), "temperature", "1");
+    check_option(options_of(NULL, "task", "countdown", "preset", "auto", NULL), "numbers", "4");
+    check_option(options_of(NULL, "task", "countdown", "preset", "auto", NULL), "population", "16");
+    check_option(options_of(NULL, "task", "countdown", "preset", "none", NULL), "temperature", "0");
+    check_option(options_of(NULL, "task", "countdown", "preset", "none", NULL), "numbers", "3-4");
+    check_option(options_of(NULL, SFT, "preset", "auto", NULL), "rate", "0.2");
+    check_option(options_of(NULL, SFT, "preset", "none", NULL), "rate", "0.125");
+    check_option(options_of(NULL, JSONL, "preset", "auto", NULL), "rate", "1");
+    check_option(options_of(NULL, JSONL, "preset", "auto", "rate", "3", NULL), "rate", "3");
+#undef JSONL
+}
+
 static void test_nothing_to_learn_from_is_told(void **state)
 {
     (void)state;
@@ -556,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_sft_makes_texts_likelier),
         cmocka_unit_test(test_a_reward_rises),
         cmocka_unit_test(test_a_program_rewards),
+        cmocka_unit_test(test_narrow_models_get_settings_of_their_own),
         cmocka_unit_test(test_nothing_to_learn_from_is_told),
         cmocka_unit_test(test_target_ends_a_run),
         cmocka_unit_test(test_bits_of_sft),

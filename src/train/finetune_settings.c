@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "train/presets.h"
 #include "train/rl_settings.h"
 #include "train/rwkv7_file.h"
 
-enum { PIECE = 64 };               /* tokens of a piece of text, where nobody says */
+enum {
+    PIECE = 64,                    /* tokens of a piece of text, where nobody says */
+    NARROW = 256                   /* channels of a model up to which the settings of narrow ones are preferred */
+};
 
 enum { SCORING_AUTO, SCORING_GROUP, SCORING_ZSCORE, SCORING_RANK, SCORING_SIGN };   /* in the order of options.def */
 
@@ -95,12 +97,61 @@ out:
     return status;
 }
 
+/* --------------------------------------------------------------------------------------------------------- choices */
+
+typedef struct preference {
+    const char *name, *value;
+} preference;
+
+/*
+ * Those of docs/results.md, from a model of 64 channels; the defaults of options.c are the paper's, which tunes models of
+ * billions of parameters. So narrow a model takes larger perturbations, without which the
+ * answers of a population hardly differ; most of what it learns fast is outside its matrices; and its likeliest
+ * answers are hardly ever right, so that they are drawn. Of countdown also puzzles that it can learn.
+ */
+static const preference narrow_sft[] = {{"thaw", "vectors,head"}, {"population", "64"}, {"questions", "2"},
+                                        {"sigma", "0.004"},       {"rate", "0.2"},      {"rate-decay", "0.9997"}};
+static const preference narrow_countdown[] = {
+    {"style", "plain"},    {"numbers", "4"},  {"number-range", "1-5"},            {"target-range", "1-9"},
+    {"max-tokens", "6"},   {"stop", "\\n"},   {"thaw", "vectors,head,embedding"}, {"population", "128"},
+    {"questions", "16"},   {"sigma", "0.02"}, {"rate", "0.5"},                    {"temperature", "1"}};
+static const preference narrow_reward[] = {{"thaw", "vectors,head"}, {"population", "64"}, {"temperature", "1"},
+                                           {"sigma", "0.01"},        {"rate", "1"}};
+
+static egg_status prefer(egg_options *options, const preference *list, size_t count, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    for (size_t i = 0; i < count; i++) EGG_TRY(egg_options_prefer(options, list[i].name, list[i].value, error));
+out:
+    return status;
+}
+
+/* What is wrong with a file is told where the model is read. */
+static bool is_narrow(const char *base)
+{
+    egg_rwkv7_shape shape;
+    egg_shards *shards = NULL;
+    bool narrow = egg_shards_open(&shards, base, NULL) == EGG_OK &&
+                  egg_rwkv7_file_shape(shards, &shape, NULL) == EGG_OK && shape.width <= NARROW;
+    egg_shards_close(shards);
+    return narrow;
+}
+
+static egg_status prefer_narrow(egg_options *options, egg_error *error)
+{
+    switch (egg_options_values(options)->task) {
+    case EGG_COURSE_SFT: return prefer(options, narrow_sft, EGG_COUNT(narrow_sft), error);
+    case EGG_COURSE_COUNTDOWN: return prefer(options, narrow_countdown, EGG_COUNT(narrow_countdown), error);
+    default: return prefer(options, narrow_reward, EGG_COUNT(narrow_reward), error);
+    }
+}
+
 egg_status egg_finetune_resolve(egg_options *options, egg_error *error)
 {
-    static const char *const names[] = {"sft", "countdown", "gsm8k", "jsonl"};
     egg_status status = EGG_OK;
     const egg_settings *s = egg_options_values(options);
-    if (egg_options_is_set(options, "task")) EGG_TRY(egg_preset_apply(options, names[s->task], error));
+    if (s->preset == EGG_PRESET_AUTO && egg_options_is_set(options, "task") && is_narrow(s->base))
+        EGG_TRY(prefer_narrow(options, error));
     if (s->seq_len == 0) egg_options_resolve_integer(options, "seq-len", PIECE);
     if (s->weights == EGG_WEIGHTS_AUTO) EGG_TRY(egg_options_set(options, "weights", "f32", error));
     if (s->optimizer == EGG_OPTIMIZER_ADAMW && s->weight_decay == 0)

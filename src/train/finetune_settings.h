@@ -9,7 +9,7 @@
 #include "tasks/stops.h"
 #include "train/options.h"
 
-/* Fills in the preset of the task and every chosen value, and checks the combination. */
+/* Fills in what suits the task and the model's width, and every chosen value, and checks the combination. */
 egg_status egg_finetune_resolve(egg_options *options, egg_error *error);
 
 /* Views of resolved settings. */
