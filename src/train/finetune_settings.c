@@ -114,7 +114,8 @@ static const preference narrow_sft[] = {{"thaw", "vectors,head"}, {"population",
 static const preference narrow_countdown[] = {
     {"style", "plain"},    {"numbers", "4"},  {"number-range", "1-5"},            {"target-range", "1-9"},
     {"max-tokens", "6"},   {"stop", "\\n"},   {"thaw", "vectors,head,embedding"}, {"population", "128"},
-    {"questions", "16"},   {"sigma", "0.02"}, {"rate", "0.5"},                    {"temperature", "1"}};
+    {"questions", "16"},   {"sigma", "0.02"}, {"rate", "0.5"},                    {"rate-decay", "0.98"},
+    {"temperature", "1"}};
 static const preference narrow_reward[] = {{"thaw", "vectors,head"}, {"population", "64"}, {"temperature", "1"},
                                            {"sigma", "0.01"},        {"rate", "1"}};
 
