@@ -104,7 +104,8 @@ typedef struct preference {
 } preference;
 
 /*
- * Those of docs/results.md, from a model of 64 channels. So narrow a model takes larger perturbations, without which the
+ * Those of docs/results.md, from a model of 64 channels; the defaults of options.c are the paper's, which tunes models of
+ * billions of parameters. So narrow a model takes larger perturbations, without which the
  * answers of a population hardly differ; most of what it learns fast is outside its matrices; and its likeliest
  * answers are hardly ever right, so that they are drawn. Of countdown also puzzles that it can learn.
  */
