@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "nn/bank.h"
 
-#include <string.h>
-
 #include "base/memory.h"
+#include "es/device_memory.h"
 
 /* Floats of side A and B of one parameter in one slot. */
 static size_t slot_floats(const egg_param *param, uint32_t rank, bool dense, egg_side side)
@@ -24,7 +23,8 @@ uint64_t egg_bank_bytes(const egg_param *params, uint32_t count, uint32_t slots,
 
 static float *open_side(const egg_bank *bank, const egg_param *param, egg_side side)
 {
-    return egg_alloc_array(bank->slots * slot_floats(param, bank->law.rank, bank->law.dense, side), sizeof(float));
+    const size_t floats = bank->slots * slot_floats(param, bank->law.rank, bank->law.dense, side);
+    return egg_device_alloc_array(param->device, floats, sizeof(float));
 }
 
 egg_status egg_bank_open(egg_bank *bank, const egg_param *params, uint32_t count, uint32_t slots, uint32_t rank,
@@ -47,8 +47,8 @@ fail:
 void egg_bank_close(egg_bank *bank)
 {
     for (uint32_t i = 0; bank->A && bank->B && i < bank->count; i++) {
-        egg_free(bank->A[i]);
-        egg_free(bank->B[i]);
+        egg_device_free(bank->params[i].device, bank->A[i]);
+        egg_device_free(bank->params[i].device, bank->B[i]);
     }
     egg_free(bank->A);
     egg_free(bank->B);
@@ -60,10 +60,11 @@ static void draw_vector(const egg_bank *bank, const egg_kernels *kernels, const 
                         bool none, float *out)
 {
     float *noise = out + param->in;   /* perturb_vector reads element i before it writes the two elements i */
-    if (none) memset(noise, 0, param->in * sizeof *noise);
+    if (none) egg_device_fill(param->device, noise, 0, param->in * sizeof *noise);
     else egg_perturb_draw_dense(&bank->law, kernels, param, pair, 1, 0, param->in, noise);
-    kernels->perturb_vector_f32(&(egg_perturb_vector_args){.w = param->data, .A = noise, .out = out, .pairs = 1,
-                                                           .n = param->in, .rank = 1, .c = bank->law.sigma});
+    kernels->perturb_vector_f32(&(egg_perturb_vector_args){.w = egg_param_kernel_data(param), .A = noise, .out = out,
+                                                           .pairs = 1, .n = param->in, .rank = 1,
+                                                           .c = bank->law.sigma});
 }
 
 static void draw_matrix(const egg_bank *bank, const egg_kernels *kernels, const egg_param *param, uint32_t slot,
@@ -73,8 +74,8 @@ static void draw_matrix(const egg_bank *bank, const egg_kernels *kernels, const 
     size_t b = slot_floats(param, bank->law.rank, bank->law.dense, EGG_B);
     float *A = bank->A[param - bank->params] + slot * a, *B = bank->B[param - bank->params] + slot * b;
     if (none) {
-        memset(A, 0, a * sizeof *A);
-        memset(B, 0, b * sizeof *B);
+        egg_device_fill(param->device, A, 0, a * sizeof *A);
+        egg_device_fill(param->device, B, 0, b * sizeof *B);
     } else if (bank->law.dense) {
         egg_perturb_draw_dense(&bank->law, kernels, param, pair, 1, 0, a, A);
     } else {
@@ -106,6 +107,6 @@ egg_factors egg_bank_factors(const egg_bank *bank, const egg_param *param)
 
 egg_member_vector egg_bank_vector(const egg_bank *bank, const egg_param *param)
 {
-    if (param->frozen) return (egg_member_vector){.data = param->data, .stride = 0};
+    if (param->frozen) return (egg_member_vector){.data = egg_param_kernel_data(param), .stride = 0};
     return (egg_member_vector){.data = bank->A[param - bank->params], .stride = param->in};
 }

@@ -30,7 +30,10 @@ typedef struct egg_bank {
     float **A, **B;              /* (count) of each parameter, over the slots; a vector's A is as its members see it */
 } egg_bank;
 
-/* A bank of float32 parameters for laws of this rank and density, or NULL law fields otherwise zero. */
+/*
+ * A bank of float32 parameters for laws of this rank and density, or NULL law fields otherwise zero. Noise lies where
+ * the parameters' kernels work; the device that these have is to be there until the bank is closed.
+ */
 egg_status egg_bank_open(egg_bank *bank, const egg_param *params, uint32_t count, uint32_t slots, uint32_t rank,
                          bool dense, egg_error *error);
 void egg_bank_close(egg_bank *bank);
