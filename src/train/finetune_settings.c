@@ -104,18 +104,17 @@ typedef struct preference {
 } preference;
 
 /*
- * Those of docs/results.md, from a model of 64 channels; the defaults of options.c are the paper's, which tunes models of
- * billions of parameters. So narrow a model takes larger perturbations, without which the
- * answers of a population hardly differ; most of what it learns fast is outside its matrices; and its likeliest
- * answers are hardly ever right, so that they are drawn. Of countdown also puzzles that it can learn.
+ * Those of docs/results.md, from a model of 64 channels; the defaults are the paper's, which tunes models of billions
+ * of parameters. So narrow a model takes larger perturbations, without which the answers of a population hardly differ;
+ * most of what it learns fast is outside its matrices; and its likeliest answers are hardly ever right, so that they
+ * are drawn. Of countdown also puzzles that it can learn.
  */
 static const preference narrow_sft[] = {{"thaw", "vectors,head"}, {"population", "64"}, {"questions", "2"},
                                         {"sigma", "0.004"},       {"rate", "0.2"},      {"rate-decay", "0.9997"}};
 static const preference narrow_countdown[] = {
     {"style", "plain"},    {"numbers", "4"},  {"number-range", "1-5"},            {"target-range", "1-9"},
     {"max-tokens", "6"},   {"stop", "\\n"},   {"thaw", "vectors,head,embedding"}, {"population", "128"},
-    {"questions", "16"},   {"sigma", "0.02"}, {"rate", "0.5"},                    {"rate-decay", "0.98"},
-    {"temperature", "1"}};
+    {"questions", "16"},   {"sigma", "0.02"}, {"rate", "0.5"},                    {"temperature", "1"}};
 static const preference narrow_reward[] = {{"thaw", "vectors,head"}, {"population", "64"}, {"temperature", "1"},
                                            {"sigma", "0.01"},        {"rate", "1"}};
 
