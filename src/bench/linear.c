@@ -12,8 +12,8 @@
 
 #include "base/clock.h"
 #include "base/compiler.h"
-#include "base/memory.h"
 #include "bench/bench.h"
+#include "es/device_memory.h"
 #include "kernels/cuda/tensor.h"
 
 enum { PLAIN, STORED, DRAWN, DENSE, WAYS };
@@ -38,18 +38,6 @@ static const float SIGMA = 0.01f;
 
 /* ----------------------------------------------------------------------------------------------------------- memory */
 
-/* Memory where the kernels work; NULL where there is no more. */
-static void *take(const egg_kernels *kernels, size_t bytes)
-{
-    return kernels->device ? kernels->device->take(bytes) : egg_alloc(bytes);
-}
-
-static void give(const egg_kernels *kernels, void *memory)
-{
-    if (kernels->device) kernels->device->give(memory);
-    else egg_free(memory);
-}
-
 /* The noise of parameter 'param', one stream a pair. */
 static void draw(const linear_bench *bench, uint32_t param, egg_side side, uint32_t first, uint32_t pairs, size_t n,
                  float *out)
@@ -62,7 +50,7 @@ static void draw(const linear_bench *bench, uint32_t param, egg_side side, uint3
 /* In bf16, on the device. */
 static uint16_t *rounded(const linear_bench *bench, const float *from, size_t n)
 {
-    uint16_t *to = take(bench->kernels, n * sizeof *to);
+    uint16_t *to = egg_device_alloc(bench->kernels->device, n * sizeof *to);
     if (to) egg_cuda_tensor_round(from, n, to);
     return to;
 }
@@ -74,7 +62,7 @@ static bool open_tensor(linear_bench *bench)
     const size_t cells = (size_t)bench->rows * bench->n, factors = (size_t)bench->pairs * bench->n;
     bench->tensor = (egg_tensor_args){
         .X = rounded(bench, bench->X, cells), .W = rounded(bench, bench->E, (size_t)bench->n * bench->n),
-        .Y = take(bench->kernels, cells * sizeof(uint16_t)), .A = rounded(bench, bench->A, factors),
+        .Y = egg_device_alloc(bench->kernels->device, cells * sizeof(uint16_t)), .A = rounded(bench, bench->A, factors),
         .B = rounded(bench, bench->B, factors), .key = egg_key_make(1, EGG_DOMAIN_PERTURBATION), .param = LAYER,
         .t = bench->t, .c = SIGMA, .rows = bench->rows, .out = bench->n, .in = bench->n, .rank = 1,
     };
@@ -87,13 +75,13 @@ static bool open_bench(linear_bench *bench, const egg_kernels *kernels, uint32_t
     const size_t cells = (size_t)rows * n * sizeof(float), weights = (size_t)n * n * sizeof(float);
     *bench = (linear_bench){.kernels = kernels, .rows = rows, .pairs = (rows + 1) / 2, .n = n};
     const size_t factors = (size_t)bench->pairs * n * sizeof(float);
-    bench->X = take(kernels, cells);
-    bench->Y = take(kernels, cells);
-    bench->t = take(kernels, rows * sizeof(float));
-    bench->A = take(kernels, factors);
-    bench->B = take(kernels, factors);
-    bench->E = take(kernels, weights);
-    bench->W = take(kernels, kernels->packed_bytes_bf16(n, n));
+    bench->X = egg_device_alloc(kernels->device, cells);
+    bench->Y = egg_device_alloc(kernels->device, cells);
+    bench->t = egg_device_alloc(kernels->device, rows * sizeof(float));
+    bench->A = egg_device_alloc(kernels->device, factors);
+    bench->B = egg_device_alloc(kernels->device, factors);
+    bench->E = egg_device_alloc(kernels->device, weights);
+    bench->W = egg_device_alloc(kernels->device, kernels->packed_bytes_bf16(n, n));
     if (!bench->X || !bench->Y || !bench->t || !bench->A || !bench->B || !bench->E || !bench->W) return false;
     draw(bench, INPUTS, EGG_A, 0, 1, (size_t)rows * n, bench->X);
     draw(bench, WEIGHTS, EGG_A, 0, 1, (size_t)n * n, bench->E);
@@ -108,7 +96,7 @@ static void close_bench(linear_bench *bench)
     const egg_tensor_args *t = &bench->tensor;
     void *const taken[] = {bench->X, bench->Y, bench->t, bench->A, bench->B, bench->E, bench->W,
                            (void *)t->X, (void *)t->W, t->Y, (void *)t->A, (void *)t->B};
-    for (size_t i = 0; bench->kernels && i < EGG_COUNT(taken); i++) give(bench->kernels, taken[i]);
+    for (size_t i = 0; bench->kernels && i < EGG_COUNT(taken); i++) egg_device_free(bench->kernels->device, taken[i]);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- ways */
