@@ -251,7 +251,8 @@ static egg_status open_folder(egg_finetune *finetune, bool resumed, egg_error *e
     egg_status status = EGG_OK;
     egg_directory_remove_temporaries(finetune->folder);
     EGG_TRY(egg_metrics_open(&finetune->metrics, finetune->folder, finetune->progress.epoch, error));
-    if (!resumed) EGG_TRY(write_save(finetune, error));
+    /* Epochs that the journal gave are as good as done, and perhaps the last. */
+    if (!resumed || finetune->journal_info.replayed_epochs) EGG_TRY(write_save(finetune, error));
     EGG_TRY(egg_run_write_config(finetune->folder, finetune->options, NULL, 0, error));
 out:
     return status;

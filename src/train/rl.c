@@ -200,7 +200,8 @@ static egg_status open_folder(egg_rl *rl, bool resumed, egg_error *error)
     egg_status status = EGG_OK;
     egg_directory_remove_temporaries(rl->folder);
     EGG_TRY(egg_metrics_open(&rl->metrics, rl->folder, rl->progress.epoch, error));
-    if (!resumed) EGG_TRY(write_save(rl, error));
+    /* Epochs that the journal gave are as good as done, and perhaps the last. */
+    if (!resumed || rl->journal_info.replayed_epochs) EGG_TRY(write_save(rl, error));
     EGG_TRY(egg_run_write_config(rl->folder, rl->options, NULL, 0, error));
 out:
     return status;

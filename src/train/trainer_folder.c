@@ -104,7 +104,8 @@ static egg_status open_files(egg_trainer *trainer, bool resumed, egg_error *erro
     EGG_TRY(path_of(trainer, EGG_RUN_RATES, path, error));
     EGG_TRY(egg_schedule_open_record(&trainer->schedule, path, !resumed, error));
     EGG_TRY(egg_metrics_open(&trainer->metrics, trainer->folder, trainer->progress.epoch, error));
-    if (!resumed) EGG_TRY(egg_trainer_write(trainer, error));
+    /* Epochs that the journal gave are as good as done, and perhaps the last. */
+    if (!resumed || trainer->journal_info.replayed_epochs) EGG_TRY(egg_trainer_write(trainer, error));
     EGG_TRY(egg_run_write_config(trainer->folder, trainer->options, (const char *const *)trainer->data.paths,
                                  trainer->data.count, error));
 out:
