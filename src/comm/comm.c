@@ -17,6 +17,11 @@ bool egg_comm_mpi_remains(void)
 {
     return false;
 }
+
+bool egg_comm_has_ulfm(void)
+{
+    return false;
+}
 #endif
 
 egg_status egg_comm_open(egg_comm **comm, egg_error *error)

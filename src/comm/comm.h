@@ -54,6 +54,9 @@ void egg_comm_close(egg_comm *comm);
  */
 bool egg_comm_remains(void);
 
+/* Whether this build's MPI has ULFM. */
+bool egg_comm_has_ulfm(void);
+
 /*
  * 'all' holds a part of bytes[r] bytes of every rank r, one behind the other: every rank brings its own part, in its
  * place, and leaves with all of them.

@@ -285,6 +285,15 @@ bool egg_comm_mpi_remains(void)
     return process.has_left;
 }
 
+bool egg_comm_has_ulfm(void)
+{
+#ifdef OMPI_HAVE_MPI_EXT_FTMPI
+    return true;
+#else
+    return false;
+#endif
+}
+
 static const egg_comm_ops mpi_ops = {.allgather = allgather, .broadcast = broadcast, .sum = sum, .max = max,
                                      .move = move, .free = free_mpi};
 

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/system.h"
 #include "base/threads.h"
+#include "comm/comm.h"
 #include "envs/env.h"
 #include "kernels/cuda/cuda_level.h"
 #include "kernels/kernels.h"
@@ -336,6 +337,7 @@ egg_status egg_describe_build(char **json, bool devices, egg_error *error)
 #else
     set_part(parts, "cuda", false);
 #endif
+    set_part(parts, "ulfm", egg_comm_has_ulfm());   /* ranks outlive the loss of one */
     json_object_set_new(object, "optional_parts", parts);
     if (devices) set_devices(object);
     egg_status status = dump(object, json, error);
