@@ -75,6 +75,15 @@ void finish(void)
     exit(2);
 }
 
+uint32_t rounds(uint32_t n)
+{
+#ifdef EGG_SANITIZED
+    return device ? n / 10 : n / 2;
+#else
+    return n;
+#endif
+}
+
 size_t any_gap(uint32_t below, size_t element)
 {
     const size_t gap = random_below(2) ? 0 : random_below(below);
@@ -183,7 +192,7 @@ uint32_t any_length(void)
 static void check_noise(const egg_kernels *ref, const egg_kernels *level, bool is_float)
 {
     size_t block = is_float ? EGG_NOISE_BLOCK_F32 : EGG_NOISE_BLOCK_I8, element = is_float ? sizeof(float) : 1;
-    for (uint32_t i = 0; i < 400; i++) {
+    for (uint32_t i = 0; i < rounds(400); i++) {
         size_t n = block * (i < 64 ? 1 + i % 32 : ONE_OF(1, 2, 3, 7, 16, 17, 31, 64, 100, 256));
         uint32_t pairs = ONE_OF(1, 2, 3, 5, 16, 33);
         size_t stride = n + any_gap(40, element);
@@ -227,7 +236,7 @@ static int32_t scale_of(uint32_t rank)
 
 static void check_shrink_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 600; i++) {
+    for (uint32_t i = 0; i < rounds(600); i++) {
         uint32_t rows = i < 40 ? 1 + i / 2 : 1 + random_below(70), steps = ONE_OF(1, 2, 3, 10, 100);
         uint32_t in = i % 20 == 0 ? 4096 : any_length(), rank = ONE_OF(1, 1, 2, 3, 4, 7);
         size_t x_stride = in + any_gap(70, 1);
@@ -293,7 +302,7 @@ static void check_linear_i8(const egg_kernels *ref, const egg_kernels *level)
 {
     for (uint32_t rows = 1; rows <= 20; rows++)
         for (uint32_t out = 16; out <= 144; out += 16) linear_i8_case(ref, level, rows, out, 16 * rows, RANDOM);
-    for (uint32_t i = 0; i < 400; i++)
+    for (uint32_t i = 0; i < rounds(400); i++)
         linear_i8_case(ref, level, 1 + random_below(50), any_length(), any_length(), i % PATTERNS);
     for (uint32_t i = 0; i < 6; i++) linear_i8_case(ref, level, ONE_OF(1, 5, 13), 64, 4096, i % PATTERNS);
     linear_i8_case(ref, level, 1000, 80, 32, RANDOM);     /* several blocks of rows */
@@ -305,7 +314,7 @@ static void check_linear_i8(const egg_kernels *ref, const egg_kernels *level)
 
 static void check_embed_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 400; i++) {
+    for (uint32_t i = 0; i < rounds(400); i++) {
         uint32_t rows = 1 + random_below(40), steps = ONE_OF(1, 3, 10), n = any_length(), pairs = pairs_of(rows, steps);
         uint32_t vocabulary = ONE_OF(16, 64, 256), rank = ONE_OF(1, 1, 2, 3, 4, 16, 40);
         uint8_t *tokens = take(rows, random_below(64));
@@ -330,7 +339,7 @@ static void check_embed_i8(const egg_kernels *ref, const egg_kernels *level)
 
 static void check_perturb_vector_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 400; i++) {
+    for (uint32_t i = 0; i < rounds(400); i++) {
         uint32_t pairs = 1 + random_below(20), n = any_length(), rank = ONE_OF(1, 1, 2, 3, 4, 16, 40);
         pattern kind = i % PATTERNS;
         egg_perturb_vector_args args = {
@@ -393,7 +402,7 @@ static void layer_norm_i8_all_quotients(const egg_kernels *ref, const egg_kernel
 static void check_layer_norm_i8(const egg_kernels *ref, const egg_kernels *level)
 {
     for (uint32_t mav = 1; mav <= 126; mav++) layer_norm_i8_all_quotients(ref, level, mav);
-    for (uint32_t i = 0; i < 600; i++) {
+    for (uint32_t i = 0; i < rounds(600); i++) {
         uint32_t rows = 1 + random_below(20), steps = ONE_OF(1, 2, 3, 10), n = any_length();
         bool in_place = random_below(3) == 0;
         size_t members = (rows - 1) / steps + 1, w_stride = random_below(2) ? 0 : n + any_gap(20, 1);
@@ -410,7 +419,7 @@ static void check_layer_norm_i8(const egg_kernels *ref, const egg_kernels *level
 
 static void check_add_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 300; i++) {
+    for (uint32_t i = 0; i < rounds(300); i++) {
         size_t n = any_length() * (1 + random_below(3));
         const int8_t *x = take_i8(n, 127, i % PATTERNS, random_below(64));
         twin y = take_twin_i8(n, 127, random_below(PATTERNS), random_below(64));
@@ -423,7 +432,7 @@ static void check_add_i8(const egg_kernels *ref, const egg_kernels *level)
 
 static void check_gru(const egg_kernels *ref, const egg_kernels *level, bool blend)
 {
-    for (uint32_t i = 0; i < 400; i++) {
+    for (uint32_t i = 0; i < rounds(400); i++) {
         uint32_t rows = 1 + random_below(12), n = any_length();
         size_t a_stride = n + any_gap(40, 1), bias_stride = random_below(2) ? 0 : n;
         size_t state_stride = n + any_gap(40, 1), y_stride = n + any_gap(40, 1);
@@ -461,7 +470,7 @@ static void check_gru_blend_i8(const egg_kernels *ref, const egg_kernels *level)
 
 static void check_loss_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 600; i++) {
+    for (uint32_t i = 0; i < rounds(600); i++) {
         uint32_t rows = 1 + random_below(20);
         size_t stride = 256 + any_gap(70, 1);
         int8_t *logits = take_i8((rows - 1) * stride + 256, 127, i % PATTERNS, random_below(64));
@@ -485,7 +494,7 @@ static void check_loss_i8(const egg_kernels *ref, const egg_kernels *level)
 
 static void check_forget_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 300; i++) {
+    for (uint32_t i = 0; i < rounds(300); i++) {
         uint32_t rows = 1 + random_below(40), n = any_length();
         size_t stride = n + any_gap(40, 1), token_stride = ONE_OF(1, 2, 17), tokens = (rows - 1) * token_stride + 1;
         egg_forget_args args = {.tokens = take(tokens, random_below(64)), .token_stride = token_stride,
@@ -503,7 +512,7 @@ static void check_forget_i8(const egg_kernels *ref, const egg_kernels *level)
 
 static void check_count_saturated_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 300; i++) {
+    for (uint32_t i = 0; i < rounds(300); i++) {
         size_t n = i % 50 ? any_length() : 16 * (5000 + random_below(5000));
         const int8_t *x = take_i8(n, i % 2 ? 127 : 126, i % PATTERNS, random_below(64));
         twin saturated = take_count((uint64_t)i << 31);   /* sums pass 32 bits */
@@ -516,7 +525,7 @@ static void check_count_saturated_i8(const egg_kernels *ref, const egg_kernels *
 
 static void check_sum_steps_i32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 300; i++) {
+    for (uint32_t i = 0; i < rounds(300); i++) {
         uint32_t members = 1 + random_below(i % 10 ? 40 : 1000), steps = i < 40 ? 1 + i : 1 + random_below(300);
         int32_t *x = take((size_t)members * steps * sizeof *x, 4 * random_below(16));
         for (size_t j = 0; j < (size_t)members * steps; j++) x[j] = (int32_t)random_u64() / 512;
@@ -534,7 +543,7 @@ enum { WEIGHED_MAX = 95 };   /* the contract's bound of a weighed factor */
 
 static void check_weigh_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 300; i++) {
+    for (uint32_t i = 0; i < rounds(300); i++) {
         uint32_t pairs = 1 + random_below(20);
         size_t n = any_length();
         const int8_t *F = take_i8(pairs, 127, random_below(PATTERNS), random_below(64));
@@ -580,7 +589,7 @@ static void outer_i8_case(const egg_kernels *ref, const egg_kernels *level, uint
 
 static void check_outer_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 300; i++)
+    for (uint32_t i = 0; i < rounds(300); i++)
         outer_i8_case(ref, level, i < 80 ? 1 + i : 1 + random_below(300), 16 * (1 + random_below(6)),
                       16 * (1 + random_below(10)), i % PATTERNS);
     for (uint32_t kind = 0; kind < PATTERNS; kind++) {
@@ -592,7 +601,7 @@ static void check_outer_i8(const egg_kernels *ref, const egg_kernels *level)
 
 static void check_diagonal_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 300; i++) {
+    for (uint32_t i = 0; i < rounds(300); i++) {
         uint32_t count = i % 10 ? 1 + random_below(50) : 3000;
         size_t n = any_length();
         const int8_t *A = take_i8(count * n, WEIGHED_MAX, i % PATTERNS, 0);
@@ -620,7 +629,7 @@ static int32_t *take_votes(size_t n, int32_t around)
 
 static void check_step_vote_i8(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 400; i++) {
+    for (uint32_t i = 0; i < rounds(400); i++) {
         size_t n = any_length();
         int32_t threshold = (int32_t)ONE_OF(0, 1, 2, 100, 1 << 20, INT32_MAX);
         const int32_t *Z = take_votes(n, threshold);
@@ -639,7 +648,7 @@ static void check_step_fractional_i8(const egg_kernels *ref, const egg_kernels *
     static const int32_t laws[][2] = {   /* rate, limit: the contract's largest products, and usual ones */
         {1, 2147450879}, {2147450879, 1}, {46340, 46340}, {65536, 32767}, {256, 8388479}, {1000, 2000}, {1, 1}, {7, 0},
     };
-    for (uint32_t i = 0; i < 400; i++) {
+    for (uint32_t i = 0; i < rounds(400); i++) {
         size_t n = any_length();
         int32_t rate = laws[i % 8][0], limit = laws[i % 8][1];
         const int32_t *Z = take_votes(n, random_below(2) ? limit : 65536 / rate * (int32_t)random_below(300));
@@ -677,7 +686,8 @@ static const struct slot {
     SLOT(layer_norm_i8), SLOT(layer_norm_f32), SLOT(add_i8), SLOT(add_f32), SLOT(relu_f32), SLOT(tanh_f32),
     SLOT(gru_gate_i8), SLOT(gru_blend_i8), SLOT(forget_i8), SLOT(count_saturated_i8), SLOT(loss_i8),
     SLOT(sum_steps_i32), SLOT(weigh_i8), SLOT(weigh_f32), SLOT(outer_i8), SLOT(outer_f32), SLOT(diagonal_i8),
-    SLOT(step_vote_i8), SLOT(step_fractional_i8), SLOT(gradient_f32), SLOT(optimize_f32), RWKV7(shift), RWKV7(gate), RWKV7(recur), RWKV7(finish),
+    SLOT(step_vote_i8), SLOT(step_fractional_i8), SLOT(gradient_f32), SLOT(optimize_f32), RWKV7(shift), RWKV7(gate),
+    RWKV7(recur), RWKV7(finish),
     RWKV7(sigmoid), RWKV7(relu_squared), RWKV7(log_loss),
 };
 

@@ -37,6 +37,9 @@ void release_all(void);
  */
 void finish(void);
 
+/* How many random cases are worth their time, of n: fewer where a sanitizer, or an emulator besides, is slow. */
+uint32_t rounds(uint32_t n);
+
 /* What lies between two rows: any number of elements below 'below', often none. */
 size_t any_gap(uint32_t below, size_t element);
 

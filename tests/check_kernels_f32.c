@@ -137,7 +137,7 @@ static bool shrink_f32_regroups(const egg_kernels *level, const egg_shrink_args 
 
 void check_shrink_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 300; i++) {
+    for (uint32_t i = 0; i < rounds(300); i++) {
         const row_batch batch = take_batch(i % 3 ? 8 : 40);
         const uint32_t in = i % 50 ? any_length() : 2048, rank = ONE_OF(1, 1, 2, 3, 4, 7);
         const size_t x_stride = any_stride(in);
@@ -285,7 +285,7 @@ static void linear_f32_cases(const egg_kernels *ref, const egg_kernels *level, e
     for (uint32_t most = 1; most <= 20; most++)
         for (uint32_t out = 16; out <= 208; out += 16)
             linear_f32_case(ref, level, storage, most, out, 16 + 16 * random_below(8));
-    for (uint32_t i = 0; i < 200; i++) linear_f32_case(ref, level, storage, 30, any_length(), any_length());
+    for (uint32_t i = 0; i < rounds(200); i++) linear_f32_case(ref, level, storage, 30, any_length(), any_length());
     linear_f32_case(ref, level, storage, 10, 80, 1040);      /* several depths of inputs */
     linear_f32_case(ref, level, storage, 1000, 80, 32);      /* several blocks of rows */
     linear_f32_case(ref, level, storage, 300, 144, 528);
@@ -366,7 +366,7 @@ static void unusual_case(const egg_kernels *level, egg_storage storage)
 static void stored_cases(const egg_kernels *ref, const egg_kernels *level, egg_storage storage)
 {
     linear_f32_cases(ref, level, storage);
-    for (uint32_t i = 0; i < 100; i++) held_case(ref, level, storage);
+    for (uint32_t i = 0; i < rounds(100); i++) held_case(ref, level, storage);
     for (uint32_t i = 0; i < 20; i++) unusual_case(level, storage);
 }
 
@@ -402,7 +402,7 @@ static bool dense_f32_regroups(const egg_kernels *level, const egg_dense_args *w
 
 void check_dense_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 300; i++) {
+    for (uint32_t i = 0; i < rounds(300); i++) {
         const row_batch batch = take_batch(i % 5 ? 12 : 200);
         const uint32_t out = 16 * (1 + random_below(6)), in = 16 * (1 + random_below(10));
         const size_t x_stride = any_stride(in), y_stride = any_stride(out);
@@ -457,7 +457,7 @@ static bool embed_f32_regroups(const egg_kernels *level, const egg_embed_args *w
 void check_embed_f32(const egg_kernels *ref, const egg_kernels *level)
 {
     enum { VOCABULARY = 32 };
-    for (uint32_t i = 0; i < 200; i++) {
+    for (uint32_t i = 0; i < rounds(200); i++) {
         const row_batch batch = take_batch(30);
         const uint32_t n = any_length(), rank = ONE_OF(1, 1, 2, 3, 7);
         uint8_t *tokens = take(batch.rows, random_below(64));
@@ -489,7 +489,7 @@ void check_embed_f32(const egg_kernels *ref, const egg_kernels *level)
 
 void check_perturb_vector_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 100; i++) {
+    for (uint32_t i = 0; i < rounds(100); i++) {
         uint32_t pairs = 1 + random_below(10), n = any_length();
         egg_perturb_vector_args args = {.w = take_f32(n, 0), .A = take_f32((size_t)pairs * n, 0), .pairs = pairs,
                                         .n = n, .rank = 1, .c = 0.1f};
@@ -556,7 +556,7 @@ static bool layer_norm_f32_regroups(const egg_kernels *level, const egg_layer_no
 
 void check_layer_norm_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 300; i++) {
+    for (uint32_t i = 0; i < rounds(300); i++) {
         const row_batch batch = take_batch(20);
         const uint32_t n = any_length();
         const size_t x_stride = any_stride(n), y_stride = any_stride(n), members = 2 * batch.pairs;
@@ -586,7 +586,7 @@ void check_layer_norm_f32(const egg_kernels *ref, const egg_kernels *level)
 
 void check_add_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 50; i++) {
+    for (uint32_t i = 0; i < rounds(50); i++) {
         size_t n = any_length();
         const float *x = take_f32(n, 4 * random_below(16));
         twin y = take_twin(n * sizeof(float), 4 * random_below(16));
@@ -602,7 +602,7 @@ void check_add_f32(const egg_kernels *ref, const egg_kernels *level)
 void check_relu_f32(const egg_kernels *ref, const egg_kernels *level)
 {
     const float special[] = {0, -0.0f, INFINITY, -INFINITY, NAN, 0x1p-149f, -0x1p-149f};
-    for (uint32_t i = 0; i < 100; i++) {
+    for (uint32_t i = 0; i < rounds(100); i++) {
         size_t n = any_length();
         twin y = take_twin(n * sizeof(float), 4 * random_below(16));
         fill_f32(y.expected, n);
@@ -655,7 +655,7 @@ void check_tanh_f32(const egg_kernels *ref, const egg_kernels *level)
                    special, 0);
     }
     release_all();
-    for (uint32_t i = 0; i < 50; i++) {   /* bits do not depend on where in Y a value is; ends of Y */
+    for (uint32_t i = 0; i < rounds(50); i++) {   /* bits do not depend on where in Y a value is; ends of Y */
         size_t n = any_length();
         twin y = take_twin(n * sizeof(float), 4 * random_below(16));
         fill_f32(y.actual, n);
@@ -671,7 +671,7 @@ void check_tanh_f32(const egg_kernels *ref, const egg_kernels *level)
 
 void check_weigh_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 100; i++) {
+    for (uint32_t i = 0; i < rounds(100); i++) {
         uint32_t pairs = 1 + random_below(20);
         size_t n = any_length();
         const float *A = take_f32(pairs * n, 0), *F = take_f32(pairs, 4 * random_below(16));
@@ -734,7 +734,7 @@ static void outer_f32_case(const egg_kernels *ref, const egg_kernels *level, uin
 
 void check_outer_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 200; i++)
+    for (uint32_t i = 0; i < rounds(200); i++)
         outer_f32_case(ref, level, 1 + random_below(i % 10 ? 40 : 300), i < 40 ? 1 + i : 1 + random_below(100),
                        16 * (1 + random_below(10)));
     outer_f32_case(ref, level, 1000, 33, 80);
@@ -744,7 +744,7 @@ void check_outer_f32(const egg_kernels *ref, const egg_kernels *level)
 /* The gradient is rounded once; two ways to add n squares in double differ by at most 2 n 2^-53 of their sum. */
 void check_gradient_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 100; i++) {
+    for (uint32_t i = 0; i < rounds(100); i++) {
         const uint32_t rows = 1 + random_below(i % 10 ? 20 : 300), n = any_length();
         twin G = take_twin((size_t)rows * n * sizeof(float), 4 * random_below(16));
         double *expected = take(sizeof *expected, 0), *actual = take(sizeof *actual, 0);
@@ -767,7 +767,7 @@ void check_gradient_f32(const egg_kernels *ref, const egg_kernels *level)
 
 void check_optimize_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t i = 0; i < 200; i++) {
+    for (uint32_t i = 0; i < rounds(200); i++) {
         const size_t n = random_below(4) ? any_length() : 1 + random_below(5000);
         egg_optimize_args args = {.kind = (egg_optimizer_kind)(i % 4), .G = take_f32(n, 0), .n = n, .lr = 0.01f,
                                   .scale = random_below(2) ? 1 : 0.3f, .decay = random_below(2) ? 1 : 0.99f,

@@ -135,7 +135,7 @@ static void verdict(const batch *b, bool good_case)
 
 void check_rwkv7_shift(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t k = 0; k < CASES; k++) {
+    for (uint32_t k = 0; k < rounds(CASES); k++) {
         batch b = take_batch();
         states s = take_states(&b, b.n);
         output Y[EGG_RWKV7_MIXES];
@@ -172,7 +172,7 @@ void check_rwkv7_shift(const egg_kernels *ref, const egg_kernels *level)
  */
 void check_rwkv7_gate(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t k = 0; k < CASES; k++) {
+    for (uint32_t k = 0; k < rounds(CASES); k++) {
         batch b = take_batch();
         const size_t n = (size_t)b.rows * b.n;
         output w = take_output(n, 8), key = take_output(n, 2), v = take_output(n, 2), a = take_output(n, 8);
@@ -226,7 +226,7 @@ static void fill_key(float *kappa, float *a, float *w, const batch *b)
 
 void check_rwkv7_recur(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t k = 0; k < CASES; k++) {
+    for (uint32_t k = 0; k < rounds(CASES); k++) {
         batch b = take_batch();
         const size_t n = (size_t)b.rows * b.n;
         states s = take_states(&b, (size_t)b.n * b.size);
@@ -259,7 +259,7 @@ void check_rwkv7_recur(const egg_kernels *ref, const egg_kernels *level)
 /* Three sums over a head, of which one is below a root, and some operations. */
 void check_rwkv7_finish(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t k = 0; k < CASES; k++) {
+    for (uint32_t k = 0; k < rounds(CASES); k++) {
         batch b = take_batch();
         const size_t n = (size_t)b.rows * b.n;
         output Y = take_output(n, 2);
@@ -292,7 +292,7 @@ void check_rwkv7_finish(const egg_kernels *ref, const egg_kernels *level)
 static void check_activation(egg_rwkv7_activate_fn *ref, egg_rwkv7_activate_fn *level)
 {
     static const float extremes[16] = {-1000, -100, -88, -20, -1, -0.0f, 0, 1, 20, 88, 100, 1000};
-    for (uint32_t k = 0; k < CASES; k++) {
+    for (uint32_t k = 0; k < rounds(CASES); k++) {
         const batch b = {.rows = 1, .n = any_length(), .size = 16};
         output Y = take_output(b.n, 10);
         for (int way = 0; way < WAYS && k % 2; way++) memcpy(output_of(&Y, way), extremes, sizeof extremes);
@@ -316,7 +316,7 @@ void check_rwkv7_relu_squared(const egg_kernels *ref, const egg_kernels *level)
 /* A sum of n exponentials of at most 1, of arguments of 16 in size, and a logarithm. */
 void check_rwkv7_log_loss(const egg_kernels *ref, const egg_kernels *level)
 {
-    for (uint32_t k = 0; k < CASES; k++) {
+    for (uint32_t k = 0; k < rounds(CASES); k++) {
         const batch b = {.rows = 1 + random_below(MOST_ROWS), .n = any_length() * ONE_OF(1, 1, 4), .size = 16};
         float *X = take_scaled((size_t)b.rows * b.n, 8);
         uint32_t *target = take(b.rows * sizeof *target, 0);
