@@ -78,7 +78,7 @@ void finish(void)
 uint32_t rounds(uint32_t n)
 {
 #ifdef EGG_SANITIZED
-    return device ? n / 10 : n / 2;
+    return device ? n / 16 + 2 : n / 2;
 #else
     return n;
 #endif
