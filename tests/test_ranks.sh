@@ -120,7 +120,7 @@ for kind in sft countdown sign rank; do
     done
 done
 cmp -s sft-alone/model.safetensors base.safetensors && fail "fine-tuning: moved nothing"
-grep -q '"valid"' sft-3-rows-1/metrics.jsonl || fail "fine-tuning on 3 ranks: no validation in the metrics"
+grep -q '"valid"' sft-3-rows-2/metrics.jsonl || fail "fine-tuning on 3 ranks: no validation in the metrics"
 ranks 3 $sft --threads 1 --out sft-auto
 same_tuned sft-auto sft-alone "sft, 3 ranks, auto"
 [ -n "$short" ] || "$program" verify sft-3-none-2 >out 2>err || fail "verify of a run on 3 ranks: $(cat err)"
@@ -220,7 +220,7 @@ for rule in zscore sign rank; do
     [ "$(value bytes_received <members-$rule-16/metrics.jsonl)" = "$(value bytes_received <members-$rule-64/metrics.jsonl)" ] ||
         fail "$rule: the traffic depends on the width"
 done
-fitness=$(value fitness_bytes_received <countdown-4-none-1/metrics.jsonl)
+fitness=$(value fitness_bytes_received <countdown-3-rows-2/metrics.jsonl)
 [ "${fitness:-0}" -gt 0 ] && [ "$fitness" -le 44 ] || fail "fine-tuning: '$fitness' bytes of fitness for 11 pairs"
 
 # ------------------------------------------------------------------------------------------------------------- failing
