@@ -22,6 +22,7 @@
 #include "train/run.h"
 #include "train/rwkv7_file.h"
 #include "train/settings.h"
+#include "train/watch.h"
 
 struct egg_finetune {
     egg_options *options;
@@ -43,11 +44,7 @@ struct egg_finetune {
     float *fitness;                  /* (population) */
 
     egg_finetune_progress progress;
-    double origin;                   /* clock at which progress.seconds was 0 */
-
-    egg_stop_fn *stop;               /* asked after every epoch; NULL: nobody is */
-    void *stop_context;
-    bool stopped;
+    egg_watch watch;
 
     bool keeps;                      /* rank 0 has a folder */
     char *folder;                    /* NULL: nothing is kept on disk, at least not by this rank */
@@ -64,22 +61,12 @@ struct egg_finetune {
 /* What rank 0 decides for all: options and the folder. */
 static egg_status choose(egg_finetune *finetune, const egg_options *given, bool *resumed, egg_error *error)
 {
-    egg_status status = EGG_OK;
-    const char *folder;
-    EGG_TRY(egg_run_folder(given, &folder, resumed, error));
-    if (*folder) {
-        finetune->folder = egg_strdup(folder);
-        if (!finetune->folder) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a path");
-    }
-    if (*resumed) {
-        EGG_TRY(egg_settings_resume(&finetune->options, given, folder, egg_finetune_resolve, error));
-    } else {
-        finetune->options = egg_options_copy(given);
-        if (!finetune->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
-        EGG_TRY(egg_finetune_resolve(finetune->options, error));
-    }
-    finetune->keeps = finetune->folder;
-out:
+    egg_chosen chosen;
+    egg_status status = egg_settings_choose(&chosen, given, egg_finetune_resolve, error);
+    finetune->options = chosen.options;
+    finetune->folder = chosen.folder;
+    finetune->keeps = chosen.folder;
+    *resumed = chosen.resumed;
     return status;
 }
 
@@ -88,8 +75,6 @@ static egg_status open_options(egg_finetune *finetune, const egg_options *given,
     egg_status status = EGG_OK;
     egg_ranks *ranks = &finetune->ranks;
     if (ranks->rank == 0) status = choose(finetune, given, resumed, error);
-    if (status == EGG_OK && finetune->folder && !*resumed)
-        status = egg_run_refuse_existing(finetune->folder, error);
     EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
     EGG_TRY(egg_ranks_share_options(ranks, given, &finetune->options, error));
     EGG_TRY(egg_ranks_share(ranks, resumed, sizeof *resumed, error));
@@ -267,7 +252,7 @@ static egg_status open_run(egg_finetune *finetune, bool resumed, double opened, 
                             error));
     if (resumed) EGG_TRY(load_checkpoint(finetune, error));
     if (finetune->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(finetune, resumed, error));
-    finetune->origin = opened - finetune->progress.seconds;
+    finetune->watch.origin = opened - finetune->progress.seconds;
     EGG_TRY(open_folder(finetune, resumed, error));
 out:
     return status;
@@ -305,7 +290,7 @@ egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg
     egg_finetune *finetune = egg_alloc(sizeof *finetune);
     if (!finetune) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a run");
     egg_ranks *ranks = &finetune->ranks;
-    double opened = finetune->origin = egg_clock_seconds();
+    double opened = finetune->watch.origin = egg_clock_seconds();
     finetune->progress.valid = finetune->progress.base_valid = finetune->progress.best_valid = NAN;
     EGG_TRY(egg_ranks_open(ranks, error));
     EGG_TRY(open_options(finetune, options, &resumed, error));
@@ -350,11 +335,6 @@ void egg_finetune_close(egg_finetune *finetune)
 
 /* ----------------------------------------------------------------------------------------------------------- epoch */
 
-static double elapsed(const egg_finetune *finetune)
-{
-    return egg_clock_seconds() - finetune->origin;
-}
-
 static double share(double used, double bound)
 {
     return bound > 0 ? fmin(1, used / bound) : 0;
@@ -387,23 +367,12 @@ static bool budget_used(const egg_finetune *finetune)
 
 bool egg_finetune_finished(const egg_finetune *finetune)
 {
-    return finetune->stopped || budget_used(finetune);
+    return finetune->watch.stopped || budget_used(finetune);
 }
 
 void egg_finetune_stop_when(egg_finetune *finetune, egg_stop_fn *stop, void *context)
 {
-    finetune->stop = stop;
-    finetune->stop_context = context;
-}
-
-/* The run's clock is that of rank 0; and whether anybody wants an end. */
-static egg_status look_up(egg_finetune *finetune, egg_error *error)
-{
-    int64_t stops = finetune->stop && finetune->stop(finetune->stop_context);
-    finetune->progress.seconds = elapsed(finetune);
-    egg_status status = egg_ranks_agree_real(&finetune->ranks, EGG_OK, &finetune->progress.seconds, &stops, 1, error);
-    if (status == EGG_OK && stops) finetune->stopped = true;
-    return status;
+    egg_watch_stop_when(&finetune->watch, stop, context);
 }
 
 /* Sums over the ranks, and what rates are of: '*threads' of all ranks. */
@@ -617,17 +586,17 @@ egg_status egg_finetune_epoch(egg_finetune *finetune, egg_finetune_stats *out, e
     EGG_TRY(validate_base(finetune, error));
     EGG_TRY(evolve(finetune, &stats, error));
     stats.epoch = ++progress->epoch;
-    EGG_TRY(look_up(finetune, error));
+    EGG_TRY(egg_watch_look_up(&finetune->watch, &finetune->ranks, &finetune->progress.seconds, error));
     if (finetune->settings->check_epochs && stats.epoch % finetune->settings->check_epochs == 0)
         EGG_TRY(egg_ranks_compare_weights(&finetune->ranks, finetune->model->params, finetune->model->param_count,
                                           stats.epoch, error));
     stats.validated = progress->epoch % finetune->settings->eval_epochs == 0 || progress_of(finetune) >= 1;
     if (stats.validated) {
         EGG_TRY(validate(finetune, &stats.validate_seconds, error));
-        EGG_TRY(look_up(finetune, error));
+        EGG_TRY(egg_watch_look_up(&finetune->watch, &finetune->ranks, &finetune->progress.seconds, error));
     }
     stats.seconds = progress->seconds;
-    stats.stopped = finetune->stopped;
+    stats.stopped = finetune->watch.stopped;
     stats.progress = budget_used(finetune) ? 1 : progress_of(finetune);
     stats.valid = progress->valid;
     stats.base_valid = progress->base_valid;

@@ -20,6 +20,7 @@
 #include "train/rl_settings.h"
 #include "train/run.h"
 #include "train/settings.h"
+#include "train/watch.h"
 
 struct egg_rl {
     egg_options *options;
@@ -39,11 +40,7 @@ struct egg_rl {
 
     egg_rl_progress progress;
     double eval_deviation;
-    double origin;                   /* clock at which progress.seconds was 0 */
-
-    egg_stop_fn *stop;               /* asked after every epoch; NULL: nobody is */
-    void *stop_context;
-    bool stopped;
+    egg_watch watch;
 
     bool keeps;                      /* rank 0 has a folder */
     char *folder;                    /* NULL: nothing is kept on disk, at least not by this rank */
@@ -61,23 +58,12 @@ struct egg_rl {
 /* What rank 0 decides for all: options and the folder. */
 static egg_status choose(egg_rl *rl, const egg_options *given, bool *resumed, egg_error *error)
 {
-    egg_status status = EGG_OK;
-    const char *folder;
-    EGG_TRY(egg_run_folder(given, &folder, resumed, error));
-    if (*folder) {
-        rl->folder = egg_strdup(folder);
-        if (!rl->folder) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a path");
-    }
-    if (*resumed) {
-        EGG_TRY(egg_settings_resume(&rl->options, given, folder, egg_rl_resolve, error));
-    } else {
-        rl->options = egg_options_copy(given);
-        if (!rl->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
-        EGG_TRY(egg_rl_resolve(rl->options, error));
-        if (rl->folder) EGG_TRY(egg_run_refuse_existing(rl->folder, error));
-    }
-    rl->keeps = rl->folder;
-out:
+    egg_chosen chosen;
+    egg_status status = egg_settings_choose(&chosen, given, egg_rl_resolve, error);
+    rl->options = chosen.options;
+    rl->folder = chosen.folder;
+    rl->keeps = chosen.folder;
+    *resumed = chosen.resumed;
     return status;
 }
 
@@ -215,7 +201,7 @@ static egg_status open_run(egg_rl *rl, bool resumed, double opened, egg_error *e
     EGG_TRY(egg_ranks_widen(&rl->ranks, rl->folder, rl->policy.params, rl->policy.param_count, error));
     if (resumed) EGG_TRY(load_checkpoint(rl, error));
     if (rl->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(rl, resumed, error));
-    rl->origin = opened - rl->progress.seconds;
+    rl->watch.origin = opened - rl->progress.seconds;
     EGG_TRY(open_folder(rl, resumed, error));
 out:
     return status;
@@ -242,7 +228,7 @@ egg_status egg_rl_open(egg_rl **out, const egg_options *options, egg_error *erro
     *out = NULL;
     egg_rl *rl = egg_alloc(sizeof *rl);
     if (!rl) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a run");
-    double opened = rl->origin = egg_clock_seconds();
+    double opened = rl->watch.origin = egg_clock_seconds();
     rl->progress.eval_return = rl->eval_deviation = NAN;
     EGG_TRY(egg_ranks_open(&rl->ranks, error));
     EGG_TRY(open_options(rl, options, &resumed, error));
@@ -288,11 +274,6 @@ void egg_rl_close(egg_rl *rl)
 
 /* ----------------------------------------------------------------------------------------------------------- epoch */
 
-static double elapsed(const egg_rl *rl)
-{
-    return egg_clock_seconds() - rl->origin;
-}
-
 static double share(double used, double bound)
 {
     return bound > 0 ? fmin(1, used / bound) : 0;
@@ -315,23 +296,12 @@ static bool budget_used(const egg_rl *rl)
 
 bool egg_rl_finished(const egg_rl *rl)
 {
-    return rl->stopped || budget_used(rl);
+    return rl->watch.stopped || budget_used(rl);
 }
 
 void egg_rl_stop_when(egg_rl *rl, egg_stop_fn *stop, void *context)
 {
-    rl->stop = stop;
-    rl->stop_context = context;
-}
-
-/* The run's clock is that of rank 0; and whether anybody wants an end. */
-static egg_status look_up(egg_rl *rl, egg_error *error)
-{
-    int64_t stops = rl->stop && rl->stop(rl->stop_context);
-    rl->progress.seconds = elapsed(rl);
-    egg_status status = egg_ranks_agree_real(&rl->ranks, EGG_OK, &rl->progress.seconds, &stops, 1, error);
-    if (status == EGG_OK && stops) rl->stopped = true;
-    return status;
+    egg_watch_stop_when(&rl->watch, stop, context);
 }
 
 /* Every rank's slice of the population; then everybody's observations, and 'stats' of all. '*seconds' of our slice. */
@@ -483,7 +453,7 @@ egg_status egg_rl_epoch(egg_rl *rl, egg_rl_stats *out, egg_error *error)
     egg_rl_stats stats = {0};
     EGG_TRY(evolve(rl, &stats, error));
     stats.epoch = ++rl->progress.epoch;
-    EGG_TRY(look_up(rl, error));
+    EGG_TRY(egg_watch_look_up(&rl->watch, &rl->ranks, &rl->progress.seconds, error));
     if (rl->settings->check_epochs && stats.epoch % rl->settings->check_epochs == 0)
         EGG_TRY(egg_ranks_compare_weights(&rl->ranks, rl->policy.params, rl->policy.param_count, stats.epoch, error));
     stats.evaluated = rl->progress.epoch % rl->settings->eval_epochs == 0 || progress_of(rl) >= 1;
@@ -491,12 +461,12 @@ egg_status egg_rl_epoch(egg_rl *rl, egg_rl_stats *out, egg_error *error)
         double begun = egg_clock_seconds();
         EGG_TRY(evaluate_policy(rl, error));
         stats.eval_seconds = egg_clock_seconds() - begun;
-        EGG_TRY(look_up(rl, error));
+        EGG_TRY(egg_watch_look_up(&rl->watch, &rl->ranks, &rl->progress.seconds, error));
     }
     stats.env_steps = rl->progress.env_steps;
     stats.episodes = rl->progress.episodes;
     stats.seconds = rl->progress.seconds;
-    stats.stopped = rl->stopped;
+    stats.stopped = rl->watch.stopped;
     stats.progress = budget_used(rl) ? 1 : progress_of(rl);
     stats.eval_return = rl->progress.eval_return;
     stats.eval_deviation = rl->eval_deviation;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "train/run.h"
 
 static void choose_integer(egg_options *options, uint64_t value, const char *name, uint64_t chosen)
@@ -83,8 +84,8 @@ static egg_status apply_change(egg_options *options, egg_options *given, const c
                     folder, *current ? current : "none", value);
 }
 
-egg_status egg_settings_resume(egg_options **out, const egg_options *given, const char *folder,
-                               egg_settings_resolve_fn *resolve, egg_error *error)
+static egg_status choose_resumed(egg_options **out, const egg_options *given, const char *folder,
+                                 egg_settings_resolve_fn *resolve, egg_error *error)
 {
     egg_status status = EGG_OK;
     char path[EGG_PATH_BYTES];
@@ -116,6 +117,33 @@ egg_status egg_settings_resume(egg_options **out, const egg_options *given, cons
 out:
     egg_options_free(options);
     egg_options_free(changes);
+    return status;
+}
+
+static egg_status choose_new(egg_chosen *chosen, const egg_options *given, egg_settings_resolve_fn *resolve,
+                             egg_error *error)
+{
+    egg_status status = EGG_OK;
+    chosen->options = egg_options_copy(given);
+    if (!chosen->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
+    EGG_TRY(resolve(chosen->options, error));
+    if (chosen->folder) EGG_TRY(egg_run_refuse_existing(chosen->folder, error));
+out:
+    return status;
+}
+
+egg_status egg_settings_choose(egg_chosen *chosen, const egg_options *given, egg_settings_resolve_fn *resolve,
+                               egg_error *error)
+{
+    egg_status status = EGG_OK;
+    const char *folder;
+    *chosen = (egg_chosen){0};
+    EGG_TRY(egg_run_folder(given, &folder, &chosen->resumed, error));
+    if (*folder && !(chosen->folder = egg_strdup(folder)))
+        return egg_fail(error, EGG_ERR_NOMEM, "no memory for a path");
+    if (chosen->resumed) EGG_TRY(choose_resumed(&chosen->options, given, folder, resolve, error));
+    else EGG_TRY(choose_new(chosen, given, resolve, error));
+out:
     return status;
 }
 

@@ -12,14 +12,23 @@
 /* Replaces every "chosen" default of pretrain by its value and checks the combination. */
 egg_status egg_settings_resolve(egg_options *options, egg_error *error);
 
-/*
- * The options of a resumed run: those of its configuration, with the ones that 'given' sets and that may change
- * (budget, threads, saving, validating). Another value for any other option is refused by name. 'resolve' is that of
- * the command.
- */
+/* That of a command: egg_settings_resolve for pretrain. */
 typedef egg_status egg_settings_resolve_fn(egg_options *options, egg_error *error);
-egg_status egg_settings_resume(egg_options **options, const egg_options *given, const char *folder,
-                               egg_settings_resolve_fn *resolve, egg_error *error);
+
+/* What the options given to a run come to. */
+typedef struct egg_chosen {
+    egg_options *options;    /* resolved; free with egg_options_free */
+    char *folder;            /* free with egg_free; NULL: none */
+    bool resumed;            /* the run in it goes on */
+} egg_chosen;
+
+/*
+ * A new run's folder must not hold one. The options of a resumed run are those of its configuration, with the ones that
+ * 'given' sets and that may change (budget, threads, saving, validating); another value for any other option is refused
+ * by name. '*chosen' is to be freed after an error, too.
+ */
+egg_status egg_settings_choose(egg_chosen *chosen, const egg_options *given, egg_settings_resolve_fn *resolve,
+                               egg_error *error);
 
 /* Views of resolved settings. */
 egg_shape egg_settings_shape(const egg_settings *settings);

@@ -13,11 +13,6 @@ static const double save_share = 0.05;
 
 /* ----------------------------------------------------------------------------------------------------------- epoch */
 
-static double elapsed(const egg_trainer *trainer)
-{
-    return egg_clock_seconds() - trainer->origin;
-}
-
 static int64_t sum_losses(egg_trainer *trainer, egg_slice slice)
 {
     const int32_t *loss = egg_pretrain_loss(trainer->task) + 2 * (size_t)slice.first_pair;
@@ -109,7 +104,7 @@ static egg_status evolve(egg_trainer *trainer, egg_epoch_stats *stats, egg_error
 
     stats->rate = trainer->schedule.rule == EGG_RULE_VOTE
                       ? egg_schedule_alpha(&trainer->schedule, epoch)
-                      : egg_schedule_rate24(&trainer->schedule, epoch, elapsed(trainer)) * 0x1p-24;
+                      : egg_schedule_rate24(&trainer->schedule, epoch, egg_watch_seconds(&trainer->watch)) * 0x1p-24;
     double begun = egg_clock_seconds();
     EGG_TRY(evaluate(trainer, &law, &stats->rate, &stats->train_bits_per_byte, error));
     double evaluated = egg_clock_seconds();
@@ -124,16 +119,6 @@ static egg_status evolve(egg_trainer *trainer, egg_epoch_stats *stats, egg_error
     stats->evaluate_seconds = evaluated - begun;
     stats->update_seconds = updated - evaluated;
 out:
-    return status;
-}
-
-/* The run's clock is that of rank 0; and whether anybody wants an end. */
-static egg_status look_up(egg_trainer *trainer, egg_error *error)
-{
-    int64_t stops = trainer->stop && trainer->stop(trainer->stop_context);
-    trainer->progress.seconds = elapsed(trainer);
-    egg_status status = egg_ranks_agree_real(&trainer->ranks, EGG_OK, &trainer->progress.seconds, &stops, 1, error);
-    if (status == EGG_OK && stops) trainer->stopped = true;
     return status;
 }
 
@@ -226,7 +211,7 @@ egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_err
     stats.epoch = ++trainer->progress.epoch;
     stats.member_tokens = trainer->progress.member_tokens += settings->population * settings->seq_len;
     stats.text_bytes = stats.epoch * egg_pretrain_text_bytes(trainer->task);
-    EGG_TRY(look_up(trainer, error));
+    EGG_TRY(egg_watch_look_up(&trainer->watch, &trainer->ranks, &trainer->progress.seconds, error));
     if (settings->check_epochs && stats.epoch % settings->check_epochs == 0) {
         if (trainer->ranks.size > 1) egg_params_fetch(trainer->model->params, trainer->model->param_count);
         EGG_TRY(egg_ranks_compare_weights(&trainer->ranks, trainer->model->params, trainer->model->param_count,
@@ -239,12 +224,12 @@ egg_status egg_trainer_epoch(egg_trainer *trainer, egg_epoch_stats *out, egg_err
         EGG_TRY(egg_trainer_validate(trainer, NULL, error));
         stats.weights_saturated = weights_saturated(trainer->model);
         stats.validate_seconds = egg_clock_seconds() - begun;
-        EGG_TRY(look_up(trainer, error));
+        EGG_TRY(egg_watch_look_up(&trainer->watch, &trainer->ranks, &trainer->progress.seconds, error));
     }
     stats.activations_saturated = trainer->score.saturated;
     stats.valid_bits_per_byte = trainer->progress.valid_bits_per_byte;
     stats.seconds = trainer->progress.seconds;
-    stats.stopped = trainer->stopped;
+    stats.stopped = trainer->watch.stopped;
     stats.progress = egg_schedule_progress(&trainer->schedule, stats.epoch, stats.seconds);
     add_metrics(trainer, &stats);
     record_epoch(trainer, &stats);
@@ -259,13 +244,12 @@ out:
 
 bool egg_trainer_finished(const egg_trainer *trainer)
 {
-    return trainer->stopped || budget_used(trainer);
+    return trainer->watch.stopped || budget_used(trainer);
 }
 
 void egg_trainer_stop_when(egg_trainer *trainer, egg_stop_fn *stop, void *context)
 {
-    trainer->stop = stop;
-    trainer->stop_context = context;
+    egg_watch_stop_when(&trainer->watch, stop, context);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ save */

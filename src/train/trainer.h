@@ -12,6 +12,7 @@
 #include "train/ranks.h"
 #include "train/run_text.h"
 #include "train/schedule.h"
+#include "train/watch.h"
 
 typedef struct egg_text_list {
     char **paths;
@@ -27,7 +28,6 @@ struct egg_trainer {
 
     egg_ranks ranks;
     egg_kernels kernels;
-    bool opened_machine;
     egg_pool *pool;
     egg_model *model;
     egg_pretrain *task;
@@ -39,13 +39,9 @@ struct egg_trainer {
     double own_seconds;              /* that this rank's slice took to evaluate */
     egg_schedule schedule;
     egg_progress progress;
-    double origin;                   /* clock at which progress.seconds was 0 */
     egg_score_result score;          /* of the last validation */
     uint64_t validations;            /* due so far by progress */
-
-    egg_stop_fn *stop;               /* asked after every epoch; NULL: nobody is */
-    void *stop_context;
-    bool stopped;
+    egg_watch watch;
 
     bool keeps;                      /* rank 0 has a folder */
     char *folder;                    /* NULL: nothing is kept on disk, at least not by this rank */

@@ -118,7 +118,7 @@ egg_status egg_trainer_open_folder(egg_trainer *trainer, bool resumed, double op
     if (resumed) EGG_TRY(load_checkpoint(trainer, error));
     else EGG_TRY(egg_directory_create(trainer->folder, error));
     if (trainer->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(trainer, resumed, error));
-    trainer->origin = opened - trainer->progress.seconds;
+    trainer->watch.origin = opened - trainer->progress.seconds;
     EGG_TRY(open_files(trainer, resumed, error));
 out:
     return status;

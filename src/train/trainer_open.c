@@ -38,25 +38,17 @@ static egg_status choose(egg_trainer *trainer, const egg_options *given, const c
                          bool *resumed, egg_error *error)
 {
     egg_status status = EGG_OK;
-    const char *folder;
     char path[EGG_PATH_BYTES];
-    EGG_TRY(egg_run_folder(given, &folder, resumed, error));
-    if (*folder) {
-        trainer->folder = egg_strdup(folder);
-        if (!trainer->folder) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a path");
-    }
-    if (*resumed) {
-        EGG_TRY(egg_settings_resume(&trainer->options, given, folder, egg_settings_resolve, error));
-    } else {
-        trainer->options = egg_options_copy(given);
-        if (!trainer->options) return egg_fail(error, EGG_ERR_NOMEM, "no memory for options");
-        EGG_TRY(egg_settings_resolve(trainer->options, error));
-        if (trainer->folder) EGG_TRY(egg_run_refuse_existing(trainer->folder, error));
-    }
+    egg_chosen chosen;
+    status = egg_settings_choose(&chosen, given, egg_settings_resolve, error);
+    trainer->options = chosen.options;
+    trainer->folder = chosen.folder;
+    *resumed = chosen.resumed;
+    EGG_TRY(status);
     if (count) {
         EGG_TRY(copy_paths(&trainer->data, data, count, error));
     } else if (*resumed) {
-        EGG_TRY(egg_run_path(folder, EGG_RUN_CONFIG, path, error));
+        EGG_TRY(egg_run_path(trainer->folder, EGG_RUN_CONFIG, path, error));
         EGG_TRY(egg_options_load_data(path, &trainer->data.paths, &trainer->data.count, error));
     }
     if (!trainer->data.count)
@@ -171,7 +163,6 @@ static egg_status open_own(egg_trainer *trainer, uint64_t base_bytes, egg_error 
     egg_status status = EGG_OK;
     egg_plan plan;
     EGG_TRY(egg_machine_open(&trainer->kernels, trainer->settings->device, egg_launch_find().local_rank, error));
-    trainer->opened_machine = true;
     EGG_TRY(open_text(trainer, error));
     EGG_TRY(plan_run(&plan, trainer->settings, &trainer->text, &trainer->kernels, base_bytes, error));
     EGG_TRY(open_machine(trainer, error));
@@ -209,7 +200,7 @@ egg_status egg_trainer_open(egg_trainer **out, const egg_options *options, const
     if (!trainer) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a trainer");
     egg_ranks *ranks = &trainer->ranks;
     trainer->schedule.record = -1;
-    double opened = trainer->origin = egg_clock_seconds();
+    double opened = trainer->watch.origin = egg_clock_seconds();
     EGG_TRY(egg_ranks_open(ranks, error));
     uint64_t base_bytes = egg_system_resident_bytes();
     EGG_TRY(open_options(trainer, options, data, data_count, &resumed, error));
@@ -242,7 +233,7 @@ void egg_trainer_close(egg_trainer *trainer)
     egg_pretrain_close(trainer->task);
     egg_model_free(trainer->model);
     egg_pool_close(trainer->pool);
-    if (trainer->opened_machine) egg_machine_close(&trainer->kernels);
+    egg_machine_close(&trainer->kernels);
     egg_run_text_close(&trainer->text);
     free_paths(&trainer->data);
     egg_options_free(trainer->options);
