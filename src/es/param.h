@@ -59,6 +59,12 @@ static inline size_t egg_param_elements(const egg_param *param)
 
 size_t egg_dtype_bytes(egg_dtype dtype);
 
+/* The device that kernels work on the parameters with, one for all; NULL: in the host's memory. */
+static inline const egg_device *egg_params_device(const egg_param *params, uint32_t count)
+{
+    return count ? params[0].device : NULL;
+}
+
 /* Elements of one component of factor A and of factor B. */
 static inline uint32_t egg_param_factor_length(const egg_param *param, egg_side side)
 {

@@ -167,17 +167,12 @@ static uint32_t block_terms(const egg_device *device, uint32_t rank)
     return rank < terms ? terms / rank * rank : rank;
 }
 
-static const egg_device *device_of(const egg_param *params, uint32_t count)
-{
-    return count ? params[0].device : NULL;
-}
-
 /* The largest of each buffer over all tasks. */
 static egg_update_sizes scratch_sizes(const egg_param *params, uint32_t count, uint32_t rank, uint32_t threads)
 {
     egg_update_sizes max = {0};
     uint64_t cost = total_cost(params, count);
-    size_t terms = block_terms(device_of(params, count), rank);
+    size_t terms = block_terms(egg_params_device(params, count), rank);
     for (uint32_t i = 0; i < count; i++) {
         if (!evolves(&params[i])) continue;
         size_t rows = task_rows(&params[i], cost, threads), in = params[i].in;
@@ -193,7 +188,7 @@ static egg_update_sizes scratch_sizes(const egg_param *params, uint32_t count, u
 uint64_t egg_update_bytes(const egg_param *params, uint32_t count, uint32_t rank, uint32_t threads)
 {
     egg_update_sizes sizes = scratch_sizes(params, count, rank, threads);
-    uint64_t fitness = device_of(params, count) ? EGG_UPDATE_MAX_TERMS : 0;
+    uint64_t fitness = egg_params_device(params, count) ? EGG_UPDATE_MAX_TERMS : 0;
     return (uint64_t)threads * (sizes.A + sizes.B + sizes.Z + sizes.outer) + fitness;
 }
 
@@ -214,7 +209,7 @@ egg_status egg_update_open(egg_update **out, egg_param *params, uint32_t count, 
     uint32_t tasks = max_tasks(params, count);
     update->params = params;
     update->param_count = count;
-    update->device = device_of(params, count);
+    update->device = egg_params_device(params, count);
     update->threads = threads;
     update->tasks = egg_alloc_array(tasks, sizeof *update->tasks);
     update->changed = egg_alloc_array(tasks, sizeof *update->changed);

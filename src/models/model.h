@@ -44,6 +44,12 @@ uint64_t egg_model_parameters(const egg_model *model);
 uint64_t egg_model_bytes(const egg_model *model, const egg_kernels *kernels);
 uint64_t egg_model_device_bytes(const egg_model *model, const egg_kernels *kernels);
 
+/* The device that the kernels work on; NULL: in the host's memory. */
+static inline const egg_device *egg_model_device(const egg_model *model)
+{
+    return egg_params_device(model->params, model->param_count);
+}
+
 /* Makes a model without weights one to plan with for these kernels' device. */
 void egg_model_plan_for(egg_model *model, const egg_kernels *kernels);
 

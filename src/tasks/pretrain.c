@@ -44,17 +44,12 @@ struct egg_pretrain {
     atomic_bool failed;
 };
 
-static const egg_device *device_of(const egg_model *model)
-{
-    return model->params[0].device;
-}
-
 static uint32_t chunk_pairs(const egg_pretrain_shape *shape, const egg_model *model)
 {
     uint32_t pairs = shape->population / 2;
     uint64_t chunk = shape->chunk_pairs;
     uint64_t bytes_per_pair = (uint64_t)2 * shape->steps * (9 * model->shape.width + EGG_VOCABULARY);
-    const egg_device *device = device_of(model);
+    const egg_device *device = egg_model_device(model);
     if (!chunk && device) {
         chunk = device->memory().total_bytes / DEVICE_SHARE / bytes_per_pair;
         if (chunk < 1) chunk = 1;
@@ -79,7 +74,7 @@ egg_pretrain_memory egg_pretrain_bytes(const egg_pretrain_shape *shape, const eg
     const uint64_t states = shape->carry ? (uint64_t)shape->population * model->state_bytes : 0;
     const uint64_t own_states = shape->carry ? 0 : members * model->state_bytes;
     egg_pretrain_memory memory = {.states = states, .fitness = (uint64_t)shape->population * sizeof(int32_t)};
-    if (device_of(model)) {
+    if (egg_model_device(model)) {
         memory.scratch = 2 * rows + shape->steps + 1;
         memory.device_states = states;
         memory.device_scratch = arena_bytes(shape, model) + 2 * rows + own_states + memory.fitness;
@@ -92,7 +87,7 @@ egg_pretrain_memory egg_pretrain_bytes(const egg_pretrain_shape *shape, const eg
 static egg_status open_scratch(egg_pretrain_scratch *scratch, const egg_pretrain_shape *shape, const egg_model *model,
                                egg_error *error)
 {
-    const egg_device *device = device_of(model);
+    const egg_device *device = egg_model_device(model);
     size_t members = 2 * (size_t)chunk_pairs(shape, model), rows = members * shape->steps;
     scratch->tokens = egg_alloc(rows);
     scratch->targets = egg_alloc(rows);
@@ -130,7 +125,7 @@ egg_status egg_pretrain_open(egg_pretrain **out, const egg_pretrain_shape *shape
     if (!task) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a task");
     task->shape = *shape;
     task->model = model;
-    task->device = device_of(model);
+    task->device = egg_model_device(model);
     task->corpus = corpus;
     task->loss = egg_alloc_array(shape->population, sizeof *task->loss);
     task->scratch = egg_alloc_array(shape->threads, sizeof *task->scratch);

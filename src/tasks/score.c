@@ -49,14 +49,9 @@ typedef struct egg_score_scratch {
     bool failed;
 } egg_score_scratch;
 
-static const egg_device *device_of(const egg_model *model)
-{
-    return model->params[0].device;
-}
-
 static egg_score_shape shape_of(const egg_model *model)
 {
-    if (device_of(model)) return (egg_score_shape){DEVICE_LANES, DEVICE_LANES, DEVICE_STEPS};
+    if (egg_model_device(model)) return (egg_score_shape){DEVICE_LANES, DEVICE_LANES, DEVICE_STEPS};
     return (egg_score_shape){LANES, LANES_PER_BLOCK, BLOCK_STEPS};
 }
 
@@ -85,21 +80,21 @@ uint64_t egg_scorer_bytes(const egg_model *model, uint32_t threads)
     const egg_score_shape shape = shape_of(model);
     const uint64_t rows = (uint64_t)shape.lanes * shape.steps;
     const uint64_t bytes = sizeof(egg_score_scratch) + 2 * rows + shape.lanes * (uint64_t)model->state_bytes;
-    if (device_of(model)) return bytes + rows * EGG_VOCABULARY;
+    if (egg_model_device(model)) return bytes + rows * EGG_VOCABULARY;
     return threads * (bytes + arena_bytes(model, shape));
 }
 
 uint64_t egg_scorer_device_bytes(const egg_model *model)
 {
     const egg_score_shape shape = shape_of(model);
-    if (!device_of(model)) return 0;
+    if (!egg_model_device(model)) return 0;
     return arena_bytes(model, shape) + (uint64_t)shape.lanes * (shape.steps + model->state_bytes);
 }
 
 static egg_status open_scratch(egg_score_scratch *scratch, const egg_model *model, egg_score_shape shape,
                                egg_error *error)
 {
-    const egg_device *device = device_of(model);
+    const egg_device *device = egg_model_device(model);
     const size_t rows = (size_t)shape.lanes * shape.steps, states = shape.lanes * model->state_bytes;
     egg_score_there *there = &scratch->there;
     scratch->tokens = egg_alloc(rows);
@@ -134,7 +129,7 @@ egg_status egg_scorer_open(egg_scorer **out, const egg_model *model, uint32_t th
     if (!scorer) return egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring");
     pthread_mutex_init(&scorer->mutex, NULL);
     scorer->model = model;
-    scorer->device = device_of(model);
+    scorer->device = egg_model_device(model);
     scorer->shape = shape_of(model);
     scorer->threads = scorer->device ? 1 : threads;
     for (uint32_t i = 0; i < 256; i++) scorer->power[i] = (uint64_t)(exp2(31 + i / 16.0));
