@@ -176,6 +176,7 @@ void *egg_emulator_static_shared(const void *site, size_t bytes);   /* the block
     type(&name)[n] = *(type(*)[n])egg_emulator_static_shared(&name##_site, sizeof(type) * (n))
 
 #define EGG_UNROLL
+#define EGG_NO_UNROLL
 
 /*
  * All lanes of the warp meet here, each with operands of its own; the last to come calls 'act' with those of all. Lanes

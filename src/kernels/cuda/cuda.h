@@ -9,7 +9,7 @@
  *                                    template of several parameters stands in parentheses: (kernel<4, 2>)
  *   EGG_SHARED(type, name);          type *name: the launch's shared_bytes, 128-byte aligned
  *   EGG_STATIC_SHARED(type, name, n);   type name[n] of the block's own, uninitialized, 16-byte aligned
- *   EGG_UNROLL                       before a loop
+ *   EGG_UNROLL, EGG_NO_UNROLL        before a loop
  *
  * A warp's functions are called by all its 32 lanes together, and blocks are whole warps. __syncthreads() is reached by
  * all threads of a block: none may have returned before.
@@ -121,6 +121,7 @@ static __device__ __forceinline__ void egg_grid_wait()
 #define EGG_STATIC_SHARED(type, name, n) __shared__ __align__(16) type name[n]
 
 #define EGG_UNROLL _Pragma("unroll")
+#define EGG_NO_UNROLL _Pragma("unroll 1")
 
 /* ----------------------------------------------------------------------------------- words between lanes of a warp */
 

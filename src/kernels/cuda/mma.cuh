@@ -10,13 +10,6 @@
 
 #include "kernels/cuda/cuda.h"
 
-/* Before a loop that is rarely run. */
-#ifdef EGG_CUDA_EMULATOR
-#define EGG_NO_UNROLL
-#else
-#define EGG_NO_UNROLL _Pragma("unroll 1")
-#endif
-
 enum { EGG_CHUNK = 16, EGG_TILE_DEPTH = 64, EGG_TILE_CHUNKS = EGG_TILE_DEPTH / EGG_CHUNK };
 
 static __device__ __forceinline__ uint32_t egg_tile_offset(uint32_t row, uint32_t chunk)

@@ -282,7 +282,7 @@ static __device__ __forceinline__ void tile_multiply(const char *buffer, tile_pl
     typedef tile_buffer<storage, shape> layout;
     typedef typename layout::value value;
     const float *X = (const float *)buffer + place.y * X_STRIDE;
-    EGG_ROLLED   /* four inputs at a time are enough to hide latencies; more would not fit the registers */
+    EGG_NO_UNROLL   /* four inputs at a time are enough to hide latencies; more would not fit the registers */
     for (uint32_t k = 0; k < DEPTH; k += 4) {
         float x[shape::thread_rows][4];
         EGG_UNROLL

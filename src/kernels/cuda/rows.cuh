@@ -8,13 +8,6 @@
 
 #include "kernels/cuda/cuda.h"
 
-/* Before a loop that is not to be unrolled. */
-#ifdef EGG_CUDA_EMULATOR
-#define EGG_ROLLED
-#else
-#define EGG_ROLLED _Pragma("unroll 1")
-#endif
-
 static __device__ __forceinline__ uint32_t egg_cuda_row_member(const uint32_t *member, uint32_t row, uint32_t steps)
 {
     return member ? member[row] : row / steps;
