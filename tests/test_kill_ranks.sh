@@ -5,27 +5,17 @@
 # (tests/kill_at.c), and into any moment, by a signal from here. Without that library ('') all of them are of the last kind.
 # Usage: test_kill_ranks.sh PROGRAM FOLDER LIBRARY [REPETITIONS] [MPIRUN] [SEED]    (FOLDER to work in; emptied first)
 set -u
+. "$(dirname "$0")/runs.sh"
 program=$(realpath "$1")
 folder=$2
 library=$3
 repetitions=${4:-5}
 mpirun=${5:-mpirun}
 seed=${6:-1}
-failures=0 kills=0 turn=0 evaluations=0 gathers=0 updates=0 saves=0 moments=0
+kills=0 turn=0 evaluations=0 gathers=0 updates=0 saves=0 moments=0
 
-[ -n "$mpirun" ] && command -v "$mpirun" >/dev/null || { echo "skipped: there is no mpirun"; exit 77; }
-"$program" version | grep -q 'mpi *yes\|mpi *true' || { echo "skipped: built without MPI"; exit 77; }
+need_mpi "$mpirun"
 rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" || exit 1
-case $("$mpirun" --version 2>&1) in
-*"Open MPI"* | *OpenRTE*) flags="--allow-run-as-root --oversubscribe" ;;
-*) flags= ;;
-esac
-ASAN_OPTIONS=detect_leaks=0
-export ASAN_OPTIONS
-
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
-value() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | tail -n 1; }
-hash_of() { "$program" info "$1" --json 2>/dev/null | value state_hash; }
 
 # random BELOW: the next number of a small generator.
 random()
@@ -126,11 +116,7 @@ disturbed()
     [ "$found" = "$expected" ] || fail "$run: $found instead of $expected"
 }
 
-i=0
-while [ $i -lt 300 ]; do
-    echo "line $i: the quick brown fox jumps over the lazy dog, $((i * i)) times and $((i % 7)) more"
-    i=$((i + 1))
-done >text
+write_text 300 >text
 pretrain="pretrain text --width 32 --layers 2 --population 256 --epochs 200 --valid-fraction 0.1 --save-epochs 5 --check-epochs 20"
 rl="rl CartPole-v1 --preset none --population 66 --policy-width 32 --policy-layers 1 --epochs 200 --optimizer adam --clip-norm 1 --eval-epochs 50 --max-steps 100 --save-epochs 5 --check-epochs 20"
 "$program" $pretrain --quiet --out pretrain || exit 1

@@ -6,13 +6,12 @@
 # All of it lives in namespaces of this script's own, which end with it: nothing has to be cleaned up on the machine.
 # Usage: test_namespaces.sh PROGRAM FOLDER [MPIRUN]    (FOLDER to work in; emptied first)
 set -u
-
-skip() { echo "skipped: $*"; exit 77; }
+. "$(dirname "$0")/runs.sh"
 
 if [ "${EGG_TEST_INSIDE:-}" != yes ]; then
     mpirun=${3:-mpirun}
-    [ -n "$mpirun" ] && command -v "$mpirun" >/dev/null || skip "there is no mpirun"
-    "$1" version | grep -q 'mpi *yes\|mpi *true' || skip "built without MPI"
+    program=$1
+    need_mpi "$mpirun"
     # MPICH 4.0 with UCX: over TCP alone a rank now and then never returns from MPI_Finalize, with everything saved.
     "$mpirun" --version 2>&1 | grep -q 'Open MPI\|OpenRTE' || skip "only with Open MPI"
     for command in unshare nsenter ip; do
@@ -27,12 +26,8 @@ program=$(realpath "$1")
 folder=$2
 mpirun=${3:-mpirun}
 hosts="1 2 3"
-failures=0
 rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" || exit 1
 
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
-value() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | tail -n 1; }
-hash_of() { "$program" info "$1" --json | value state_hash; }
 lines() { grep -c . "$1/metrics.jsonl" 2>/dev/null || :; }
 
 # ------------------------------------------------------------------------------------------------------------- network
@@ -122,11 +117,7 @@ wait_for()
 
 # ---------------------------------------------------------------------------------------------------------------- runs
 
-i=0
-while [ $i -lt 300 ]; do
-    echo "line $i: the quick brown fox jumps over the lazy dog, $((i * i)) times and $((i % 7)) more"
-    i=$((i + 1))
-done >text
+write_text 300 >text
 pretrain="pretrain text --width 32 --layers 2 --population 192 --epochs 40 --valid-fraction 0.1 --validations 2
     --update-sharding rows --save-epochs 5 --check-epochs 20"
 "$program" $pretrain --quiet --out alone || exit 1

@@ -5,35 +5,21 @@
 # Usage: test_ranks.sh PROGRAM WRITE_RWKV7 FOLDER [MPIRUN [short]] (FOLDER to work in; emptied first)
 # short: each kind of exchange once, for programs that a sanitizer slows down
 set -u
+. "$(dirname "$0")/runs.sh"
 program=$(realpath "$1")
 write_rwkv7=$(realpath "$2")
 folder=$3
 mpirun=${4:-mpirun}
 short=${5:-}
-failures=0
 
-[ -n "$mpirun" ] && command -v "$mpirun" >/dev/null || { echo "skipped: there is no mpirun"; exit 77; }
-"$program" version | grep -q 'mpi *yes\|mpi *true' || { echo "skipped: built without MPI"; exit 77; }
+need_mpi "$mpirun"
 rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" || exit 1
-case $("$mpirun" --version 2>&1) in
-*"Open MPI"* | *OpenRTE*) flags="--allow-run-as-root --oversubscribe" ;;
-*) flags= ;;
-esac
-ASAN_OPTIONS=detect_leaks=0   # MPI keeps what it has until the process ends
-export ASAN_OPTIONS
 
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
 ranks() { n=$1; shift; "$mpirun" $flags -n "$n" "$program" "$@" </dev/null >out 2>err; }
-value() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | tail -n 1; }
-hash_of() { "$program" info "$1" --json | value state_hash; }
 # same RUN HASH WHAT
 same() { [ -n "$2" ] && [ "$(hash_of "$1")" = "$2" ] || fail "$3: $(hash_of "$1") instead of $2: $(cat err)"; }
 
-i=0
-while [ $i -lt 300 ]; do
-    echo "line $i: the quick brown fox jumps over the lazy dog, $((i * i)) times and $((i % 7)) more"
-    i=$((i + 1))
-done >text
+write_text 300 >text
 
 # --------------------------------------------------------------------------------------- any ranks, threads, sharding
 

@@ -3,38 +3,28 @@
 # Where MPI has ULFM, ranks that are left when another is killed go on by themselves, to the end that the run would have had.
 # Usage: test_survivors.sh PROGRAM FOLDER LIBRARY [MPIRUN]    (FOLDER to work in, emptied first; LIBRARY: see kill_at.c)
 set -u
+. "$(dirname "$0")/runs.sh"
 program=$(realpath "$1")
 folder=$2
 library=$3
 mpirun=${4:-mpirun}
-failures=0
 
-skip() { echo "skipped: $*"; exit 77; }
-[ -n "$mpirun" ] && command -v "$mpirun" >/dev/null || skip "there is no mpirun"
-"$program" version | grep -q 'mpi *yes\|mpi *true' || skip "built without MPI"
+need_mpi "$mpirun"
 "$mpirun" --version 2>&1 | grep -q 'Open MPI) \([5-9]\|[1-9][0-9]\)\.' || skip "this MPI has no ULFM; Open MPI 5 has"
 rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" || exit 1
-
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
-value() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | tail -n 1; }
-hash_of() { "$program" info "$1" --json | value state_hash; }
 
 # killed RANKS VICTIM AT RUN ARGUMENT...: '$status' is mpirun's.
 killed()
 {
     n=$1 victim=$2 at=$3 run=$4
     shift 4
-    "$mpirun" --allow-run-as-root --oversubscribe --with-ft ulfm -n "$n" \
+    "$mpirun" $flags --with-ft ulfm -n "$n" \
         env LD_PRELOAD="$library" EGG_KILL_RANK="$victim" EGG_KILL_AT="$at" \
         "$program" "$@" --quiet --threads 1 --out "$run" >out 2>err </dev/null
     status=$?
 }
 
-i=0
-while [ $i -lt 300 ]; do
-    echo "line $i: the quick brown fox jumps over the lazy dog, $((i * i)) times and $((i % 7)) more"
-    i=$((i + 1))
-done >text
+write_text 300 >text
 pretrain="pretrain text --width 32 --layers 2 --population 192 --epochs 50 --valid-fraction 0.1 --save-epochs 5 --check-epochs 20"
 rl="rl CartPole-v1 --preset none --population 66 --policy-width 16 --policy-layers 1 --epochs 40 --optimizer adam --clip-norm 1 --eval-epochs 10 --max-steps 60 --save-epochs 5 --check-epochs 20"
 "$program" $pretrain --quiet --out pretrain || exit 1
