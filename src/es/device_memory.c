@@ -73,6 +73,16 @@ void egg_device_arena_close(const egg_device *device, egg_arena *arena)
     egg_arena_close(arena);
 }
 
+bool egg_device_begin_replay(const egg_device *device, const void *key, size_t bytes)
+{
+    return device && device->begin_replay && device->begin_replay(key, bytes);
+}
+
+void egg_device_end_replay(const egg_device *device)
+{
+    if (device && device->end_replay) device->end_replay();
+}
+
 egg_status egg_device_wait(const egg_device *device, egg_error *error)
 {
     const char *failure = device ? device->wait() : NULL;

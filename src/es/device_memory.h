@@ -31,6 +31,10 @@ void egg_device_unpair(const egg_device *device, void *paired);
 egg_status egg_device_arena_open(const egg_device *device, egg_arena *arena, size_t bytes, egg_error *error);
 void egg_device_arena_close(const egg_device *device, egg_arena *arena);
 
+/* As egg_device says; on the host nothing is kept. */
+bool egg_device_begin_replay(const egg_device *device, const void *key, size_t bytes);
+void egg_device_end_replay(const egg_device *device);
+
 /* Until everything is done; EGG_ERR_DEVICE with the device's name and its first error. */
 egg_status egg_device_wait(const egg_device *device, egg_error *error);
 

@@ -10,6 +10,7 @@
 #ifndef EGG_KERNELS_DEVICE_H
 #define EGG_KERNELS_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,16 @@ typedef struct egg_device {
     const char *(*wait)(void);
 
     egg_device_memory (*memory)(void);
+
+    /*
+     * Calls that are made again and again may be kept and then be queued as one; NULL: they never are. begin_replay()
+     * comes before them: true, they have been queued; false, they are to be made, and end_replay() comes after them. In
+     * between they depend on nothing but 'key' (up to 128 bytes) and on what is in the device's memory: the same
+     * kernels with the same numbers and addresses, none of which is given back as long as the key is used. They are
+     * kernels and fill() alone.
+     */
+    bool (*begin_replay)(const void *key, size_t bytes);
+    void (*end_replay)(void);
 } egg_device;
 
 #endif

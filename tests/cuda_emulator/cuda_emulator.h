@@ -64,7 +64,8 @@ typedef enum cudaError_t {
     cudaErrorInvalidConfiguration = 9,
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
-    cudaErrorInvalidDevice = 101
+    cudaErrorInvalidDevice = 101,
+    cudaErrorStreamCaptureUnsupported = 900
 } cudaError_t;
 
 typedef enum cudaMemcpyKind {
@@ -104,6 +105,20 @@ cudaError_t cudaMemsetAsync(void *memory, int byte, size_t bytes, cudaStream_t s
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value);
 cudaError_t cudaDeviceReset(void);
+
+/*
+ * What is put into the stream while it is captured goes into the graph instead. Nobody may wait then, and copies, for
+ * which device.cu has memory of its own, are refused.
+ */
+typedef struct egg_emulator_graph *cudaGraph_t;
+typedef struct egg_emulator_graph *cudaGraphExec_t;
+typedef enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 } cudaStreamCaptureMode;
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *kept, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t kept, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t kept);
 
 /* An event happens when it is recorded, since all before it is worked off then; its time is the host's. */
 typedef struct egg_emulator_event *cudaEvent_t;

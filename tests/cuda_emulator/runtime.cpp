@@ -10,6 +10,7 @@
 
 #include <iterator>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "cuda_emulator.h"
@@ -118,7 +119,7 @@ cudaError_t cudaFreeHost(void *given)
 /* What waits: a kernel, a fill, or a copy, whose source on the host has been taken unless it is page-locked. */
 struct operation {
     const char *name;
-    egg_emulator_call *call;   /* NULL: not a kernel */
+    std::shared_ptr<egg_emulator_call> call;   /* NULL: not a kernel */
     dim3 grid, block;
     size_t bytes;              /* of shared memory, or to fill, or to copy */
     void *to;
@@ -129,17 +130,23 @@ struct operation {
 
 static std::vector<operation> queue;
 
+struct egg_emulator_graph {
+    std::vector<operation> operations;
+};
+
+static egg_emulator_graph *captured;   /* NULL: the stream is not being captured */
+
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     (void)stream;
+    if (captured) return cudaErrorStreamCaptureUnsupported;
     if (queue.empty()) return cudaSuccess;
     let_touch(true);
     for (const operation &o : queue) {
-        if (o.call) egg_emulator_run_kernel(o.name, o.call, o.grid, o.block, o.bytes);
+        if (o.call) egg_emulator_run_kernel(o.name, o.call.get(), o.grid, o.block, o.bytes);
         else if (o.staged || o.from) memcpy(o.to, o.staged ? o.staged : o.from, o.bytes);
         else memset(o.to, o.byte, o.bytes);
         free(o.staged);
-        delete o.call;
     }
     let_touch(false);
     queue.clear();
@@ -150,6 +157,10 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 static void enqueue(const operation &o)
 {
     enum { LONGEST = 1 << 14 };
+    if (captured) {
+        captured->operations.push_back(o);
+        return;
+    }
     queue.push_back(o);
     if (queue.size() >= LONGEST) cudaStreamSynchronize(nullptr);
 }
@@ -166,6 +177,7 @@ cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t strea
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
 {
     (void)stream;
+    if (captured) return cudaErrorStreamCaptureUnsupported;
     if (!bytes) return cudaSuccess;
     operation o = {};
     o.to = to, o.from = from, o.bytes = bytes;
@@ -182,14 +194,13 @@ cudaError_t egg_emulator_launch(const char *name, egg_emulator_call *call, dim3 
                                 cudaStream_t stream)
 {
     (void)stream;
+    const std::shared_ptr<egg_emulator_call> kernel(call);
     const uint64_t threads = (uint64_t)block.x * block.y * block.z;
     if (!egg_emulator_fits(threads, shared_bytes) || !grid.x || !grid.y || !grid.z || grid.x > INT32_MAX ||
-        grid.y > UINT16_MAX || grid.z > UINT16_MAX || block.z > 64) {
-        delete call;
+        grid.y > UINT16_MAX || grid.z > UINT16_MAX || block.z > 64)
         return cudaErrorInvalidConfiguration;
-    }
     operation o = {};
-    o.name = name, o.call = call, o.grid = grid, o.block = block, o.bytes = shared_bytes;
+    o.name = name, o.call = kernel, o.grid = grid, o.block = block, o.bytes = shared_bytes;
     enqueue(o);
     return cudaSuccess;
 }
@@ -204,6 +215,53 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     return cudaStreamSynchronize(stream);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- graphs */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode)
+{
+    (void)stream;
+    (void)mode;
+    if (captured) return cudaErrorStreamCaptureUnsupported;
+    captured = new egg_emulator_graph();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    (void)stream;
+    if (!captured) return cudaErrorInvalidValue;
+    *graph = captured;
+    captured = nullptr;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *kept, cudaGraph_t graph, unsigned long long flags)
+{
+    (void)flags;
+    *kept = new egg_emulator_graph(*graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t kept, cudaStream_t stream)
+{
+    (void)stream;
+    if (captured) return cudaErrorStreamCaptureUnsupported;
+    for (const operation &o : kept->operations) enqueue(o);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t kept)
+{
+    delete kept;
+    return cudaSuccess;
 }
 
 /* ---------------------------------------------------------------------------------------------------------- events */
@@ -256,6 +314,7 @@ const char *cudaGetErrorString(cudaError_t error)
     case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
     }
     return "unknown error";
 }

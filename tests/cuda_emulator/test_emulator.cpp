@@ -287,6 +287,70 @@ static void test_device(void)
     EXPECT(egg_cuda_open(1, &why) == NULL && strstr(why, "there is no CUDA device 1: this machine has 1"));
 }
 
+static void add_twice(const egg_device *device, uint32_t *sum, uint32_t term, uint32_t *made)
+{
+    const struct {
+        uint32_t *sum;
+        uint64_t term;
+    } key = {sum, term};
+    if (device->begin_replay(&key, sizeof key)) return;
+    EGG_LAUNCH(add_kernel, 1, 32, 0, sum, term);
+    EGG_LAUNCH(add_kernel, 1, 32, 0, sum, term);
+    device->end_replay();
+    ++*made;
+}
+
+static uint32_t taken_from(const egg_device *device, const uint32_t *sum)
+{
+    uint32_t value;
+    device->download(&value, sum, sizeof value);
+    return value;
+}
+
+/* What is replayed does what was recorded, to what is there then; each key has its own. */
+static void test_replay(void)
+{
+    const char *why;
+    const egg_device *device = egg_cuda_open(0, &why);
+    uint32_t *sum = (uint32_t *)device->take(sizeof *sum), *other = (uint32_t *)device->take(64), made = 0, set = 1000;
+    const uint32_t each = 64;
+    for (uint32_t i = 1; i <= 5; i++) {
+        add_twice(device, sum, 1, &made);
+        EXPECT(taken_from(device, sum) == i * each && made == (i < 2 ? i : 2));
+    }
+    device->upload(sum, &set, sizeof set);
+    add_twice(device, sum, 1, &made);
+    EXPECT(taken_from(device, sum) == set + each && made == 2);
+    for (uint32_t i = 0; i < 3; i++) add_twice(device, sum, 2, &made);
+    EXPECT(taken_from(device, sum) == set + 7 * each && made == 4);
+    device->give(other);   /* nothing is replayed behind it */
+    add_twice(device, sum, 1, &made);
+    EXPECT(taken_from(device, sum) == set + 8 * each && made == 5);
+    for (uint32_t term = 0; term < 100; term++)   /* more than are kept */
+        for (uint32_t i = 0; i < 3; i++) add_twice(device, sum, term, &made);
+    EXPECT(taken_from(device, sum) == set + 8 * each + 3 * 4950 * each && device->wait() == NULL);
+    egg_cuda_check(cudaErrorInvalidValue, "the first");
+    add_twice(device, sum, 1, &made);
+    EXPECT(strcmp(device->wait(), "the first: invalid argument") == 0);
+    egg_cuda_close();
+}
+
+/* What a graph cannot hold fails. */
+static void test_captures_that_cannot_be(void)
+{
+    uint32_t value = 0;
+    void *memory = NULL;
+    cudaGraph_t graph;
+    EXPECT(cudaStreamEndCapture(egg_cuda_stream, &graph) == cudaErrorInvalidValue);
+    EXPECT(cudaMalloc(&memory, 4) == cudaSuccess);
+    EXPECT(cudaStreamBeginCapture(egg_cuda_stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+    EXPECT(cudaStreamSynchronize(egg_cuda_stream) == cudaErrorStreamCaptureUnsupported);
+    EXPECT(cudaMemcpyAsync(memory, &value, 4, cudaMemcpyHostToDevice, egg_cuda_stream) ==
+           cudaErrorStreamCaptureUnsupported);
+    EXPECT(cudaStreamEndCapture(egg_cuda_stream, &graph) == cudaSuccess);
+    EXPECT(cudaGraphDestroy(graph) == cudaSuccess && cudaFree(memory) == cudaSuccess);
+}
+
 static void test_launches_that_cannot_be(void)
 {
     uint32_t sum = 0;
@@ -437,6 +501,8 @@ int main(void)
     test_launches_that_cannot_be();
     test_fatal_errors();
     test_device();
+    test_replay();
+    test_captures_that_cannot_be();
     printf("%s\n", failures ? "FAILED" : "the emulator does as it should");
     return failures ? 1 : 0;
 }

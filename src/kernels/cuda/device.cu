@@ -57,7 +57,9 @@ static bool synchronize(void)
 
 static void give(void *memory)
 {
-    if (memory && synchronize()) egg_cuda_check(cudaFree(memory), "giving back the device's memory");
+    if (!memory || !synchronize()) return;
+    egg_cuda_graphs_forget();   /* whose kernels may have its address */
+    egg_cuda_check(cudaFree(memory), "giving back the device's memory");
 }
 
 static void upload(void *to, const void *from, size_t bytes)
@@ -153,7 +155,7 @@ static char device_name[256];
 static uint32_t processors;
 static size_t block_shared_bytes;
 static egg_device device = {
-    device_name, 0, take, give, upload, download, fill, wait_for_all, memory,
+    device_name, 0, take, give, upload, download, fill, wait_for_all, memory, egg_cuda_begin_replay, egg_cuda_end_replay,
 };
 
 static const char *open_device(uint32_t index)
@@ -211,6 +213,7 @@ extern "C" void egg_cuda_close(void)
 {
     if (!is_open) return;
     cudaStreamSynchronize(egg_cuda_stream);
+    egg_cuda_graphs_forget();
     cudaStreamDestroy(egg_cuda_stream);
     cudaFreeHost(staging);
     cudaDeviceReset();
