@@ -96,6 +96,8 @@ const struct command command_bench = {
         "strategies and one member at a time, how cost grows with population and threads, and the steps a second of "
         "every environment; without a suite all of it. Contenders take turns in every repetition and ratios are taken "
         "repetition by repetition, so that a busy machine meets all of them; rows show the median and the best.\n\n"
+        "kernels with --device cuda measures the kernels of the GPU by its own clock, each against what bounds it: "
+        "multiply-adds on registers alone, or an elementwise sum.\n\n"
         "decode compares plain decoding with weights held as f32, bf16 and int8, at the shapes of RWKV-7 0.1B.\n\n"
         "linear measures one linear layer, bf16, with a member a row: plain inference, the perturbed product with "
         "factors that are stored or drawn, and dense noise. With --device cuda it has the paper's 8192 inputs and "

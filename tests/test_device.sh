@@ -3,10 +3,10 @@
 # Whole runs on a GPU, or the emulated one: the same bits as on the processor, whatever is changed on the way.
 # Usage: test_device.sh PROGRAM FOLDER [MPIRUN] (FOLDER to work in; emptied first)
 set -u
+. "$(dirname "$0")/runs.sh"
 program=$(realpath "$1")
 folder=$2
 mpirun=${3:-}
-failures=0
 
 "$program" version | grep -q '^cuda devices *cuda:0' || {
     echo "skipped: $("$program" version | grep '^cuda devices')"
@@ -14,20 +14,13 @@ failures=0
 }
 rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" || exit 1
 
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
-value() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | tail -n 1; }
-hash_of() { "$program" info "$1" --json | value state_hash; }
 run() { "$program" "$@" </dev/null >out 2>err || fail "eggroll $*: $(cat err)"; }
 # same RUN OTHER WHAT
 same() { [ -n "$(hash_of "$1")" ] && [ "$(hash_of "$1")" = "$(hash_of "$2")" ] || fail "$3: other bits than on the processor"; }
 # What a run measured, without its clocks.
 figures() { sed 's/"[a-z_]*seconds": [0-9.e+-]*,\{0,1\} *//g' "$1"/metrics.jsonl; }
 
-i=0
-while [ $i -lt 120 ]; do
-    echo "line $i: the quick brown fox jumps over the lazy dog, $((i * i)) times and $((i % 7)) more"
-    i=$((i + 1))
-done >text
+write_text 120 >text
 common="pretrain text --validations 2 --valid-fraction 0.1 --quiet"
 
 # compare NAME OPTION...
@@ -57,18 +50,16 @@ run $common $change --epochs 6 --out undisturbed
 
 # Several ranks, which share the GPU here.
 if [ -n "$mpirun" ] && command -v "$mpirun" >/dev/null && "$program" version | grep -q 'mpi *yes'; then
-    case $("$mpirun" --version 2>&1) in
-    *"Open MPI"* | *OpenRTE*) flags="--allow-run-as-root --oversubscribe" ;;
-    *) flags= ;;
-    esac
-    ASAN_OPTIONS=detect_leaks=0   # MPI keeps what it has until the process ends
-    export ASAN_OPTIONS
+    need_mpi "$mpirun"
     for sharding in none rows; do
         "$mpirun" $flags -n 2 "$program" $common $change --epochs 6 --check-epochs 2 --update-sharding $sharding \
             --device cuda --out ranks-$sharding </dev/null >out 2>err || fail "2 ranks, $sharding: $(cat err)"
         same undisturbed ranks-$sharding "2 ranks, $sharding"
     done
 fi
+
+run bench kernels --device cuda --width 16 --repetitions 1
+grep -q "gru_sequence_i8, rank 1 of peak" out || fail "bench kernels: $(cat out)"
 
 # What cannot be.
 "$program" $common --device cuda:999 --out none >out 2>err && fail "cuda:999 was accepted"

@@ -213,9 +213,9 @@ static void test_timer(void **state)
 {
     (void)state;
     float *memory = take(1 << 16);
-    egg_cuda_timer_start();
+    device->start_timer();
     kernels.relu_f32(memory, 1 << 14);
-    assert_true(egg_cuda_timer_stop() > 0);
+    assert_true(device->stop_timer() > 0);
     device->give(memory);
 }
 

@@ -13,7 +13,7 @@ static const struct {
     egg_status (*run)(const egg_bench_setting *setting, egg_error *error);
     bool on_device;              /* works with option "device", too */
 } suites[] = {
-    {"kernels", egg_bench_kernels, false}, {"population", egg_bench_population, true},
+    {"kernels", egg_bench_kernels, true}, {"population", egg_bench_population, true},
     {"update", egg_bench_update, false},   {"noise", egg_bench_noise, false},
     {"scaling", egg_bench_scaling, false}, {"envs", egg_bench_envs, false},
     {"finetune", egg_bench_finetune, false}, {"decode", egg_bench_decode, false},

@@ -24,7 +24,10 @@ typedef struct egg_call {
     uint32_t calls;
 } egg_call;
 
-/* Doubles the calls of a contender until they take 20 ms; 'work' of one call becomes that of all. */
+/* The clock of the place where the kernels work. */
+egg_stopwatch egg_bench_stopwatch(const egg_kernels *kernels);
+
+/* Doubles the calls of a contender until they take 20 ms by its clock; 'work' of one call becomes that of all. */
 void egg_call_calibrate(egg_contender *contender, egg_call *call);
 
 typedef struct egg_slot_bench {
@@ -37,6 +40,9 @@ typedef struct egg_slot_bench {
 /* One slot on every level; 'ratio' names the last level's rate over the reference's, or is NULL. */
 egg_status egg_bench_slot(const egg_bench_setting *setting, const egg_levels *levels, const egg_slot_bench *bench,
                           const char *ratio, egg_error *error);
+
+/* The suite 'kernels' on a device. */
+egg_status egg_bench_kernels_device(const egg_bench_setting *setting, egg_error *error);
 
 /* The float32 half of the suite 'kernels'. */
 egg_status egg_bench_kernels_f32(const egg_bench_setting *setting, const egg_levels *levels, egg_error *error);

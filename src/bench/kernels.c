@@ -309,6 +309,7 @@ egg_status egg_bench_kernels(const egg_bench_setting *setting, egg_error *error)
                                          {4096, 256, 256}, {4096, 1024, 256}, {4096, 256, 1024}};
     egg_status status = EGG_OK;
     egg_levels levels = egg_bench_levels(setting->levels);
+    if (setting->kernels.device) return egg_bench_kernels_device(setting, error);
     for (size_t i = 0; i < EGG_COUNT(shapes); i++)
         EGG_TRY(bench_product(setting, &levels, shapes[i][0], shapes[i][1], shapes[i][2], error));
     EGG_TRY(bench_slots(setting, &levels, error));

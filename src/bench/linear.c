@@ -10,9 +10,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/compiler.h"
-#include "bench/bench.h"
+#include "bench/calls.h"
 #include "es/device_memory.h"
 #include "kernels/cuda/tensor.h"
 
@@ -26,12 +25,11 @@ typedef struct linear_bench {
     egg_tensor_args tensor;           /* without noise */
 } linear_bench;
 
-/* A contender's share: 'calls' times the layer. */
+/* One contender. */
 typedef struct linear_way {
     const linear_bench *bench;
     void (*run)(const linear_bench *bench, int way);
     int way;
-    uint32_t calls;
 } linear_way;
 
 static const float SIGMA = 0.01f;
@@ -149,34 +147,11 @@ static void run_tensor(const linear_bench *bench, int way)
 
 /* ------------------------------------------------------------------------------------------------------ measurement */
 
-static egg_status run_way(void *context, egg_error *error)
+static void run_way(const egg_kernels *kernels, const void *args)
 {
-    (void)error;
-    const linear_way *way = context;
-    for (uint32_t i = 0; i < way->calls; i++) way->run(way->bench, way->way);
-    return EGG_OK;
-}
-
-/* As many calls as take 20 ms, at least one. */
-static void calibrate(linear_way *way, egg_stopwatch stopwatch)
-{
-    enum { MOST_CALLS = 1 << 16 };
-    const double enough = 0.02;
-    way->calls = 1;
-    run_way(way, NULL);   /* the first call of a kernel loads it */
-    for (;; way->calls *= 2) {
-        const double begun = stopwatch.start ? 0 : egg_clock_seconds();
-        if (stopwatch.start) stopwatch.start();
-        run_way(way, NULL);
-        const double seconds = stopwatch.stop ? stopwatch.stop() : egg_clock_seconds() - begun;
-        if (seconds < 0 || seconds > enough || way->calls >= MOST_CALLS) return;
-    }
-}
-
-static egg_status device_status(const egg_kernels *kernels, egg_error *error)
-{
-    const char *failure = kernels->device ? kernels->device->wait() : NULL;
-    return failure ? egg_fail(error, EGG_ERR_DEVICE, "%s: %s", kernels->device->name, failure) : EGG_OK;
+    (void)kernels;
+    const linear_way *way = args;
+    way->run(way->bench, way->way);
 }
 
 static egg_status measure(const egg_bench_setting *setting, const linear_bench *bench,
@@ -186,22 +161,21 @@ static egg_status measure(const egg_bench_setting *setting, const linear_bench *
                                             "dense noise"};
     static const char *const ratios[WAYS] = {NULL, "stored_vs_plain", "drawn_vs_plain", "dense_vs_plain"};
     egg_status status = EGG_OK;
-    const egg_stopwatch stopwatch = bench->kernels->device
-                                        ? (egg_stopwatch){egg_cuda_timer_start, egg_cuda_timer_stop}
-                                        : (egg_stopwatch){NULL, NULL};
     egg_contender contenders[WAYS];
+    egg_call calls[WAYS];
     linear_way ways[WAYS];
     char size[80];
     snprintf(size, sizeof size, "%ux%ux%u, %s", bench->rows, bench->n, bench->n, what);
     for (int i = 0; i < WAYS; i++) {
         ways[i] = (linear_way){.bench = bench, .run = run, .way = i};
-        calibrate(&ways[i], stopwatch);
-        contenders[i] = (egg_contender){.name = names[i], .run = run_way, .context = &ways[i], .unit = "GFLOP/s",
-                                        .work = 2e-9 * ways[i].calls * bench->rows * bench->n * bench->n,
-                                        .stopwatch = stopwatch};
+        calls[i] = (egg_call){.kernels = bench->kernels, .args = &ways[i], .run = run_way};
+        contenders[i] = (egg_contender){.name = names[i], .unit = "GFLOP/s",
+                                        .work = 2e-9 * bench->rows * bench->n * bench->n,
+                                        .stopwatch = egg_bench_stopwatch(bench->kernels)};
+        egg_call_calibrate(&contenders[i], &calls[i]);
     }
     EGG_TRY(egg_contest(contenders, WAYS, setting->repetitions, error));
-    EGG_TRY(device_status(bench->kernels, error));
+    EGG_TRY(egg_device_wait(bench->kernels->device, error));
     for (int i = 0; i < WAYS; i++)
         egg_report_rate(&setting->report, size, &contenders[i], setting->repetitions);
     for (int i = STORED; i < WAYS; i++)

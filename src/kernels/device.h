@@ -37,6 +37,13 @@ typedef struct egg_device {
     egg_device_memory (*memory)(void);
 
     /*
+     * Seconds, by the device's clock, for what it was given between the two calls, of which the second waits for it.
+     * Negative after an error.
+     */
+    void (*start_timer)(void);
+    double (*stop_timer)(void);
+
+    /*
      * Calls that are made again and again may be kept and then be queued as one; NULL: they never are. begin_replay()
      * comes before them: true, they have been queued; false, they are to be made, and end_replay() comes after them. In
      * between they depend on nothing but 'key' (up to 128 bytes) and on what is in the device's memory: the same

@@ -62,12 +62,3 @@ void egg_cuda_tensor_round(const float *from, size_t n, uint16_t *to)
     (void)n;
     (void)to;
 }
-
-void egg_cuda_timer_start(void)
-{
-}
-
-double egg_cuda_timer_stop(void)
-{
-    return -1;
-}

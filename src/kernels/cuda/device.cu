@@ -101,6 +101,27 @@ static egg_device_memory memory(void)
     return {free_bytes, total_bytes};
 }
 
+static cudaEvent_t begun, ended;   /* of the measurement at hand */
+
+static const char timing[] = "timing the device";
+
+static void start_timer(void)
+{
+    if (egg_cuda_check(cudaEventCreate(&begun), timing) && egg_cuda_check(cudaEventCreate(&ended), timing))
+        egg_cuda_check(cudaEventRecord(begun, egg_cuda_stream), timing);
+}
+
+static double stop_timer(void)
+{
+    float milliseconds = 0;
+    const bool good = !failed && egg_cuda_check(cudaEventRecord(ended, egg_cuda_stream), timing) &&
+                      egg_cuda_check(cudaEventSynchronize(ended), timing) &&
+                      egg_cuda_check(cudaEventElapsedTime(&milliseconds, begun, ended), timing) &&
+                      egg_cuda_check(cudaEventDestroy(begun), timing) &&
+                      egg_cuda_check(cudaEventDestroy(ended), timing);
+    return good ? 1e-3 * (double)milliseconds : -1;
+}
+
 /* -------------------------------------------------------------------------------------------------- which there are */
 
 /* NULL: there are '*count' devices; else why there are none. */
@@ -155,7 +176,7 @@ static char device_name[256];
 static uint32_t processors;
 static size_t block_shared_bytes;
 static egg_device device = {
-    device_name, 0, take, give, upload, download, fill, wait_for_all, memory, egg_cuda_begin_replay, egg_cuda_end_replay,
+    device_name, 0, take, give, upload, download, fill, wait_for_all, memory, start_timer, stop_timer, egg_cuda_begin_replay, egg_cuda_end_replay,
 };
 
 static const char *open_device(uint32_t index)

@@ -383,25 +383,3 @@ extern "C" void egg_cuda_tensor_round(const float *from, size_t n, uint16_t *to)
 {
     if (n) EGG_LAUNCH(tensor_round, dim3(egg_elementwise_blocks(n)), dim3(EGG_ELEMENTWISE_THREADS), 0, from, n, to);
 }
-
-/* Of the measurement at hand. */
-static cudaEvent_t begun, ended;
-
-static const char timing[] = "timing the device";
-
-extern "C" void egg_cuda_timer_start(void)
-{
-    if (egg_cuda_check(cudaEventCreate(&begun), timing) && egg_cuda_check(cudaEventCreate(&ended), timing))
-        egg_cuda_check(cudaEventRecord(begun, egg_cuda_stream), timing);
-}
-
-extern "C" double egg_cuda_timer_stop(void)
-{
-    float milliseconds = 0;
-    bool good = egg_cuda_check(cudaSuccess, timing) &&   /* start() may have met an error */
-                egg_cuda_check(cudaEventRecord(ended, egg_cuda_stream), timing) &&
-                egg_cuda_check(cudaEventSynchronize(ended), timing) &&
-                egg_cuda_check(cudaEventElapsedTime(&milliseconds, begun, ended), timing) &&
-                egg_cuda_check(cudaEventDestroy(begun), timing) && egg_cuda_check(cudaEventDestroy(ended), timing);
-    return good ? 1e-3 * (double)milliseconds : -1;
-}

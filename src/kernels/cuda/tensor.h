@@ -58,13 +58,6 @@ void egg_cuda_tensor_dense(const egg_tensor_args *args);
 /* 'to' (n) = 'from' rounded to bf16, n a multiple of 16: what the products take. */
 void egg_cuda_tensor_round(const float *from, size_t n, uint16_t *to);
 
-/*
- * Seconds that the device took for what was put into its stream between the two calls; the second one waits for it.
- * Negative after an error of the device.
- */
-void egg_cuda_timer_start(void);
-double egg_cuda_timer_stop(void);
-
 #ifdef __cplusplus
 }
 #endif
