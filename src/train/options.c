@@ -14,7 +14,7 @@
 
 /* The letters of options.def; plan takes all that pretrain takes, and more. */
 enum { PRETRAIN = 1, L = 2, P = PRETRAIN | L, E = 4, G = 8, I = 16, B = 32, R = 64, Y = 128, X = 256, S = 512, N = 1024,
-       V = 2048, F = 4096, M = 8192 };
+       V = 2048, F = 4096, M = 8192, C = 16384, O = 32768 };
 
 typedef struct option_row {
     const char *field;
@@ -394,6 +394,16 @@ bool egg_options_is_set(const egg_options *options, const char *name)
 size_t egg_options_count(const egg_options *options)
 {
     return options->count;
+}
+
+bool egg_options_may_change(const egg_options *options, size_t index)
+{
+    return index < options->count && rows[options->listed[index]].commands & C;
+}
+
+bool egg_options_matter(const egg_options *options, size_t index)
+{
+    return index < options->count && !(rows[options->listed[index]].commands & O);
 }
 
 egg_option_info egg_options_describe(const egg_options *options, size_t index)

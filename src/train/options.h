@@ -33,6 +33,10 @@ const egg_settings *egg_options_values(const egg_options *options);
 
 const char *egg_options_command(const egg_options *options);
 
+/* Of option 'index' of the command: may a resumed run change it? Does it decide what a run computes? */
+bool egg_options_may_change(const egg_options *options, size_t index);
+bool egg_options_matter(const egg_options *options, size_t index);
+
 /* A copy with a life of its own; NULL: no memory. */
 egg_options *egg_options_copy(const egg_options *options);
 

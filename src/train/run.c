@@ -46,20 +46,6 @@ egg_status egg_run_folder(const egg_options *options, const char **folder, bool 
     return EGG_OK;
 }
 
-/* How a run is carried out, how far it goes and what is looked at on the way. */
-static bool matters(const char *name)
-{
-    static const char *const without_effect[] = {
-        "threads", "chunk", "device", "validations", "valid-bytes", "save-seconds", "quiet", "save-epochs", "config",
-        "resume", "out", "valid", "field", "json", "eval-epochs", "slots", "eval-episodes", "target", "journal", "rows",
-        "plan", "valid-questions", "base", "data", "vocab", "reward-workers", "reward-seconds", "reward", "reward-lib",
-        "update-sharding", "check-epochs",
-    };
-    for (size_t i = 0; i < EGG_COUNT(without_effect); i++)
-        if (strcmp(name, without_effect[i]) == 0) return false;
-    return true;
-}
-
 egg_status egg_run_law(egg_options *options, char **law, egg_error *error)
 {
     enum { LAW_BYTES = 8192 };
@@ -68,7 +54,7 @@ egg_status egg_run_law(egg_options *options, char **law, egg_error *error)
     size_t used = 0;
     for (size_t i = 0; i < egg_options_count(options); i++) {
         const char *name = egg_options_describe(options, i).name;
-        if (matters(name) && used < LAW_BYTES)
+        if (egg_options_matter(options, i) && used < LAW_BYTES)
             used += (size_t)snprintf(*law + used, LAW_BYTES - used, "%s=%s\n", name, egg_options_get(options, name));
     }
     return EGG_OK;

@@ -57,26 +57,11 @@ egg_status egg_settings_resolve(egg_options *options, egg_error *error)
     return check(s, error);
 }
 
-/* Options that say how a run is carried out or how far it goes, not what it computes. */
-static bool may_change(const char *name)
-{
-    static const char *const names[] = {"epochs",      "member-tokens", "minutes",      "threads", "chunk", "device",
-                                        "validations", "save-seconds",  "save-epochs",  "quiet",   "config",
-                                        "resume",      "valid-bytes",   "learning-rate", "alpha",   "env-steps",
-                                        "target",      "eval-epochs",   "eval-episodes", "slots",   "journal",
-                                        "rows",        "base",          "data",          "vocab",   "plan",
-                                        "reward-workers", "reward-seconds", "reward", "reward-lib", "update-sharding",
-                                        "check-epochs"};
-    for (size_t i = 0; i < EGG_COUNT(names); i++)
-        if (strcmp(name, names[i]) == 0) return true;
-    return false;
-}
-
-static egg_status apply_change(egg_options *options, egg_options *given, const char *folder, const char *name,
+static egg_status apply_change(egg_options *options, egg_options *given, const char *folder, size_t index,
                                egg_error *error)
 {
-    const char *value = egg_options_get(given, name);
-    if (may_change(name)) return egg_options_set(options, name, value, error);
+    const char *name = egg_options_describe(given, index).name, *value = egg_options_get(given, name);
+    if (egg_options_may_change(given, index)) return egg_options_set(options, name, value, error);
     const char *current = egg_options_get(options, name);
     if (strcmp(current, value) == 0) return EGG_OK;
     return egg_fail(error, EGG_ERR_ARGUMENT, "--%s: the run in '%s' has %s, found %s; a resumed run cannot change it",
@@ -109,7 +94,7 @@ static egg_status choose_resumed(egg_options **out, const egg_options *given, co
     }
     for (size_t i = 0; i < egg_options_count(given); i++) {
         const char *name = egg_options_describe(given, i).name;
-        if (egg_options_is_set(given, name)) EGG_TRY(apply_change(options, changes, folder, name, error));
+        if (egg_options_is_set(given, name)) EGG_TRY(apply_change(options, changes, folder, i, error));
     }
     EGG_TRY(resolve(options, error));
     *out = options;
