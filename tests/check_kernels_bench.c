@@ -407,7 +407,7 @@ static void bench_elementwise(const level_set *levels, const char *filter)
 
 typedef struct float_operands {
     float *X, *Y, *w, *A;
-    uint8_t *tokens;
+    uint32_t *tokens;
 } float_operands;
 
 static void run_dense_f32(const egg_kernels *kernels, void *context)
@@ -417,11 +417,12 @@ static void run_dense_f32(const egg_kernels *kernels, void *context)
                                          .rows = 4, .steps = 1, .out = WIDTH, .in = WIDTH, .c = 1e-6f});
 }
 
-static void run_embed_f32(const egg_kernels *kernels, void *context)
+static void run_lookup_f32(const egg_kernels *kernels, void *context)
 {
     float_operands *o = context;
-    kernels->embed_f32(&(egg_embed_args){.W = o->w, .tokens = o->tokens, .A = o->A, .B = o->A, .Y = o->Y, .rows = ROWS,
-                                         .steps = 1, .vocabulary = 256, .n = WIDTH, .rank = 1, .c = 0.1f});
+    kernels->lookup_f32(&(egg_lookup_args){.table = o->w, .tokens = o->tokens, .A = o->A, .B = o->A, .Y = o->Y,
+                                           .y_stride = WIDTH, .rows = ROWS, .steps = 1, .vocabulary = 256, .n = WIDTH,
+                                           .rank = 1, .c = 0.1f});
 }
 
 static void run_perturb_vector_f32(const egg_kernels *kernels, void *context)
@@ -472,7 +473,7 @@ static void run_pack_f32(const egg_kernels *kernels, void *context)
 static void bench_elementwise_f32(const level_set *levels, const char *filter)
 {
     static const struct { const char *slot; bench_fn *run; double elements; } list[] = {
-        {"dense_f32", run_dense_f32, 4 * WIDTH * WIDTH}, {"embed_f32", run_embed_f32, ROWS * WIDTH},
+        {"dense_f32", run_dense_f32, 4 * WIDTH * WIDTH}, {"lookup_f32", run_lookup_f32, ROWS * WIDTH},
         {"perturb_vector_f32", run_perturb_vector_f32, 2 * PAIRS * WIDTH},
         {"layer_norm_f32", run_layer_norm_f32, ROWS * WIDTH}, {"add_f32", run_add_f32, ROWS * WIDTH},
         {"relu_f32", run_relu_f32, ROWS * WIDTH}, {"tanh_f32", run_tanh_f32, ROWS * WIDTH},
@@ -481,8 +482,8 @@ static void bench_elementwise_f32(const level_set *levels, const char *filter)
     for (size_t i = 0; i < EGG_COUNT(list); i++) {
         const size_t n = ROWS * WIDTH;
         float_operands o = {.X = random_f32(n), .Y = random_f32(n), .w = random_f32(n), .A = random_f32(n),
-                            .tokens = take(ROWS, 0)};
-        for (size_t j = 0; j < ROWS; j++) o.tokens[j] = (uint8_t)random_below(256);
+                            .tokens = take(ROWS * sizeof *o.tokens, 0)};
+        for (size_t j = 0; j < ROWS; j++) o.tokens[j] = random_below(256);
         bench b = {.slot = list[i].slot, .shape = "512x256", .work = list[i].elements, .unit = "G/s",
                    .run = list[i].run};
         same_context(&b, &o);

@@ -435,54 +435,107 @@ void check_dense_f32(const egg_kernels *ref, const egg_kernels *level)
 
 /* ------------------------------------------------------------------------------------- perturbed tables and vectors */
 
-static bool embed_f32_regroups(const egg_kernels *level, const egg_embed_args *whole, const row_batch *b)
+static bool lookup_f32_regroups(const egg_kernels *level, const egg_lookup_args *whole, const row_batch *b)
 {
     const uint32_t *order = take_order(b->rows);
     group g;
     for (uint32_t first = 0; first < b->rows; first += g.count) {
         g = next_group(b, order, first);
-        egg_embed_args args = *whole;
-        uint8_t *tokens = take(g.count, random_below(64));
+        egg_lookup_args args = *whole;
+        uint32_t *tokens = take(g.count * sizeof *tokens, 4 * random_below(16));
         for (uint32_t r = 0; r < g.count; r++) tokens[r] = whole->tokens[g.rows[r]];
         args.tokens = tokens;
         args.rows = g.count;
         args.member = g.member;
+        args.y_stride = whole->n;
         args.Y = take((size_t)g.count * whole->n * sizeof(float), 4 * random_below(16));
-        level->embed_f32(&args);
-        if (!same_group(whole->Y, whole->n, args.Y, whole->n, g)) return false;
+        level->lookup_f32(&args);
+        if (!same_group(whole->Y, whole->y_stride, args.Y, whole->n, g)) return false;
     }
     return true;
 }
 
-void check_embed_f32(const egg_kernels *ref, const egg_kernels *level)
+enum { VOCABULARY = 32 };
+
+/* A table held in each way, and its values. */
+static const void *take_table(egg_storage storage, uint32_t n, float *values)
 {
-    enum { VOCABULARY = 32 };
+    const size_t row_bytes = egg_table_row_bytes(storage, n);
+    char *table = take(VOCABULARY * row_bytes, 0);
+    memcpy(values, take_f32(VOCABULARY * (size_t)n, 0), VOCABULARY * (size_t)n * sizeof *values);
+    for (uint32_t v = 0; v < VOCABULARY; v++) {
+        char *row = table + v * row_bytes;
+        float *w = values + (size_t)v * n;
+        const float scale = egg_q8_scale(w, n);
+        if (storage == EGG_STORAGE_Q8) memcpy(row, &scale, sizeof scale);
+        for (uint32_t i = 0; i < n; i++) {
+            if (storage == EGG_STORAGE_F32) ((float *)row)[i] = w[i];
+            if (storage == EGG_STORAGE_BF16) w[i] = egg_bf16_value(((uint16_t *)row)[i] = egg_bf16_of(w[i]));
+            if (storage == EGG_STORAGE_Q8) w[i] = scale * (((int8_t *)row)[sizeof scale + i] = egg_q8_of(w[i], scale));
+        }
+    }
+    return table;
+}
+
+/* Of a row: its value, and what each factor adds to it. */
+static float lookup_magnitude(const egg_lookup_args *args, const float *values, uint32_t m, uint32_t v, uint32_t i)
+{
+    float sum = fabsf(values[(size_t)v * args->n + i]);
+    const size_t pair = m / 2;
+    if (args->A && !args->B) sum += args->c * fabsf(args->A[(pair * VOCABULARY + v) * args->n + i]);
+    for (uint32_t k = 0; args->B && k < args->rank; k++) {
+        const size_t component = pair * args->rank + k;
+        sum += args->c * fabsf(args->A[component * VOCABULARY + v] * args->B[component * args->n + i]);
+    }
+    return sum;
+}
+
+/* Unperturbed the values are exact. */
+void check_lookup_f32(const egg_kernels *ref, const egg_kernels *level)
+{
     for (uint32_t i = 0; i < rounds(200); i++) {
         const row_batch batch = take_batch(30);
-        const uint32_t n = any_length(), rank = ONE_OF(1, 1, 2, 3, 7);
-        uint8_t *tokens = take(batch.rows, random_below(64));
-        for (uint32_t b = 0; b < batch.rows; b++) tokens[b] = (uint8_t)random_below(VOCABULARY);
-        const float *W = take_f32(VOCABULARY * (size_t)n, 0), *B = take_f32((size_t)batch.pairs * rank * n, 0);
-        const float *A = i % 4 ? take_f32((size_t)batch.pairs * rank * VOCABULARY, 0) : NULL;
-        egg_embed_args args = {.W = W, .tokens = tokens, .A = A, .B = B, .member = batch.member, .rows = batch.rows,
-                               .steps = batch.steps, .vocabulary = VOCABULARY, .n = n, .rank = rank, .c = 0.1f};
-        twin y = take_twin((size_t)batch.rows * n * sizeof(float), 4 * random_below(16));
+        const uint32_t n = any_length(), rank = ONE_OF(1, 1, 2, 3, 7), kind = random_below(4);
+        const egg_storage storage = ONE_OF(EGG_STORAGE_F32, EGG_STORAGE_BF16, EGG_STORAGE_Q8);
+        const bool dense = kind == 1, perturbed = kind != 0;
+        uint32_t *tokens = take(batch.rows * sizeof *tokens, 4 * random_below(16));
+        float *values = take(VOCABULARY * (size_t)n * sizeof *values, 0);
+        for (uint32_t b = 0; b < batch.rows; b++) tokens[b] = random_below(VOCABULARY);
+        egg_lookup_args args = {.table = take_table(storage, n, values), .storage = storage, .tokens = tokens,
+                                .y_stride = any_stride(n), .member = batch.member, .rows = batch.rows,
+                                .steps = batch.steps, .vocabulary = VOCABULARY, .n = n, .rank = rank, .c = 0.1f};
+        if (perturbed) args.A = take_f32((size_t)batch.pairs * VOCABULARY * (dense ? n : rank), 0);
+        if (perturbed && !dense) args.B = take_f32((size_t)batch.pairs * rank * n, 0);
+        twin y = take_twin(((batch.rows - 1) * args.y_stride + n) * sizeof(float), 4 * random_below(16));
         float *magnitudes = take_magnitudes(y);
-        for (uint32_t b = 0; b < batch.rows; b++)
-            for (uint32_t j = 0; j < n; j++) {
-                float sum = fabsf(W[tokens[b] * n + j]);
-                for (uint32_t k = 0; A && k < rank; k++) {
-                    size_t component = (size_t)(batch.of_row[b] / 2) * rank + k;
-                    sum += args.c * fabsf(A[component * VOCABULARY + tokens[b]] * B[component * n + j]);
-                }
-                magnitudes[b * n + j] = sum;
-            }
+        for (uint32_t b = 0; perturbed && b < batch.rows; b++)
+            for (uint32_t j = 0; j < n; j++)
+                magnitudes[b * args.y_stride + j] = lookup_magnitude(&args, values, batch.of_row[b], tokens[b], j);
         args.Y = y.expected;
-        ref->embed_f32(&args);
+        ref->lookup_f32(&args);
         args.Y = y.actual;
-        level->embed_f32(&args);
-        count_case(close(y, magnitudes, rank + 1) && embed_f32_regroups(level, &args, &batch), "rows, n, rank, steps",
+        level->lookup_f32(&args);
+        count_case(close(y, magnitudes, 2 * rank) && lookup_f32_regroups(level, &args, &batch), "rows, n, rank, steps",
                    batch.rows, n, rank, batch.steps);
+        release_all();
+    }
+}
+
+void check_gather(const egg_kernels *ref, const egg_kernels *level)
+{
+    for (uint32_t i = 0; i < rounds(100); i++) {
+        const uint32_t n = ONE_OF(1, 16, 32, 48, 272, 1024), from = 1 + random_below(20), rows = 1 + random_below(20);
+        const size_t x_stride = n == 1 ? 1 : any_stride(n);
+        uint32_t *row = take(rows * sizeof *row, 4 * random_below(16));
+        for (uint32_t r = 0; r < rows; r++) row[r] = random_below(from);
+        egg_gather_args args = {.X = (const uint32_t *)take_f32((from - 1) * x_stride + n, 0), .x_stride = x_stride,
+                                .row = row, .rows = rows, .n = n};
+        twin y = take_twin((size_t)rows * n * sizeof(uint32_t), 4 * random_below(16));
+        args.Y = y.expected;
+        ref->gather(&args);
+        args.Y = y.actual;
+        level->gather(&args);
+        count_case(same(y), "rows, n", rows, n, 0, 0);
         release_all();
     }
 }

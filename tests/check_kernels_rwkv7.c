@@ -94,20 +94,25 @@ static bool good(const output *o, double tolerance)
            memcmp((char *)o->both.expected + o->both.bytes, (char *)o->both.actual + o->both.bytes, CANARY) == 0;
 }
 
-/* States of the sequences, and pointers to them. */
+/* States of the sequences, in another order than they are. */
 typedef struct states {
     output all;
-    float **at[WAYS];            /* (sequences) */
+    size_t n;
+    uint32_t *slot;              /* (sequences) */
 } states;
 
 static states take_states(const batch *b, size_t n)
 {
-    states s = {.all = take_output(b->sequences.count * n, 1)};
-    for (int way = 0; way < WAYS; way++) {
-        s.at[way] = take(b->sequences.count * sizeof *s.at[way], 0);
-        for (uint32_t i = 0; i < b->sequences.count; i++) s.at[way][i] = output_of(&s.all, way) + i * n;
-    }
+    const uint32_t count = b->sequences.count, first = random_below(count);
+    states s = {.all = take_output(count * n, 1), .n = n, .slot = take(count * sizeof *s.slot, 0)};
+    for (uint32_t i = 0; i < count; i++) s.slot[i] = (first + count - i) % count;
     return s;
+}
+
+/* From sequence 'first' on. */
+static egg_states states_of(const states *s, int way, uint32_t first)
+{
+    return (egg_states){.data = output_of(&s->all, way), .stride = s->n, .slot = s->slot + first};
 }
 
 static const uint32_t *member_of(const batch *b, uint32_t row)
@@ -147,14 +152,14 @@ void check_rwkv7_shift(const egg_kernels *ref, const egg_kernels *level)
         }
         for (int way = REFERENCE; way <= AT_ONCE; way++) {
             for (uint32_t q = 0; q < args.count; q++) args.Y[q] = output_of(&Y[q], way);
-            args.state = s.at[way];
+            args.state = states_of(&s, way, 0);
             (way == REFERENCE ? ref : level)->rwkv7.shift(&args);
         }
         for (uint32_t r = 0; r < b.rows; r++) {
             egg_rwkv7_shift_args row = args;
             row.sequences = one_row(&b, r);
             row.X += (size_t)r * b.n;
-            row.state = &s.at[BY_ROW][b.of_row[r]];
+            row.state = states_of(&s, BY_ROW, b.of_row[r]);
             for (uint32_t q = 0; q < args.count; q++) row.Y[q] = output_of(&Y[q], BY_ROW) + (size_t)r * b.n;
             level->rwkv7.shift(&row);
         }
@@ -244,7 +249,7 @@ void check_rwkv7_recur(const egg_kernels *ref, const egg_kernels *level)
                 const float **const inputs[] = {&call.r, &call.w, &call.k, &call.v, &call.kappa, &call.a};
                 for (size_t i = 0; i < EGG_COUNT(inputs); i++) *inputs[i] += at;
                 call.Y = output_of(&Y, way) + at;
-                call.state = way == BY_ROW ? &s.at[way][b.of_row[r]] : s.at[way];
+                call.state = states_of(&s, way, way == BY_ROW ? b.of_row[r] : 0);
                 if (way == BY_ROW) call.sequences = one_row(&b, r);
                 (way == REFERENCE ? ref : level)->rwkv7.recur(&call);
             }

@@ -21,7 +21,7 @@ typedef struct fixture {
     egg_arena arena;
     egg_param matrix, embedding, vector;
     float X[ROWS * IN];
-    uint8_t tokens[ROWS];
+    uint32_t tokens[ROWS];
 } fixture;
 
 static void fill(egg_param *param, uint32_t stream)
@@ -44,7 +44,7 @@ static int setup(void **state)
     fill(&f->vector, 2);
     egg_param_pack(&f->matrix, &f->kernels);
     egg_noise_f32(egg_key_make(2, EGG_DOMAIN_SAMPLING), (egg_noise_at){0}, 0, ROWS * IN, f->X);
-    for (int i = 0; i < ROWS; i++) f->tokens[i] = (uint8_t)(i * 11 % OUT);
+    for (int i = 0; i < ROWS; i++) f->tokens[i] = (uint32_t)(i * 11 % OUT);
     *state = f;
     return 0;
 }
@@ -146,14 +146,14 @@ static void test_chunks(void **state)
     }
 }
 
-static void test_embed_law(void **state)
+static void test_lookup_law(void **state)
 {
     fixture *f = *state;
     egg_perturb law = egg_perturb_f32(9, 3, 2, 0.25f);
     egg_arena_release(&f->arena, 0);
     egg_pass pass = egg_pass_begin(&f->kernels, &f->arena, &law, FIRST_PAIR, MEMBERS);
     egg_mat Y = egg_mat_f32(&pass, STEPS, IN);
-    egg_embed_f32(&pass, &f->embedding, f->tokens, Y);
+    egg_lookup_f32(&pass, &f->embedding, f->tokens, Y);
     assert_false(pass.failed);
     for (uint32_t b = 0; b < ROWS; b++)
         for (uint32_t i = 0; i < IN; i++) {
@@ -230,7 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear_law),      cmocka_unit_test(test_no_law_is_inference),
         cmocka_unit_test(test_chunks),
-        cmocka_unit_test(test_embed_law),       cmocka_unit_test(test_layer_norm_law),      cmocka_unit_test(test_add),
+        cmocka_unit_test(test_lookup_law),       cmocka_unit_test(test_layer_norm_law),      cmocka_unit_test(test_add),
         cmocka_unit_test(test_frozen),          cmocka_unit_test(test_exhausted_scratch),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -74,23 +74,32 @@ static bool have_tiny(void)
     return false;
 }
 
+enum { MOST_SEQUENCES = 32 };
+
 /* The logits of all rows, (rows, vocabulary); the states are changed. free() them. */
 static float *forward(const fixture *f, const egg_bank *bank, const uint32_t *row_member, uint32_t sequences,
                       const uint32_t *first, const uint32_t *tokens, float *const *states)
 {
-    uint32_t rows = first[sequences], *wanted = malloc(rows * sizeof *wanted);
+    uint32_t rows = first[sequences], *wanted = malloc(rows * sizeof *wanted), slot[MOST_SEQUENCES];
+    const size_t floats = egg_rwkv7_state_floats(f->model);
+    float *all = egg_alloc_array(sequences, floats * sizeof *all);
+    assert_true(sequences <= MOST_SEQUENCES);
+    for (uint32_t s = 0; s < sequences; s++) slot[s] = sequences - 1 - s;
+    for (uint32_t s = 0; s < sequences; s++) memcpy(all + slot[s] * floats, states[s], floats * sizeof *all);
     float *logits = aligned_alloc(64, (size_t)rows * f->model->shape.vocabulary * sizeof *logits);
     egg_arena arena;
     for (uint32_t i = 0; i < rows; i++) wanted[i] = i;
-    size_t bytes = egg_rwkv7_scratch_bytes(&f->model->shape, rows, sequences, rows, bank ? bank->law.rank : 0);
+    size_t bytes = egg_rwkv7_scratch_bytes(&f->model->shape, rows, rows, bank ? bank->law.rank : 0);
     assert_int_equal(egg_arena_open(&arena, bytes, NULL), EGG_OK);
     egg_pass pass = egg_pass_begin_rows(&f->kernels, &arena, bank, row_member, rows);
     egg_rwkv7_forward(&pass, f->model,
-                      &(egg_rwkv7_batch){.tokens = tokens, .first = first, .state = states, .sequences = sequences,
-                                         .wanted = wanted, .wanted_count = rows},
+                      &(egg_rwkv7_batch){.tokens = tokens, .first = first, .state = {all, floats, slot},
+                                         .sequences = sequences, .wanted = wanted, .wanted_count = rows},
                       logits);
     assert_false(pass.failed);
     assert_int_equal(arena.used, 0);
+    for (uint32_t s = 0; s < sequences; s++) memcpy(states[s], all + slot[s] * floats, floats * sizeof *all);
+    egg_free(all);
     egg_arena_close(&arena);
     free(wanted);
     return logits;
@@ -259,12 +268,12 @@ static void test_wanted_rows(void **state)
     float *one = new_state(&f), *again = new_state(&f), *all = forward_one(&f, ROWS, tokens, one);
     float *some = aligned_alloc(64, 2 * small.vocabulary * sizeof *some);
     egg_arena arena;
-    assert_int_equal(egg_arena_open(&arena, egg_rwkv7_scratch_bytes(&small, ROWS, 1, 2, 0), NULL), EGG_OK);
+    assert_int_equal(egg_arena_open(&arena, egg_rwkv7_scratch_bytes(&small, ROWS, 2, 0), NULL), EGG_OK);
     egg_pass pass = egg_pass_begin_rows(&f.kernels, &arena, NULL, NULL, ROWS);
     egg_rwkv7_forward(&pass, f.model,
                       &(egg_rwkv7_batch){.tokens = tokens,
                                          .first = (uint32_t[]){0, ROWS},
-                                         .state = &again,
+                                         .state = {again, 0, (uint32_t[]){0}},
                                          .sequences = 1,
                                          .wanted = (uint32_t[]){5, 2},
                                          .wanted_count = 2},
@@ -712,7 +721,7 @@ static void test_exhausted_scratch(void **state)
     fixture f;
     open_random(&f, small, EGG_TENSOR_F32);
     float *one = new_state(&f);
-    size_t enough = egg_rwkv7_scratch_bytes(&small, 2, 1, 1, 0);
+    size_t enough = egg_rwkv7_scratch_bytes(&small, 2, 1, 0);
     for (size_t bytes = 0; bytes < enough - 24 * 64 - 2 * 96 * 4; bytes += 448) {
         egg_arena arena;
         assert_int_equal(egg_arena_open(&arena, bytes, NULL), EGG_OK);
@@ -720,7 +729,7 @@ static void test_exhausted_scratch(void **state)
         egg_rwkv7_forward(&pass, f.model,
                           &(egg_rwkv7_batch){.tokens = tokens,
                                              .first = (uint32_t[]){0, 2},
-                                             .state = &one,
+                                             .state = {one, 0, (uint32_t[]){0}},
                                              .sequences = 1,
                                              .wanted = &wanted,
                                              .wanted_count = 1},

@@ -49,7 +49,7 @@ static egg_status open_models(egg_rwkv7 *models[STORAGES], const egg_bench_setti
             rows = param->out - first < most ? param->out - first : most;
             draw_rows(param, first, rows, W);
             for (uint32_t i = 0; i < STORAGES; i++)
-                egg_param_store(&models[i]->params[id], &setting->kernels, first, rows, W);
+                EGG_TRY(egg_param_store(&models[i]->params[id], &setting->kernels, first, rows, W, error));
         }
     }
 out:

@@ -207,9 +207,9 @@ static void run_dense(const egg_kernels *kernels, const void *args)
     kernels->dense_f32(args);
 }
 
-static void run_embed(const egg_kernels *kernels, const void *args)
+static void run_lookup(const egg_kernels *kernels, const void *args)
 {
-    kernels->embed_f32(args);
+    kernels->lookup_f32(args);
 }
 
 static void run_perturb_vector(const egg_kernels *kernels, const void *args)
@@ -230,7 +230,7 @@ static void run_outer(const egg_kernels *kernels, const void *args)
 /* The slots that take no struct of arguments share this one: ROWS x N floats each. */
 typedef struct egg_buffers {
     float *x, *y, *z, *F;
-    uint8_t *tokens;
+    uint32_t *tokens;
 } egg_buffers;
 
 enum { ROWS = 1024, N = 256 };
@@ -274,13 +274,13 @@ static bool open_buffers(egg_buffers *b)
 {
     const size_t bytes = ROWS * N * sizeof(float);
     *b = (egg_buffers){.x = egg_alloc(bytes), .y = egg_alloc(bytes), .z = egg_alloc(bytes),
-                       .F = egg_alloc(ROWS * sizeof(float)), .tokens = egg_alloc(ROWS)};
+                       .F = egg_alloc(ROWS * sizeof(float)), .tokens = egg_alloc(ROWS * sizeof *b->tokens)};
     if (!b->x || !b->y || !b->z || !b->F || !b->tokens) return false;
     fill(b->x, ROWS * N, 4);
     fill(b->y, ROWS * N, 5);
     fill(b->z, ROWS * N, 6);
     fill(b->F, ROWS, 7);
-    for (uint32_t i = 0; i < ROWS; i++) b->tokens[i] = (uint8_t)(i * 167);
+    for (uint32_t i = 0; i < ROWS; i++) b->tokens[i] = i * 167 % 256;
     return true;
 }
 
@@ -299,8 +299,8 @@ static egg_status bench_slots(const egg_bench_setting *setting, const egg_levels
                                     .rank = 1, .c = 0.1f};
     const egg_dense_args dense = {.X = b.x, .x_stride = N, .E = b.z, .Y = b.y, .y_stride = N, .rows = DENSE_ROWS,
                                   .steps = 1, .out = N, .in = N, .c = 1e-6f};
-    const egg_embed_args embed = {.W = b.x, .tokens = b.tokens, .A = b.z, .B = b.z, .Y = b.y, .rows = ROWS, .steps = 1,
-                                  .vocabulary = 256, .n = N, .rank = 1, .c = 0.1f};
+    const egg_lookup_args lookup = {.table = b.x, .tokens = b.tokens, .A = b.z, .B = b.z, .Y = b.y, .y_stride = N,
+                                    .rows = ROWS, .steps = 1, .vocabulary = 256, .n = N, .rank = 1, .c = 0.1f};
     const egg_perturb_vector_args vector = {.w = b.x, .A = b.z, .out = b.y, .pairs = ROWS / 2, .n = N, .rank = 1,
                                             .c = 0.1f};
     const egg_layer_norm_args norm = {.X = b.x, .x_stride = N, .w = b.z, .w_stride = N, .bias = b.z, .bias_stride = N,
@@ -314,7 +314,7 @@ static egg_status bench_slots(const egg_bench_setting *setting, const egg_levels
         {"pack_f32", size, "G/s", run_pack, &b, values},
         {"shrink_f32", size, "GMAC/s", run_shrink, &shrink, values},
         {"dense_f32", "8x256x256", "GMAC/s", run_dense, &dense, 1e-9 * DENSE_ROWS * N * N},
-        {"embed_f32", size, "G/s", run_embed, &embed, values},
+        {"lookup_f32", size, "G/s", run_lookup, &lookup, values},
         {"perturb_vector_f32", size, "G/s", run_perturb_vector, &vector, values},
         {"layer_norm_f32", size, "G/s", run_layer_norm, &norm, values},
         {"add_f32", size, "G/s", run_add, &b, values},

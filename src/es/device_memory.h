@@ -10,6 +10,11 @@
 #include "base/status.h"
 #include "kernels/device.h"
 
+/* What something takes of both. */
+typedef struct egg_memory_bytes {
+    uint64_t host, device;
+} egg_memory_bytes;
+
 /* Zeros, at least 64-byte aligned, or NULL; egg_device_free takes NULL, too. */
 void *egg_device_alloc(const egg_device *device, size_t bytes);
 void *egg_device_alloc_array(const egg_device *device, size_t count, size_t bytes_each);

@@ -41,12 +41,6 @@ egg_linear_fn *egg_param_linear(const egg_param *param, const egg_kernels *kerne
     return product_of(param, kernels).linear;
 }
 
-/* A row of an embedding in q8 is its scale and then its values. */
-static size_t table_row_bytes(const egg_param *param)
-{
-    return param->storage == EGG_STORAGE_Q8 ? sizeof(float) + param->in : param->in * sizeof(uint16_t);
-}
-
 static bool is_table(const egg_param *param)
 {
     return param->kind == EGG_PARAM_EMBEDDING && param->packed_only && param->storage != EGG_STORAGE_F32;
@@ -60,7 +54,7 @@ static size_t data_bytes(const egg_param *param)
 
 static size_t packed_bytes(const egg_param *param, const egg_kernels *kernels)
 {
-    if (is_table(param)) return param->out * table_row_bytes(param);
+    if (is_table(param)) return param->out * egg_table_row_bytes(param->storage, param->in);
     return param->kind == EGG_PARAM_MATRIX ? product_of(param, kernels).packed_bytes(param->out, param->in) : 0;
 }
 
@@ -249,9 +243,8 @@ egg_status egg_param_open_fraction(egg_param *param, egg_error *error)
     return EGG_OK;
 }
 
-static void store_table_row(const egg_param *param, uint32_t v, const float *w)
+static void store_table_row(const egg_param *param, const float *w, char *row)
 {
-    char *row = (char *)param->packed + v * table_row_bytes(param);
     if (param->storage == EGG_STORAGE_BF16) {
         for (uint32_t i = 0; i < param->in; i++) ((uint16_t *)row)[i] = egg_bf16_of(w[i]);
         return;
@@ -262,33 +255,54 @@ static void store_table_row(const egg_param *param, uint32_t v, const float *w)
     for (uint32_t i = 0; i < param->in; i++) q[i] = egg_q8_of(w[i], scale);
 }
 
-void egg_param_store(const egg_param *param, const egg_kernels *kernels, uint32_t first, uint32_t rows, const float *W)
+/* By way of the host, row by row where it is the device's. */
+static egg_status store_table(const egg_param *param, uint32_t first, uint32_t rows, const float *W, egg_error *error)
+{
+    const size_t row_bytes = egg_table_row_bytes(param->storage, param->in);
+    char *table = (char *)param->packed + first * row_bytes, *staged = param->device ? egg_alloc(rows * row_bytes) : table;
+    if (!staged) return egg_fail(error, EGG_ERR_NOMEM, "no memory to read '%s'", param->name);
+    for (uint32_t r = 0; r < rows; r++) store_table_row(param, W + (size_t)r * param->in, staged + r * row_bytes);
+    egg_device_upload(param->device, table, staged, rows * row_bytes);
+    if (staged != table) egg_free(staged);
+    return EGG_OK;
+}
+
+/* Kernels pack what is where they work: the mirror, or a copy that lives as long. */
+static egg_status store_matrix(const egg_param *param, const egg_kernels *kernels, uint32_t first, uint32_t rows,
+                               const float *W, egg_error *error)
+{
+    const egg_product product = product_of(param, kernels);
+    const size_t in = param->in, bytes = rows * in * sizeof *W;
+    float *there = param->mirror && param->mirror->data ? (float *)param->mirror->data + first * in : NULL;
+    void *staged = NULL;
+    if (!there) there = staged = egg_device_pair(param->device, (void *)(uintptr_t)W, bytes);
+    if (!there) return egg_fail(error, EGG_ERR_NOMEM, "no memory on %s to read '%s'", param->device->name, param->name);
+    egg_device_upload(param->device, there, W, bytes);
+    product.pack(there, rows, param->in, (char *)param->packed + product.packed_bytes(first, param->in));
+    egg_device_unpair(param->device, staged);
+    return EGG_OK;
+}
+
+egg_status egg_param_store(const egg_param *param, const egg_kernels *kernels, uint32_t first, uint32_t rows,
+                           const float *W, egg_error *error)
 {
     const size_t in = param->in;
     if (param->data) memcpy((float *)param->data + first * in, W, rows * in * sizeof *W);
-    if (param->kind == EGG_PARAM_MATRIX) {
-        const egg_product product = product_of(param, kernels);
-        product.pack(W, rows, param->in, (char *)param->packed + product.packed_bytes(first, param->in));
-    } else if (is_table(param)) {
-        for (uint32_t r = 0; r < rows; r++) store_table_row(param, first + r, W + r * in);
-    }
+    if (param->kind == EGG_PARAM_MATRIX) return store_matrix(param, kernels, first, rows, W, error);
+    if (is_table(param)) return store_table(param, first, rows, W, error);
+    if (param->mirror)
+        egg_device_upload(param->device, (float *)param->mirror->data + first * in, W, rows * in * sizeof *W);
+    return EGG_OK;
 }
 
-void egg_param_look_up(const egg_param *param, uint32_t v, float *y)
+const void *egg_param_table(const egg_param *param)
 {
-    if (!is_table(param)) {
-        memcpy(y, (const float *)param->data + (size_t)v * param->in, param->in * sizeof *y);
-        return;
-    }
-    const char *row = (const char *)param->packed + v * table_row_bytes(param);
-    if (param->storage == EGG_STORAGE_BF16) {
-        for (uint32_t i = 0; i < param->in; i++) y[i] = egg_bf16_value(((const uint16_t *)row)[i]);
-        return;
-    }
-    const int8_t *q = (const int8_t *)row + sizeof(float);
-    float scale;
-    memcpy(&scale, row, sizeof scale);
-    for (uint32_t i = 0; i < param->in; i++) y[i] = scale * q[i];
+    return is_table(param) ? param->packed : egg_param_kernel_data(param);
+}
+
+egg_storage egg_param_table_storage(const egg_param *param)
+{
+    return is_table(param) ? param->storage : EGG_STORAGE_F32;
 }
 
 uint32_t egg_product_shift(uint32_t in)

@@ -111,10 +111,12 @@ egg_status egg_param_open_stored(egg_param *param, const egg_kernels *kernels, u
                                  egg_error *error);
 
 /* Rows first ... first + rows - 1 from W (rows, in); both are multiples of EGG_ROW_QUANTUM, or all of a vector. */
-void egg_param_store(const egg_param *param, const egg_kernels *kernels, uint32_t first, uint32_t rows, const float *W);
+egg_status egg_param_store(const egg_param *param, const egg_kernels *kernels, uint32_t first, uint32_t rows,
+                           const float *W, egg_error *error);
 
-/* y = row v of a float32 embedding. */
-void egg_param_look_up(const egg_param *param, uint32_t v, float *y);
+/* The rows of a float32 embedding where kernels look them up, and how they are held. */
+const void *egg_param_table(const egg_param *param);
+egg_storage egg_param_table_storage(const egg_param *param);
 
 /*
  * Freezes the parameters that 'patterns' names: words with commas between them, each a kind ("matrix", "embedding",

@@ -132,32 +132,6 @@ static void ISA(tanh_f32)(float *Y, size_t n)
 
 /* ------------------------------------------------------------------------------------ perturbed tables and vectors */
 
-EGG_INLINE void embed_row_f32(const egg_embed_args *args, const float *w, const float *A, const float *B, float factor,
-                              float *y)
-{
-    for (uint32_t i = 0; i < args->n; i += F32_LANES) {
-        vec_f32 sum = splat_f32(0);
-        for (uint32_t k = 0; k < args->rank; k++)
-            sum += A[(size_t)k * args->vocabulary] * load_f32(B + (size_t)k * args->n + i);
-        store_f32(y + i, load_f32(w + i) + factor * sum);
-    }
-}
-
-static void ISA(embed_f32)(const egg_embed_args *args)
-{
-    row_members members = row_members_at(args->member, args->steps, 0);
-    float *y = args->Y;
-    for (uint32_t b = 0; b < args->rows; b++, y += args->n) {
-        const uint32_t token = args->tokens[b], m = row_members_next(&members);
-        const size_t component = (size_t)(m / 2) * args->rank;
-        const float *w = (const float *)args->W + (size_t)token * args->n;
-        if (args->A)
-            embed_row_f32(args, w, (const float *)args->A + component * args->vocabulary + token,
-                          (const float *)args->B + component * args->n, m % 2 ? -args->c : args->c, y);
-        else memcpy(y, w, args->n * sizeof *y);
-    }
-}
-
 static void ISA(perturb_vector_f32)(const egg_perturb_vector_args *args)
 {
     const float *w = args->w, *A = args->A;

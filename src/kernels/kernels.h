@@ -145,24 +145,65 @@ typedef void egg_dense_fn(const egg_dense_args *args);
 /* ------------------------------------------------------------------------------------ perturbed tables and vectors */
 
 /*
- * embed:   int8     Y[b,i] = I8( W[v,i] + ((s(b) * scale * sum_k A[p(b),k,v] * B[p(b),k,i]) >> (8 + noise_shift)) )
- *          float32  Y[b,i] =     W[v,i] +   s(b) * c     * sum_k A[p(b),k,v] * B[p(b),k,i]            v = tokens[b]
+ * embed (int8):  Y[b,i] = I8( W[v,i] + ((s(b) * scale * sum_k A[p(b),k,v] * B[p(b),k,i]) >> (8 + noise_shift)) )
+ *                                                                                                     v = tokens[b]
  *
  *   W (vocabulary, n), not packed   tokens (rows)   A (pairs, r, vocabulary) or NULL   B (pairs, r, n)   Y (rows, n)
  */
 typedef struct egg_embed_args {
-    const void *W;
+    const int8_t *W;
     const uint8_t *tokens;
-    const void *A, *B;
-    void *Y;
-    const uint32_t *member;
+    const int8_t *A, *B;
+    int8_t *Y;
     uint32_t rows, steps, vocabulary, n, rank;
     int32_t scale;
-    float c;
     uint32_t noise_shift;
 } egg_embed_args;
 
 typedef void egg_embed_fn(const egg_embed_args *args);
+
+/*
+ * lookup (float32):  Y[b,i] = w[v,i] + s(b) * c * sum_k A[p(b),k,v] * B[p(b),k,i]                     v = tokens[b]
+ *          dense:    Y[b,i] = w[v,i] + s(b) * c * A[p(b),v,i]
+ *
+ *   w: the values of 'table' (vocabulary, n), not packed: a row is floats, or bf16, or in q8 its scale and then int8
+ *   tokens (rows)   A (pairs, r, vocabulary) or NULL: w alone   B (pairs, r, n)   Y (rows, n; y_stride)
+ *   dense, B NULL: A (pairs, vocabulary, n)
+ */
+typedef struct egg_lookup_args {
+    const void *table;
+    egg_storage storage;
+    const uint32_t *tokens;
+    const float *A, *B;
+    float *Y;
+    size_t y_stride;
+    const uint32_t *member;
+    uint32_t rows, steps, vocabulary, n, rank;
+    float c;
+} egg_lookup_args;
+
+typedef void egg_lookup_fn(const egg_lookup_args *args);
+
+static inline size_t egg_table_row_bytes(egg_storage storage, uint32_t n)
+{
+    switch (storage) {
+    case EGG_STORAGE_BF16: return n * sizeof(uint16_t);
+    case EGG_STORAGE_Q8: return sizeof(float) + n;
+    case EGG_STORAGE_F32: break;
+    }
+    return n * sizeof(float);
+}
+
+/* gather:  Y[i] = X[row[i]], rows of n 32-bit words;  X (any number, n; x_stride)   Y (rows, n) */
+typedef struct egg_gather_args {
+    const uint32_t *X;
+    size_t x_stride;
+    const uint32_t *row;
+    uint32_t *Y;
+    uint32_t rows, n;
+} egg_gather_args;
+
+typedef void egg_gather_fn(const egg_gather_args *args);
 
 /*
  * perturb_vector, elementwise:
@@ -421,7 +462,9 @@ typedef struct egg_kernels {
     egg_shrink_fn *shrink_i8, *shrink_f32;
     egg_linear_fn *linear_i8, *linear_f32, *linear_bf16, *linear_q8;
     egg_dense_fn *dense_f32;
-    egg_embed_fn *embed_i8, *embed_f32;
+    egg_embed_fn *embed_i8;
+    egg_lookup_fn *lookup_f32;
+    egg_gather_fn *gather;
     egg_perturb_vector_fn *perturb_vector_i8, *perturb_vector_f32;
     egg_layer_norm_fn *layer_norm_i8, *layer_norm_f32;
     egg_add_fn *add_i8, *add_f32;

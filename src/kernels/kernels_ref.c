@@ -233,24 +233,43 @@ static void embed_i8(const egg_embed_args *args)
     }
 }
 
-static void embed_f32(const egg_embed_args *args)
+static void look_up(const egg_lookup_args *args, uint32_t v, float *y)
 {
-    uint32_t n = args->n, vocabulary = args->vocabulary;
+    const uint32_t n = args->n;
+    const char *row = (const char *)args->table + v * egg_table_row_bytes(args->storage, n);
+    float scale;
+    switch (args->storage) {
+    case EGG_STORAGE_F32: memcpy(y, row, n * sizeof *y); break;
+    case EGG_STORAGE_BF16:
+        for (uint32_t i = 0; i < n; i++) y[i] = egg_bf16_value(((const uint16_t *)row)[i]);
+        break;
+    case EGG_STORAGE_Q8:
+        memcpy(&scale, row, sizeof scale);
+        for (uint32_t i = 0; i < n; i++) y[i] = scale * ((const int8_t *)row)[sizeof scale + i];
+        break;
+    }
+}
+
+static void lookup_f32(const egg_lookup_args *args)
+{
+    const uint32_t n = args->n, rank = args->B ? args->rank : 1;
     for (uint32_t b = 0; b < args->rows; b++) {
-        uint32_t v = args->tokens[b], m = egg_row_member(args->member, b, args->steps), p = m / 2;
-        const float *w = (const float *)args->W + (size_t)v * n;
-        float *y = (float *)args->Y + (size_t)b * n;
-        float factor = m % 2 ? -args->c : args->c;
-        for (uint32_t i = 0; i < n; i++) {
-            float sum = 0;
-            for (uint32_t k = 0; args->A && k < args->rank; k++) {
-                size_t component = (size_t)p * args->rank + k;
-                sum += ((const float *)args->A)[component * vocabulary + v] *
-                       ((const float *)args->B)[component * n + i];
-            }
-            y[i] = w[i] + factor * sum;
+        const uint32_t v = args->tokens[b], m = egg_row_member(args->member, b, args->steps);
+        float *y = args->Y + b * args->y_stride;
+        look_up(args, v, y);
+        for (uint32_t k = 0; args->A && k < rank; k++) {
+            const size_t component = (size_t)(m / 2) * rank + k, at = component * args->vocabulary + v;
+            const float *noise = args->B ? args->B + component * n : args->A + at * n;
+            const float a = args->B ? args->A[at] : 1, factor = m % 2 ? -args->c * a : args->c * a;
+            for (uint32_t i = 0; i < n; i++) y[i] += factor * noise[i];
         }
     }
+}
+
+static void gather(const egg_gather_args *args)
+{
+    for (uint32_t i = 0; i < args->rows; i++)
+        memcpy(args->Y + (size_t)i * args->n, args->X + args->row[i] * args->x_stride, args->n * sizeof *args->Y);
 }
 
 static void perturb_vector_i8(const egg_perturb_vector_args *args)
@@ -574,7 +593,8 @@ void egg_kernels_ref(egg_kernels *kernels)
         .linear_q8 = linear_q8,
         .dense_f32 = dense_f32,
         .embed_i8 = embed_i8,
-        .embed_f32 = embed_f32,
+        .lookup_f32 = lookup_f32,
+        .gather = gather,
         .perturb_vector_i8 = perturb_vector_i8,
         .perturb_vector_f32 = perturb_vector_f32,
         .layer_norm_i8 = layer_norm_i8,

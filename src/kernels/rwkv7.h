@@ -34,6 +34,18 @@ static inline uint32_t egg_sequences_rows(egg_sequences sequences)
     return sequences.first[sequences.count];
 }
 
+/* What sequences carry from row to row: that of sequence s begins at data + slot[s] * stride. */
+typedef struct egg_states {
+    float *data;
+    size_t stride;
+    const uint32_t *slot;        /* (sequences) all different */
+} egg_states;
+
+static inline float *egg_states_at(egg_states states, uint32_t s)
+{
+    return states.data + states.slot[s] * states.stride;
+}
+
 /*
  * shift:  Y[q][b] = X[b] + (previous - X[b]) * mix[q]      previous: the row before, state[s] for a sequence's first
  *
@@ -44,7 +56,7 @@ enum { EGG_RWKV7_MIXES = 6 };
 typedef struct egg_rwkv7_shift_args {
     egg_sequences sequences;
     const float *X;
-    float *const *state;
+    egg_states state;
     uint32_t n, count;
     egg_rows_vector mix[EGG_RWKV7_MIXES];
     float *Y[EGG_RWKV7_MIXES];
@@ -78,7 +90,7 @@ typedef void egg_rwkv7_gate_fn(const egg_rwkv7_gate_args *args);
 typedef struct egg_rwkv7_recur_args {
     egg_sequences sequences;
     const float *r, *w, *k, *v, *kappa, *a;
-    float *const *state;
+    egg_states state;
     float *Y;
     uint32_t n, size;
 } egg_rwkv7_recur_args;

@@ -9,7 +9,8 @@ static void shift(const egg_rwkv7_shift_args *args)
     const egg_sequences *sequences = &args->sequences;
     uint32_t n = args->n;
     for (uint32_t s = 0; s < sequences->count; s++) {
-        const float *previous = args->state[s];
+        float *state = egg_states_at(args->state, s);
+        const float *previous = state;
         for (uint32_t b = sequences->first[s]; b < sequences->first[s + 1]; b++) {
             const float *x = args->X + (size_t)b * n;
             for (uint32_t q = 0; q < args->count; q++) {
@@ -19,7 +20,7 @@ static void shift(const egg_rwkv7_shift_args *args)
             }
             previous = x;
         }
-        if (previous != args->state[s]) memcpy(args->state[s], previous, n * sizeof *previous);
+        if (previous != state) memcpy(state, previous, n * sizeof *previous);
     }
 }
 
@@ -82,7 +83,7 @@ static void recur(const egg_rwkv7_recur_args *args)
         for (uint32_t h = 0; h < args->n / args->size; h++)
             for (uint32_t b = sequences->first[s]; b < sequences->first[s + 1]; b++)
                 recur_head(args, (size_t)b * args->n + (size_t)h * args->size,
-                           args->state[s] + (size_t)h * args->size * args->size);
+                           egg_states_at(args->state, s) + (size_t)h * args->size * args->size);
 }
 
 static void finish(const egg_rwkv7_finish_args *args)

@@ -90,7 +90,8 @@ static void ISA(shift)(const egg_rwkv7_shift_args *args)
     const egg_sequences *sequences = &args->sequences;
     uint32_t n = args->n;
     for (uint32_t s = 0; s < sequences->count; s++) {
-        const float *previous = args->state[s];
+        float *state = egg_states_at(args->state, s);
+        const float *previous = state;
         for (uint32_t b = sequences->first[s]; b < sequences->first[s + 1]; b++) {
             const float *x = args->X + (size_t)b * n;
             for (uint32_t q = 0; q < args->count; q++) {
@@ -103,7 +104,7 @@ static void ISA(shift)(const egg_rwkv7_shift_args *args)
             }
             previous = x;
         }
-        if (previous != args->state[s]) memcpy(args->state[s], previous, n * sizeof *previous);
+        if (previous != state) memcpy(state, previous, n * sizeof *previous);
     }
 }
 
@@ -183,7 +184,7 @@ static void ISA(recur)(const egg_rwkv7_recur_args *args)
     uint32_t size = args->size;
     for (uint32_t s = 0; s < sequences->count; s++)
         for (uint32_t h = 0; h < args->n / size; h++) {
-            float *S = args->state[s] + (size_t)h * size * size;
+            float *S = egg_states_at(args->state, s) + (size_t)h * size * size;
             for (uint32_t b = sequences->first[s]; b < sequences->first[s + 1]; b++) {
                 size_t at = (size_t)b * args->n + (size_t)h * size;
                 uint32_t column = 0;

@@ -254,18 +254,19 @@ size_t egg_rwkv7_state_floats(const egg_rwkv7 *model)
 typedef struct egg_forward {
     const egg_rwkv7 *model;
     egg_sequences sequences;
-    float **time_before, **channel_before, **heads;   /* (sequences) of the layer at hand, in each state */
+    egg_states state;
     egg_mat x, z, v_first;
 } egg_forward;
 
-static void point_at_layer(egg_forward *forward, const egg_rwkv7_batch *batch, uint32_t layer)
+/* What a layer carries: the rows before of both mixes, and the heads. */
+enum { TIME_BEFORE, CHANNEL_BEFORE, HEADS_BEHIND };
+
+static egg_states layer_states(const egg_forward *forward, uint32_t layer, uint32_t which)
 {
-    size_t width = forward->model->shape.width, offset = layer * layer_state_floats(&forward->model->shape);
-    for (uint32_t s = 0; s < batch->sequences; s++) {
-        forward->time_before[s] = batch->state[s] + offset;
-        forward->channel_before[s] = batch->state[s] + offset + width;
-        forward->heads[s] = batch->state[s] + offset + 2 * width;
-    }
+    const egg_rwkv7_shape *shape = &forward->model->shape;
+    egg_states states = forward->state;
+    states.data += layer * layer_state_floats(shape) + (size_t)which * shape->width;
+    return states;
 }
 
 static void time_mix(egg_pass *pass, egg_forward *forward, uint32_t layer)
@@ -280,8 +281,10 @@ static void time_mix(egg_pass *pass, egg_forward *forward, uint32_t layer)
         z[q] = egg_mat_f32(pass, 1, model->shape.width);
         *results[q] = egg_mat_f32(pass, 1, model->shape.width);
     }
+    if (layer == 0) v = forward->v_first;   /* for the layers above */
     egg_layer_norm_bias_f32(pass, &p[LN1_WEIGHT], &p[LN1_BIAS], forward->x, forward->z);
-    egg_rwkv7_shift(pass, forward->sequences, mixes, EGG_RWKV7_MIXES, forward->z, forward->time_before, z);
+    egg_rwkv7_shift(pass, forward->sequences, mixes, EGG_RWKV7_MIXES, forward->z,
+                    layer_states(forward, layer, TIME_BEFORE), z);
     egg_linear_f32(pass, &p[RECEPTANCE], z[0], r);
     egg_rwkv7_low_rank(pass, &p[W1], EGG_RWKV7_INNER_TANH, &p[W2], &p[W0], z[1], w);
     egg_linear_f32(pass, &p[KEY], z[2], k);
@@ -290,13 +293,12 @@ static void time_mix(egg_pass *pass, egg_forward *forward, uint32_t layer)
     egg_rwkv7_low_rank(pass, &p[G1], EGG_RWKV7_INNER_SIGMOID, &p[G2], NULL, z[5], g);
     egg_mat mix = z[0], v_first = forward->v_first;   /* the inputs' memory serves again */
     if (layer > 0) egg_rwkv7_low_rank(pass, &p[V1], EGG_RWKV7_INNER_NONE, &p[V2], &p[V0], z[3], mix);
-    else if (!pass->failed) memcpy(v_first.data, v.data, (size_t)pass->rows * v.cols * sizeof(float));
-    if (layer == 0) v_first.data = NULL;
+    else v_first.data = NULL;
     const egg_rwkv7_heads heads = {.k_k = &p[K_K], .k_a = &p[K_A], .bonus = &p[R_K], .weight = &p[LN_X_WEIGHT],
                                    .bias = &p[LN_X_BIAS], .r = r, .w = w, .k = k, .v = v, .a = a, .g = g,
                                    .v_first = v_first, .mix = mix, .kappa = z[1], .y = z[2],
                                    .size = model->shape.head_size};
-    egg_rwkv7_recur(pass, forward->sequences, &heads, forward->heads);
+    egg_rwkv7_recur(pass, forward->sequences, &heads, layer_states(forward, layer, HEADS_BEHIND));
     egg_linear_f32(pass, &p[OUTPUT], heads.y, forward->z);
     egg_add_f32(pass, forward->z, forward->x);
     egg_arena_release(pass->arena, mark);
@@ -309,7 +311,8 @@ static void channel_mix(egg_pass *pass, egg_forward *forward, uint32_t layer)
     const egg_param *p = layer_param(model, layer, 0), *mix = &p[FFN_X_K];
     egg_mat mixed = egg_mat_f32(pass, 1, model->shape.width), hidden = egg_mat_f32(pass, 1, model->shape.hidden);
     egg_layer_norm_bias_f32(pass, &p[LN2_WEIGHT], &p[LN2_BIAS], forward->x, forward->z);
-    egg_rwkv7_shift(pass, forward->sequences, &mix, 1, forward->z, forward->channel_before, &mixed);
+    egg_rwkv7_shift(pass, forward->sequences, &mix, 1, forward->z,
+                    layer_states(forward, layer, CHANNEL_BEFORE), &mixed);
     egg_linear_f32(pass, &p[FFN_KEY], mixed, hidden);
     egg_rwkv7_relu_squared(pass, hidden);
     egg_linear_f32(pass, &p[FFN_VALUE], hidden, forward->z);
@@ -322,17 +325,17 @@ static void read_out(egg_pass *pass, const egg_forward *forward, const egg_rwkv7
 {
     egg_mark mark = egg_arena_mark(pass->arena);
     const egg_rwkv7 *model = forward->model;
-    uint32_t width = model->shape.width, count = batch->wanted_count;
+    const uint32_t width = model->shape.width, count = batch->wanted_count;
     uint32_t *member = pass->row_member ? egg_pass_take(pass, count * sizeof *member) : NULL;
     egg_pass part = egg_pass_begin_rows(pass->kernels, pass->arena, pass->bank, member, count);
     part.failed = pass->failed;
     egg_mat x = egg_mat_f32(&part, 1, width);
-    for (uint32_t i = 0; i < count && !part.failed; i++) {
-        uint32_t row = batch->wanted[i];
-        memcpy((float *)x.data + (size_t)i * width, (float *)forward->x.data + (size_t)row * width,
-               width * sizeof(float));
-        if (member) member[i] = pass->row_member[row];
-    }
+    egg_gather_args rows = {.X = forward->x.data, .x_stride = width, .row = batch->wanted, .Y = x.data, .rows = count,
+                            .n = width};
+    egg_gather_args tags = {.X = pass->row_member, .x_stride = 1, .row = batch->wanted, .Y = member, .rows = count,
+                            .n = 1};
+    if (!part.failed) pass->kernels->gather(&rows);
+    if (!part.failed && member) pass->kernels->gather(&tags);
     egg_layer_norm_bias_f32(&part, &model->params[LN_OUT_WEIGHT], &model->params[LN_OUT_BIAS], x, x);
     egg_linear_f32(
         &part, &model->params[HEAD], x,
@@ -345,13 +348,10 @@ void egg_rwkv7_forward(egg_pass *pass, const egg_rwkv7 *model, const egg_rwkv7_b
 {
     egg_mark mark = egg_arena_mark(pass->arena);
     uint32_t width = model->shape.width;
-    size_t pointers = batch->sequences * sizeof(float *);
     egg_forward forward = {
         .model = model,
         .sequences = {.first = batch->first, .member = pass->row_member, .count = batch->sequences},
-        .time_before = egg_pass_take(pass, pointers),
-        .channel_before = egg_pass_take(pass, pointers),
-        .heads = egg_pass_take(pass, pointers),
+        .state = batch->state,
         .x = egg_mat_f32(pass, 1, width),
         .z = egg_mat_f32(pass, 1, width),
         .v_first = egg_mat_f32(pass, 1, width),
@@ -359,7 +359,6 @@ void egg_rwkv7_forward(egg_pass *pass, const egg_rwkv7 *model, const egg_rwkv7_b
     egg_lookup_f32(pass, &model->params[EMBEDDING], batch->tokens, forward.x);
     egg_layer_norm_bias_f32(pass, &model->params[LN0_WEIGHT], &model->params[LN0_BIAS], forward.x, forward.x);
     for (uint32_t l = 0; l < model->shape.layers && !pass->failed; l++) {
-        point_at_layer(&forward, batch, l);
         time_mix(pass, &forward, l);
         channel_mix(pass, &forward, l);
     }
@@ -373,8 +372,7 @@ void egg_rwkv7_log_loss(const egg_rwkv7 *model, const egg_kernels *kernels, cons
     kernels->rwkv7.log_loss(logits, target, count, model->shape.vocabulary, loss);
 }
 
-size_t egg_rwkv7_scratch_bytes(const egg_rwkv7_shape *shape, uint32_t rows, uint32_t sequences, uint32_t wanted,
-                               uint32_t rank)
+size_t egg_rwkv7_scratch_bytes(const egg_rwkv7_shape *shape, uint32_t rows, uint32_t wanted, uint32_t rank)
 {
     /*
      * Three residual matrices, then the twelve of a time mix with the hidden layer of a low-rank product, or the two of
@@ -388,5 +386,5 @@ size_t egg_rwkv7_scratch_bytes(const egg_rwkv7_shape *shape, uint32_t rows, uint
     size_t deepest = (time > channel ? time : channel) + rank;
     size_t layers = rows * deepest, out = (size_t)wanted * (shape->width + rank + 1);
     size_t floats = 3 * (size_t)rows * shape->width + (layers > out ? layers : out);
-    return floats * sizeof(float) + 3 * sequences * sizeof(float *) + BLOCKS * ALIGNMENT;
+    return floats * sizeof(float) + BLOCKS * ALIGNMENT;
 }

@@ -75,7 +75,7 @@ size_t egg_rwkv7_state_floats(const egg_rwkv7 *model);   /* of one sequence; all
 typedef struct egg_rwkv7_batch {
     const uint32_t *tokens;                /* (rows) below the vocabulary */
     const uint32_t *first;                 /* (sequences + 1) rows of sequence s: first[s] ... first[s + 1] - 1 */
-    float *const *state;                   /* (sequences) each (state_floats), left at the sequence's last row */
+    egg_states state;                      /* each (state_floats), left at the sequence's last row */
     uint32_t sequences;
     const uint32_t *wanted;                /* (wanted_count) rows whose logits are asked for */
     uint32_t wanted_count;
@@ -92,7 +92,6 @@ void egg_rwkv7_log_loss(const egg_rwkv7 *model, const egg_kernels *kernels, cons
                         uint32_t count, float *loss);
 
 /* Scratch that forward needs at most, without the logits. */
-size_t egg_rwkv7_scratch_bytes(const egg_rwkv7_shape *shape, uint32_t rows, uint32_t sequences, uint32_t wanted,
-                               uint32_t rank);
+size_t egg_rwkv7_scratch_bytes(const egg_rwkv7_shape *shape, uint32_t rows, uint32_t wanted, uint32_t rank);
 
 #endif

@@ -13,12 +13,15 @@ static size_t slot_floats(const egg_param *param, uint32_t rank, bool dense, egg
     return (size_t)rank * egg_param_factor_length(param, side);
 }
 
-uint64_t egg_bank_bytes(const egg_param *params, uint32_t count, uint32_t slots, uint32_t rank, bool dense)
+egg_memory_bytes egg_bank_bytes(const egg_param *params, uint32_t count, uint32_t slots, uint32_t rank, bool dense)
 {
+    const uint64_t lists = 2 * count * sizeof(float *);
     uint64_t floats = 0;
     for (uint32_t i = 0; i < count; i++)
         floats += slot_floats(&params[i], rank, dense, EGG_A) + slot_floats(&params[i], rank, dense, EGG_B);
-    return floats * slots * sizeof(float) + 2 * count * sizeof(float *);
+    const uint64_t noise = floats * slots * sizeof(float);
+    if (egg_params_device(params, count)) return (egg_memory_bytes){.host = lists, .device = noise};
+    return (egg_memory_bytes){.host = lists + noise};
 }
 
 static float *open_side(const egg_bank *bank, const egg_param *param, egg_side side)

@@ -7,6 +7,7 @@
 #ifndef EGG_NN_BANK_H
 #define EGG_NN_BANK_H
 
+#include "es/device_memory.h"
 #include "es/perturb.h"
 
 /*
@@ -37,7 +38,7 @@ typedef struct egg_bank {
 egg_status egg_bank_open(egg_bank *bank, const egg_param *params, uint32_t count, uint32_t slots, uint32_t rank,
                          bool dense, egg_error *error);
 void egg_bank_close(egg_bank *bank);
-uint64_t egg_bank_bytes(const egg_param *params, uint32_t count, uint32_t slots, uint32_t rank, bool dense);
+egg_memory_bytes egg_bank_bytes(const egg_param *params, uint32_t count, uint32_t slots, uint32_t rank, bool dense);
 
 /* Draws pair 'pair' of the population into 'slot'. 'none' leaves it unperturbed (a baseline). */
 void egg_bank_draw(egg_bank *bank, const egg_kernels *kernels, const egg_perturb *law, uint32_t slot, uint32_t pair,

@@ -20,9 +20,6 @@
     void egg_linear_##type(egg_pass *pass, const egg_param *W, egg_mat X, egg_mat Y);                                  \
     void egg_linear_drawn_##type(egg_pass *pass, const egg_param *W, egg_factors factors, egg_mat X, egg_mat Y);       \
                                                                                                                        \
-    /* Y[b] = perturbed row tokens[b] of W; tokens (rows). */                                                          \
-    void egg_embed_##type(egg_pass *pass, const egg_param *W, const uint8_t *tokens, egg_mat Y);                       \
-                                                                                                                       \
     /* The vector w as each member of the pass sees it. */                                                             \
     egg_member_vector egg_member_vector_##type(egg_pass *pass, const egg_param *w);                                    \
                                                                                                                        \
@@ -46,7 +43,7 @@ typedef enum egg_activation {
 /* Y = X W^T + bias, all as each row's member sees it; bias may be NULL. */
 void egg_linear_bias_f32(egg_pass *pass, const egg_param *W, const egg_param *bias, egg_mat X, egg_mat Y);
 
-/* Y[b] = row tokens[b] of W as the row's member sees it: tokens of any vocabulary; a bank's noise or none. */
+/* Y[b] = row tokens[b] of W as the row's member sees it. */
 void egg_lookup_f32(egg_pass *pass, const egg_param *W, const uint32_t *tokens, egg_mat Y);
 
 /* Y = LN(X) scaled by w, plus bias; Y may be X. */
@@ -56,6 +53,9 @@ void egg_layer_norm_bias_f32(egg_pass *pass, const egg_param *w, const egg_param
 void egg_activate_f32(egg_pass *pass, egg_activation activation, egg_mat Y);
 
 /* ------------------------------------------------------------------------------------------------------ int8 only */
+
+/* Y[b] = perturbed row tokens[b] of W; tokens (rows). */
+void egg_embed_i8(egg_pass *pass, const egg_param *W, const uint8_t *tokens, egg_mat Y);
 
 /* The parameters of EGG's gated recurrent unit (paper App. G). */
 typedef struct egg_gru {

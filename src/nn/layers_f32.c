@@ -13,31 +13,21 @@ void egg_linear_bias_f32(egg_pass *pass, const egg_param *W, const egg_param *bi
     egg_arena_release(pass->arena, mark);
 }
 
-/* y += the perturbation of row v of an embedding, as member m sees it. */
-static void perturb_row(const egg_perturb *law, const egg_param *W, egg_factors factors, uint32_t m, uint32_t v,
-                        float *y)
-{
-    uint32_t rank = factors.B ? law->rank : 1;
-    float scale = factors.B ? law->c : law->sigma;
-    for (uint32_t k = 0; k < rank; k++) {
-        size_t component = (size_t)(m / 2) * rank + k;
-        float a = factors.B ? ((const float *)factors.A)[component * W->out + v] : 1;   /* dense: A is all the noise */
-        const float *b = factors.B ? (const float *)factors.B + component * W->in
-                                   : (const float *)factors.A + (component * W->out + v) * W->in;
-        float factor = m % 2 ? -scale * a : scale * a;
-        for (uint32_t i = 0; i < W->in; i++) y[i] += factor * b[i];
-    }
-}
-
 void egg_lookup_f32(egg_pass *pass, const egg_param *W, const uint32_t *tokens, egg_mat Y)
 {
+    egg_mark mark = egg_arena_mark(pass->arena);
     egg_factors factors = egg_factors_f32(pass, W);
     if (pass->failed) return;
-    for (uint32_t b = 0; b < egg_mat_rows(pass, Y); b++) {
-        float *y = (float *)Y.data + b * Y.stride;
-        egg_param_look_up(W, tokens[b], y);
-        if (factors.A) perturb_row(pass->law, W, factors, egg_row_member(pass->row_member, b, Y.steps), tokens[b], y);
+    egg_lookup_args args = {.table = egg_param_table(W), .storage = egg_param_table_storage(W), .tokens = tokens,
+                            .A = factors.A, .B = factors.B, .Y = Y.data, .y_stride = Y.stride,
+                            .member = pass->row_member, .rows = egg_mat_rows(pass, Y), .steps = Y.steps,
+                            .vocabulary = W->out, .n = W->in};
+    if (factors.A) {
+        args.rank = pass->law->rank;
+        args.c = factors.B ? pass->law->c : pass->law->sigma;
     }
+    pass->kernels->lookup_f32(&args);
+    egg_arena_release(pass->arena, mark);
 }
 
 void egg_layer_norm_bias_f32(egg_pass *pass, const egg_param *w, const egg_param *bias, egg_mat X, egg_mat Y)

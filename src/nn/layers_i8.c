@@ -4,6 +4,22 @@
 #define EGG_I8 1
 #include "nn/layers_tmpl.c"
 
+void egg_embed_i8(egg_pass *pass, const egg_param *W, const uint8_t *tokens, egg_mat Y)
+{
+    egg_mark mark = egg_arena_mark(pass->arena);
+    egg_factors factors = egg_factors_i8(pass, W);
+    if (pass->failed) return;
+    egg_embed_args args = {.W = egg_param_kernel_data(W), .tokens = tokens, .A = factors.A, .B = factors.B, .Y = Y.data,
+                           .rows = egg_mat_rows(pass, Y), .steps = Y.steps, .vocabulary = W->out, .n = W->in};
+    if (factors.A) {
+        args.rank = pass->law->rank;
+        args.scale = pass->law->scale;
+        args.noise_shift = pass->law->noise_shift;
+    }
+    pass->kernels->embed_i8(&args);
+    egg_arena_release(pass->arena, mark);
+}
+
 /* What the recurrent half of a GRU starts from: all that needs no state. */
 typedef struct egg_gru_drawn {
     egg_mat gate_in, blend_in;    /* the products with X */

@@ -79,24 +79,6 @@ void NAME(egg_linear)(egg_pass *pass, const egg_param *W, egg_mat X, egg_mat Y)
     egg_arena_release(pass->arena, mark);
 }
 
-void NAME(egg_embed)(egg_pass *pass, const egg_param *W, const uint8_t *tokens, egg_mat Y)
-{
-    egg_mark mark = egg_arena_mark(pass->arena);
-    egg_factors factors = NAME(egg_factors)(pass, W);
-    if (pass->failed) return;
-    egg_embed_args args = {.W = egg_param_kernel_data(W), .tokens = tokens, .A = factors.A, .B = factors.B, .Y = Y.data,
-                           .member = pass->row_member, .rows = egg_mat_rows(pass, Y), .steps = Y.steps,
-                           .vocabulary = W->out, .n = W->in};
-    if (factors.A) {
-        args.rank = pass->law->rank;
-        args.scale = pass->law->scale;
-        args.c = pass->law->c;
-        args.noise_shift = pass->law->noise_shift;
-    }
-    KERNEL(pass, embed)(&args);
-    egg_arena_release(pass->arena, mark);
-}
-
 /* An integer vector has two factors, a float one dense noise. */
 static egg_factors NAME(draw_vector)(egg_pass *pass, const egg_param *w, uint32_t pairs)
 {

@@ -8,7 +8,7 @@ static egg_rows_vector rows_vector(egg_pass *pass, const egg_param *param)
 }
 
 void egg_rwkv7_shift(egg_pass *pass, egg_sequences sequences, const egg_param *const *mix, uint32_t count, egg_mat X,
-                     float *const *state, const egg_mat *Y)
+                     egg_states state, const egg_mat *Y)
 {
     egg_rwkv7_shift_args args = {.sequences = sequences, .X = X.data, .state = state, .n = X.cols, .count = count};
     for (uint32_t q = 0; q < count; q++) {
@@ -35,7 +35,7 @@ void egg_rwkv7_low_rank(egg_pass *pass, const egg_param *W1, egg_rwkv7_inner inn
     egg_arena_release(pass->arena, mark);
 }
 
-void egg_rwkv7_recur(egg_pass *pass, egg_sequences sequences, const egg_rwkv7_heads *heads, float *const *state)
+void egg_rwkv7_recur(egg_pass *pass, egg_sequences sequences, const egg_rwkv7_heads *heads, egg_states state)
 {
     const egg_rows_vector k_k = rows_vector(pass, heads->k_k), k_a = rows_vector(pass, heads->k_a);
     const egg_rows_vector bonus = rows_vector(pass, heads->bonus);

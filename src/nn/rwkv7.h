@@ -8,9 +8,9 @@
 
 #include "nn/layers.h"
 
-/* Y[q] = X moved by mix[q] toward the row before in its sequence, 0 <= q < count; state[s] (cols) is the row before. */
+/* Y[q] = X moved by mix[q] toward the row before in its sequence, 0 <= q < count; the row before it is in its state (cols). */
 void egg_rwkv7_shift(egg_pass *pass, egg_sequences sequences, const egg_param *const *mix, uint32_t count, egg_mat X,
-                     float *const *state, const egg_mat *Y);
+                     egg_states state, const egg_mat *Y);
 
 typedef enum egg_rwkv7_inner { EGG_RWKV7_INNER_NONE, EGG_RWKV7_INNER_TANH, EGG_RWKV7_INNER_SIGMOID } egg_rwkv7_inner;
 
@@ -28,7 +28,7 @@ typedef struct egg_rwkv7_heads {
 } egg_rwkv7_heads;
 
 /* y = the heads' output times the gate. state[s] (heads, size, size). */
-void egg_rwkv7_recur(egg_pass *pass, egg_sequences sequences, const egg_rwkv7_heads *heads, float *const *state);
+void egg_rwkv7_recur(egg_pass *pass, egg_sequences sequences, const egg_rwkv7_heads *heads, egg_states state);
 
 /* In place. */
 void egg_rwkv7_relu_squared(egg_pass *pass, egg_mat Y);

@@ -11,7 +11,9 @@
 
 enum {
     ROWS = 64,                     /* in flight, where nobody says: enough to fill the tiles of the products */
-    PROMPT_ROWS = 64               /* of a batch beside them, for the prompts of those that come in */
+    PROMPT_ROWS = 64,              /* of a batch beside them, for the prompts of those that come in */
+    DEVICE_ROWS = 4096,            /* on a device, as far as this part of its memory has room; as many for prompts */
+    DEVICE_SHARE = 2
 };
 
 /* What the words of the domain EGG_DOMAIN_SAMPLING are for: their field 'param'. Generation has 0. */
@@ -80,23 +82,35 @@ static size_t capacity_of(const egg_answers_shape *shape)
     return members > shape->most ? members : shape->most;
 }
 
-static uint32_t rows_of(const egg_answers_shape *shape)
+static egg_decoder_shape decoder_with(const egg_rwkv7 *model, uint32_t rows, uint32_t rank)
 {
-    size_t rows = shape->rows ? shape->rows : ROWS, share = (capacity_of(shape) + shape->threads - 1) / shape->threads;
+    const bool device = egg_params_device(model->params, model->param_count);
+    return (egg_decoder_shape){.slots = rows, .rows = rows + (device ? rows : PROMPT_ROWS), .rank = rank};
+}
+
+/* As many as there is memory for, of which all but a little grows with the rows. */
+static uint32_t device_rows(const egg_device *device, const egg_rwkv7 *model, uint32_t rank)
+{
+    const egg_decoder_shape some = decoder_with(model, EGG_ROW_QUANTUM, rank);
+    const uint64_t bytes = egg_decoder_bytes(model, &some).device / EGG_ROW_QUANTUM;
+    const uint64_t rows = device->memory().total_bytes / DEVICE_SHARE / bytes;
+    return rows < 1 ? 1 : rows > DEVICE_ROWS ? DEVICE_ROWS : (uint32_t)rows;
+}
+
+static uint32_t rows_of(const egg_answers_shape *shape, const egg_rwkv7 *model)
+{
+    const egg_device *device = egg_params_device(model->params, model->param_count);
+    size_t rows = device ? device_rows(device, model, shape->rank) : ROWS;
+    size_t share = (capacity_of(shape) + shape->threads - 1) / shape->threads;
+    if (shape->rows) rows = shape->rows;
     return (uint32_t)(rows < share ? rows : share);
 }
 
 /* Enough that the last answers of some pairs leave room for the first of the next. */
-static uint32_t units_of(const egg_answers_shape *shape)
+static uint32_t units_of(const egg_answers_shape *shape, uint32_t rows)
 {
-    uint32_t pair = 2 * shape->questions, units = (rows_of(shape) + pair - 1) / pair + 1;
+    uint32_t pair = 2 * shape->questions, units = (rows + pair - 1) / pair + 1;
     return units < shape->pairs ? units : shape->pairs;
-}
-
-static egg_decoder_shape decoder_of(const egg_answers_shape *shape)
-{
-    uint32_t rows = rows_of(shape);
-    return (egg_decoder_shape){.slots = rows, .rows = rows + PROMPT_ROWS, .rank = shape->rank};
 }
 
 static size_t longest_stop_of(const egg_answers_shape *shape)
@@ -107,17 +121,20 @@ static size_t longest_stop_of(const egg_answers_shape *shape)
     return longest;
 }
 
-uint64_t egg_answers_bytes(const egg_answers_shape *shape, const egg_language *language)
+egg_memory_bytes egg_answers_bytes(const egg_answers_shape *shape, const egg_language *language)
 {
     const egg_rwkv7 *model = language->model;
-    egg_decoder_shape decoder = decoder_of(shape);
-    uint64_t tail = longest_stop_of(shape) + egg_tokenizer_longest(language->tokenizer);
-    uint64_t rows = rows_of(shape) * (sizeof(answer_row) + tail) + units_of(shape) * sizeof(answer_unit);
-    uint64_t sampler = model->shape.vocabulary * (sizeof(double) + sizeof(uint32_t));
-    uint64_t worker = egg_decoder_bytes(model, &decoder) + rows + sampler +
-                      egg_bank_bytes(model->params, model->param_count, units_of(shape), shape->rank, false);
-    uint64_t record = sizeof(answer_record) + shape->max_tokens * sizeof(uint32_t);
-    return shape->threads * (worker + sizeof(answer_worker)) + capacity_of(shape) * record;
+    const uint32_t rows = rows_of(shape, model), units = units_of(shape, rows);
+    const egg_decoder_shape decoder = decoder_with(model, rows, shape->rank);
+    const uint64_t tail = longest_stop_of(shape) + egg_tokenizer_longest(language->tokenizer);
+    const uint64_t sampler = model->shape.vocabulary * (sizeof(double) + sizeof(uint32_t));
+    const uint64_t record = sizeof(answer_record) + shape->max_tokens * sizeof(uint32_t);
+    egg_memory_bytes worker = egg_decoder_bytes(model, &decoder);
+    egg_memory_bytes bank = egg_bank_bytes(model->params, model->param_count, units, shape->rank, false);
+    worker.host += sizeof(answer_worker) + bank.host + sampler + units * sizeof(answer_unit) +
+                   rows * (sizeof(answer_row) + tail);
+    return (egg_memory_bytes){.host = shape->threads * worker.host + capacity_of(shape) * record,
+                              .device = shape->threads * (worker.device + bank.device)};
 }
 
 /* ------------------------------------------------------------------------------------------------------ open, close */
@@ -127,7 +144,7 @@ static egg_status open_worker(egg_answers *answers, answer_worker *worker, egg_e
     egg_status status = EGG_OK;
     const egg_rwkv7 *model = answers->language->model;
     const egg_answers_shape *shape = &answers->shape;
-    egg_decoder_shape decoder = decoder_of(shape);
+    const egg_decoder_shape decoder = decoder_with(model, answers->rows, shape->rank);
     size_t most_units = answers->units > answers->rows ? answers->units : answers->rows;
     worker->units = egg_alloc_array(most_units, sizeof *worker->units);
     worker->rows = egg_alloc_array(answers->rows, sizeof *worker->rows);
@@ -151,8 +168,8 @@ egg_status egg_answers_open(egg_answers **out, const egg_answers_shape *shape, c
     if (!answers) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a task");
     answers->shape = *shape;
     answers->language = language;
-    answers->rows = rows_of(shape);
-    answers->units = units_of(shape);
+    answers->rows = rows_of(shape, language->model);
+    answers->units = units_of(shape, answers->rows);
     answers->longest_token = egg_tokenizer_longest(language->tokenizer);
     answers->longest_stop = longest_stop_of(shape);
     answers->tail_bytes = answers->longest_stop + answers->longest_token;

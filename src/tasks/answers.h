@@ -36,7 +36,7 @@ typedef struct egg_answers egg_answers;
 egg_status egg_answers_open(egg_answers **answers, const egg_answers_shape *shape, const egg_language *language,
                             egg_error *error);
 void egg_answers_close(egg_answers *answers);   /* NULL is fine */
-uint64_t egg_answers_bytes(const egg_answers_shape *shape, const egg_language *language);
+egg_memory_bytes egg_answers_bytes(const egg_answers_shape *shape, const egg_language *language);
 
 typedef struct egg_answers_stats {
     uint64_t answers, cut;       /* all; of these ended by the bound on tokens */

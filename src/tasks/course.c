@@ -264,8 +264,9 @@ egg_status egg_course_about(const egg_course *course, egg_course_facts *facts, e
         .valid_questions = course->valid_count,
         .question_bytes = egg_questions_bytes(&course->sets[0]) + egg_questions_bytes(&course->sets[1]),
         .task_bytes = is_sft(course) ? egg_likelihood_bytes(&likelihood, course->language)
-                                     : egg_answers_bytes(&answers, course->language) + text,
+                                     : egg_answers_bytes(&answers, course->language),
     };
+    if (!is_sft(course)) facts->task_bytes.host += text;
     egg_status status = egg_questions_hash(course->train, course->train_count, &facts->hash, error);
     if (status == EGG_OK) status = egg_questions_hash(course->valid, course->valid_count, &facts->valid_hash, error);
     return status;

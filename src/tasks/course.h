@@ -67,7 +67,7 @@ double egg_course_score(const egg_course *course);
 typedef struct egg_course_facts {
     uint32_t train_questions, valid_questions;
     uint64_t question_bytes;     /* that all of them hold in memory */
-    uint64_t task_bytes;         /* that answering or reading will hold */
+    egg_memory_bytes task_bytes; /* that answering or reading will hold */
     egg_hash hash, valid_hash;   /* of the training questions, of the held-out ones */
 } egg_course_facts;
 

@@ -1,72 +1,55 @@
 /* SPDX-License-Identifier: MIT */
 #include "tasks/decode.h"
 
-#include <string.h>
-
 #include "base/memory.h"
+#include "tasks/batch.h"
 
 typedef struct egg_slot {
     const uint32_t *tokens;      /* (count) waiting to be read */
     uint32_t count, member;
     uint32_t one;                /* where a pushed token waits */
-    bool busy;
-    const float *logits;         /* NULL: not there */
+    bool busy, read;             /* 'read': all that waited, in the last step; its logits are the batch's ... */
+    uint32_t place;              /* ... of this row */
 } egg_slot;
 
 struct egg_decoder {
-    const egg_rwkv7 *model;
-    const egg_kernels *kernels;
     egg_decoder_shape shape;
-    egg_arena arena;
+    egg_batch batch;
     egg_slot *slots;             /* (slots) */
-    float *states;               /* (slots, state_floats) */
-    float *logits;               /* (slots, vocabulary) of the slots that finished reading in this step, in a row */
-    uint32_t *tokens, *member;   /* (rows) of the batch */
-    uint32_t *first;             /* (slots + 1) */
-    uint32_t *wanted;            /* (slots) */
     uint32_t *taking;            /* (slots) tokens that a slot reads in this step */
-    float **state;               /* (slots) of the sequences in the batch */
     bool failed;
 };
 
-static size_t scratch_bytes(const egg_rwkv7 *model, const egg_decoder_shape *shape)
+static egg_batch_shape batch_of(const egg_decoder_shape *shape)
 {
-    return egg_rwkv7_scratch_bytes(&model->shape, shape->rows, shape->slots, shape->slots, shape->rank);
+    return (egg_batch_shape){.rows = shape->rows, .sequences = shape->slots, .slots = shape->slots,
+                             .wanted = shape->slots, .rank = shape->rank};
 }
 
-uint64_t egg_decoder_bytes(const egg_rwkv7 *model, const egg_decoder_shape *shape)
+egg_memory_bytes egg_decoder_bytes(const egg_rwkv7 *model, const egg_decoder_shape *shape)
 {
-    uint64_t of_slot = sizeof(egg_slot) + (egg_rwkv7_state_floats(model) + model->shape.vocabulary) * sizeof(float) +
-                       3 * sizeof(uint32_t) + sizeof(float *);
-    return shape->slots * of_slot + 2 * (uint64_t)shape->rows * sizeof(uint32_t) + scratch_bytes(model, shape);
+    const egg_batch_shape batch = batch_of(shape);
+    egg_memory_bytes bytes = egg_batch_bytes(model, &batch);
+    bytes.host += shape->slots * (sizeof(egg_slot) + sizeof(uint32_t));
+    return bytes;
 }
 
 egg_status egg_decoder_open(egg_decoder **out, const egg_rwkv7 *model, const egg_kernels *kernels,
                             const egg_decoder_shape *shape, egg_error *error)
 {
     egg_status status = EGG_OK;
+    const egg_batch_shape batch = batch_of(shape);
     egg_decoder *decoder = egg_alloc(sizeof *decoder);
     *out = NULL;
     if (!decoder) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a decoder");
-    size_t slots = shape->slots;
-    decoder->model = model;
-    decoder->kernels = kernels;
     decoder->shape = *shape;
-    decoder->slots = egg_alloc_array(slots, sizeof *decoder->slots);
-    decoder->states = egg_alloc_array(slots, egg_rwkv7_state_floats(model) * sizeof(float));
-    decoder->logits = egg_alloc_array(slots, model->shape.vocabulary * sizeof(float));
-    decoder->tokens = egg_alloc_array(shape->rows, sizeof *decoder->tokens);
-    decoder->member = egg_alloc_array(shape->rows, sizeof *decoder->member);
-    decoder->first = egg_alloc_array(slots + 1, sizeof *decoder->first);
-    decoder->wanted = egg_alloc_array(slots, sizeof *decoder->wanted);
-    decoder->taking = egg_alloc_array(slots, sizeof *decoder->taking);
-    decoder->state = egg_alloc_array(slots, sizeof *decoder->state);
-    if (!decoder->slots || !decoder->states || !decoder->logits || !decoder->tokens || !decoder->member ||
-        !decoder->first || !decoder->wanted || !decoder->taking || !decoder->state) {
+    decoder->slots = egg_alloc_array(shape->slots, sizeof *decoder->slots);
+    decoder->taking = egg_alloc_array(shape->slots, sizeof *decoder->taking);
+    if (!decoder->slots || !decoder->taking) {
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory to decode %u sequences", shape->slots);
         goto out;
     }
-    EGG_TRY(egg_arena_open(&decoder->arena, scratch_bytes(model, shape), error));
+    EGG_TRY(egg_batch_open(&decoder->batch, model, kernels, &batch, error));
     *out = decoder;
     decoder = NULL;
 out:
@@ -77,24 +60,16 @@ out:
 void egg_decoder_close(egg_decoder *decoder)
 {
     if (!decoder) return;
-    egg_arena_close(&decoder->arena);
+    egg_batch_close(&decoder->batch);
     egg_free(decoder->slots);
-    egg_free(decoder->states);
-    egg_free(decoder->logits);
-    egg_free(decoder->tokens);
-    egg_free(decoder->member);
-    egg_free(decoder->first);
-    egg_free(decoder->wanted);
     egg_free(decoder->taking);
-    egg_free(decoder->state);
     egg_free(decoder);
 }
 
 void egg_decoder_start(egg_decoder *decoder, uint32_t slot, uint32_t member, const uint32_t *tokens, uint32_t count)
 {
-    size_t floats = egg_rwkv7_state_floats(decoder->model);
     decoder->slots[slot] = (egg_slot){.tokens = tokens, .count = count, .member = member, .busy = true};
-    memset(decoder->states + slot * floats, 0, floats * sizeof(float));
+    egg_batch_clear(&decoder->batch, slot);
 }
 
 void egg_decoder_push(egg_decoder *decoder, uint32_t slot, uint32_t token)
@@ -103,7 +78,7 @@ void egg_decoder_push(egg_decoder *decoder, uint32_t slot, uint32_t token)
     s->one = token;
     s->tokens = &s->one;
     s->count = 1;
-    s->logits = NULL;
+    s->read = false;
 }
 
 void egg_decoder_stop(egg_decoder *decoder, uint32_t slot)
@@ -111,9 +86,17 @@ void egg_decoder_stop(egg_decoder *decoder, uint32_t slot)
     decoder->slots[slot] = (egg_slot){0};
 }
 
-const float *egg_decoder_logits(const egg_decoder *decoder, uint32_t slot)
+bool egg_decoder_has_logits(const egg_decoder *decoder, uint32_t slot)
 {
-    return decoder->slots[slot].logits;
+    return decoder->slots[slot].read;
+}
+
+const float *egg_decoder_logits(egg_decoder *decoder, uint32_t slot)
+{
+    if (!decoder->slots[slot].read) return NULL;
+    const float *logits = egg_batch_logits(&decoder->batch);
+    if (!logits) decoder->failed = true;
+    return logits ? logits + (size_t)decoder->slots[slot].place * decoder->batch.model->shape.vocabulary : NULL;
 }
 
 bool egg_decoder_failed(const egg_decoder *decoder)
@@ -139,44 +122,40 @@ static void share_rows(egg_decoder *decoder)
 }
 
 /* Lays the rows of the batch out; returns its sequences. */
-static uint32_t gather(egg_decoder *decoder, egg_rwkv7_batch *batch)
+static uint32_t gather(egg_decoder *decoder, uint32_t *wanted)
 {
-    size_t floats = egg_rwkv7_state_floats(decoder->model);
+    egg_batch *batch = &decoder->batch;
     uint32_t sequences = 0, rows = 0;
+    *wanted = 0;
     for (uint32_t i = 0; i < decoder->shape.slots; i++) {
         egg_slot *slot = &decoder->slots[i];
-        slot->logits = NULL;
+        slot->read = false;
         if (!decoder->taking[i]) continue;
-        decoder->first[sequences] = rows;
-        decoder->state[sequences++] = decoder->states + i * floats;
+        batch->first[sequences] = rows;
+        batch->slot[sequences++] = i;
         for (uint32_t k = 0; k < decoder->taking[i]; k++) {
-            decoder->tokens[rows] = *slot->tokens++;
-            decoder->member[rows++] = slot->member;
+            batch->tokens[rows] = *slot->tokens++;
+            batch->member[rows++] = slot->member;
         }
         slot->count -= decoder->taking[i];
         if (slot->count) continue;
-        slot->logits = decoder->logits + (size_t)batch->wanted_count * decoder->model->shape.vocabulary;
-        decoder->wanted[batch->wanted_count++] = rows - 1;
+        slot->read = true;
+        slot->place = *wanted;
+        batch->wanted[(*wanted)++] = rows - 1;
     }
-    decoder->first[sequences] = rows;
+    batch->first[sequences] = rows;
     return sequences;
 }
 
 bool egg_decoder_step(egg_decoder *decoder, const egg_bank *bank, uint32_t *rows)
 {
-    egg_rwkv7_batch batch = {.tokens = decoder->tokens, .first = decoder->first, .state = decoder->state,
-                             .wanted = decoder->wanted};
+    uint32_t wanted, sequences;
     if (rows) *rows = 0;
     if (decoder->failed) return false;
     share_rows(decoder);
-    batch.sequences = gather(decoder, &batch);
-    if (!batch.sequences) return false;
-    uint32_t count = decoder->first[batch.sequences];
-    egg_mark mark = egg_arena_mark(&decoder->arena);
-    egg_pass pass = egg_pass_begin_rows(decoder->kernels, &decoder->arena, bank, bank ? decoder->member : NULL, count);
-    egg_rwkv7_forward(&pass, decoder->model, &batch, decoder->logits);
-    egg_arena_release(&decoder->arena, mark);
-    decoder->failed = pass.failed;
-    if (rows) *rows = count;
-    return !pass.failed;
+    sequences = gather(decoder, &wanted);
+    if (!sequences) return false;
+    decoder->failed = !egg_batch_run(&decoder->batch, bank, sequences, wanted);
+    if (rows) *rows = decoder->batch.first[sequences];
+    return !decoder->failed;
 }

@@ -8,6 +8,7 @@
 #ifndef EGG_TASKS_DECODE_H
 #define EGG_TASKS_DECODE_H
 
+#include "es/device_memory.h"
 #include "models/rwkv7.h"
 
 typedef struct egg_decoder egg_decoder;
@@ -21,7 +22,7 @@ typedef struct egg_decoder_shape {
 egg_status egg_decoder_open(egg_decoder **decoder, const egg_rwkv7 *model, const egg_kernels *kernels,
                             const egg_decoder_shape *shape, egg_error *error);
 void egg_decoder_close(egg_decoder *decoder);   /* NULL is fine */
-uint64_t egg_decoder_bytes(const egg_rwkv7 *model, const egg_decoder_shape *shape);
+egg_memory_bytes egg_decoder_bytes(const egg_rwkv7 *model, const egg_decoder_shape *shape);
 
 /* A new sequence from a zero state: 'tokens' (count, at least 1) must live until they are read. */
 void egg_decoder_start(egg_decoder *decoder, uint32_t slot, uint32_t member, const uint32_t *tokens, uint32_t count);
@@ -38,7 +39,8 @@ void egg_decoder_stop(egg_decoder *decoder, uint32_t slot);   /* frees the slot 
 bool egg_decoder_step(egg_decoder *decoder, const egg_bank *bank, uint32_t *rows);
 bool egg_decoder_failed(const egg_decoder *decoder);
 
-/* The logits behind the last token of the slot, until the next step; NULL while tokens wait to be read, or if free. */
-const float *egg_decoder_logits(const egg_decoder *decoder, uint32_t slot);
+/* The logits behind the last token of the slot, until the next step; none while tokens wait to be read, or if free. */
+bool egg_decoder_has_logits(const egg_decoder *decoder, uint32_t slot);
+const float *egg_decoder_logits(egg_decoder *decoder, uint32_t slot);   /* (vocabulary), or NULL */
 
 #endif

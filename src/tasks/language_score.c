@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "tasks/batch.h"
 #include "tasks/language.h"
 
 enum { LANES = 16, ROWS = 64, WINDOW_BYTES = 4096, SCAN_BYTES = 4096 };
@@ -17,17 +18,14 @@ typedef struct egg_reader {
     uint64_t at, end;            /* next byte to encode, end of the document */
     uint32_t *tokens;            /* [head, tail) wait to be read; of each but the last the next is the target */
     size_t head, tail;
-    float *state;
+    uint32_t slot;               /* of the state */
 } egg_reader;
 
 typedef struct egg_desk {        /* one thread's */
-    egg_arena arena;
+    egg_batch batch;
     egg_reader readers[LANES];
     uint32_t count;
     uint8_t *window;             /* (window_bytes) */
-    float *logits, *loss;        /* (ROWS, vocabulary), (ROWS) */
-    uint32_t tokens[ROWS], targets[ROWS], wanted[ROWS], first[LANES + 1], taking[LANES];
-    float *state[LANES];
     uint8_t scan[SCAN_BYTES];
     int64_t code;                /* in code_unit */
     uint64_t bytes, documents;
@@ -67,7 +65,7 @@ static bool next_document(egg_reading *reading, egg_desk *desk, egg_reader *read
     pthread_mutex_unlock(&reading->mutex);
     if (reader->at == reader->end) return false;
     reader->head = reader->tail = 0;
-    memset(reader->state, 0, egg_rwkv7_state_floats(reading->language->model) * sizeof(float));
+    egg_batch_clear(&desk->batch, reader->slot);
     desk->documents++;
     return true;
 }
@@ -102,6 +100,7 @@ static void remove_reader(egg_desk *desk, uint32_t i)
  */
 static uint32_t lay_out(egg_reading *reading, egg_desk *desk)
 {
+    egg_batch *batch = &desk->batch;
     uint32_t rows = 0, sequences = 0;
     for (uint32_t i = 0; i < LANES && rows < ROWS;) {
         egg_reader *reader = &desk->readers[i];
@@ -116,35 +115,29 @@ static uint32_t lay_out(egg_reading *reading, egg_desk *desk)
             continue;
         }
         uint32_t n = inputs < ROWS - rows ? (uint32_t)inputs : ROWS - rows;
-        memcpy(desk->tokens + rows, reader->tokens + reader->head, n * sizeof *reader->tokens);
-        memcpy(desk->targets + rows, reader->tokens + reader->head + 1, n * sizeof *reader->tokens);
+        memcpy(batch->tokens + rows, reader->tokens + reader->head, n * sizeof *reader->tokens);
+        memcpy(batch->target + rows, reader->tokens + reader->head + 1, n * sizeof *reader->tokens);
         reader->head += n;
-        desk->first[sequences] = rows;
-        desk->state[sequences++] = reader->state;
+        batch->first[sequences] = rows;
+        batch->slot[sequences++] = reader->slot;
         rows += n;
         i++;
     }
-    desk->first[sequences] = rows;
+    batch->first[sequences] = rows;
     return sequences;
 }
 
 static bool run_block(const egg_reading *reading, egg_desk *desk, uint32_t sequences)
 {
     const egg_language *language = reading->language;
-    uint32_t rows = desk->first[sequences];
-    egg_mark mark = egg_arena_mark(&desk->arena);
-    egg_pass pass = egg_pass_begin_rows(language->kernels, &desk->arena, NULL, NULL, rows);
-    const egg_rwkv7_batch batch = {.tokens = desk->tokens, .first = desk->first, .state = desk->state,
-                                   .sequences = sequences, .wanted = desk->wanted, .wanted_count = rows};
-    egg_rwkv7_forward(&pass, language->model, &batch, desk->logits);
-    egg_arena_release(&desk->arena, mark);
-    if (pass.failed) return false;
-    egg_rwkv7_log_loss(language->model, language->kernels, desk->logits, desk->targets, rows, desk->loss);
+    const uint32_t rows = desk->batch.first[sequences];
+    if (!egg_batch_run(&desk->batch, NULL, sequences, rows)) return false;
+    const float *loss = egg_batch_losses(&desk->batch);
     for (uint32_t b = 0; b < rows; b++) {
         size_t bytes;
-        egg_tokenizer_text(language->tokenizer, desk->targets[b], &bytes);
+        egg_tokenizer_text(language->tokenizer, desk->batch.target[b], &bytes);
         desk->bytes += bytes;
-        desk->code += llround((double)desk->loss[b] * (1 / 0.69314718055994531) / code_unit);
+        desk->code += llround((double)loss[b] * (1 / 0.69314718055994531) / code_unit);
     }
     return true;
 }
@@ -166,31 +159,25 @@ static void run_desk(void *context, size_t begin, size_t end, uint32_t thread)
 static egg_status open_desk(const egg_reading *reading, egg_desk *desk, egg_error *error)
 {
     const egg_rwkv7 *model = reading->language->model;
+    const egg_batch_shape shape = {.rows = ROWS, .sequences = LANES, .slots = LANES, .wanted = ROWS};
     bool fits = true;
     for (uint32_t i = 0; i < LANES; i++) {
         desk->readers[i].tokens = egg_alloc_array(ROWS + 1 + reading->window_bytes, sizeof(uint32_t));
-        desk->readers[i].state = egg_alloc_array(egg_rwkv7_state_floats(model), sizeof(float));
-        fits = fits && desk->readers[i].tokens && desk->readers[i].state;
+        desk->readers[i].slot = i;
+        fits = fits && desk->readers[i].tokens;
     }
     desk->window = egg_alloc(reading->window_bytes);
-    desk->logits = egg_alloc_array((size_t)ROWS * model->shape.vocabulary, sizeof(float));
-    desk->loss = egg_alloc_array(ROWS, sizeof(float));
-    for (uint32_t b = 0; b < ROWS; b++) desk->wanted[b] = b;
-    if (!fits || !desk->window || !desk->logits || !desk->loss)
-        return egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring");
-    return egg_arena_open(&desk->arena, egg_rwkv7_scratch_bytes(&model->shape, ROWS, LANES, ROWS, 0), error);
+    if (!fits || !desk->window) return egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring");
+    egg_status status = egg_batch_open(&desk->batch, model, reading->language->kernels, &shape, error);
+    for (uint32_t b = 0; status == EGG_OK && b < ROWS; b++) desk->batch.wanted[b] = b;
+    return status;
 }
 
 static void close_desk(egg_desk *desk)
 {
-    for (uint32_t i = 0; i < LANES; i++) {
-        egg_free(desk->readers[i].tokens);
-        egg_free(desk->readers[i].state);
-    }
+    for (uint32_t i = 0; i < LANES; i++) egg_free(desk->readers[i].tokens);
     egg_free(desk->window);
-    egg_free(desk->logits);
-    egg_free(desk->loss);
-    egg_arena_close(&desk->arena);
+    egg_batch_close(&desk->batch);
 }
 
 egg_status egg_language_score(const egg_language *language, egg_pool *pool, const egg_corpus *corpus,

@@ -2,15 +2,18 @@
 #include "tasks/likelihood.h"
 
 #include <stdatomic.h>
-#include <string.h>
 
 #include "base/memory.h"
+#include "tasks/batch.h"
 
 enum {
     ROWS = 256,                    /* of a batch, as long as their logits stay within LOGIT_BYTES */
     LEAST_ROWS = 32,
     LOGIT_BYTES = 1 << 24,
-    LANES = 16                     /* texts that may be on their way at once */
+    LANES = 16,                    /* texts that may be on their way at once */
+    DEVICE_ROWS = 8192,            /* the same on a device, whose logits and states may take this part of its memory */
+    DEVICE_LANES = 512,
+    DEVICE_SHARE = 8
 };
 
 /* A text on its way through the model, for one member. */
@@ -20,7 +23,7 @@ typedef struct reader {
     uint32_t at;                   /* tokens read */
     size_t place;                  /* of the result */
     double sum;
-    float *state;
+    uint32_t slot;                 /* of the state */
 } reader;
 
 /* Whose texts are read together: a pair's, who share a slot of the bank. Of the unperturbed model: one lesson. */
@@ -30,24 +33,18 @@ typedef struct reading_unit {
 } reading_unit;
 
 typedef struct reading_worker {
-    egg_arena arena;
+    egg_batch batch;
     egg_bank bank;
-    reading_unit units[LANES + 1];
-    reader readers[LANES];         /* (count) */
+    reading_unit *units;           /* (lanes + 1) */
+    reader *readers;               /* (lanes) the first 'count' are in flight */
+    uint32_t *scored;              /* (lanes + 1) of each reader, in 'wanted' */
     uint32_t count;
-    float *states;                 /* (LANES, state_floats) */
-    float *logits;                 /* (rows, vocabulary) */
-    float *loss;                   /* (rows) */
-    uint32_t *tokens, *member;     /* (rows) */
-    uint32_t *wanted, *target;     /* (rows) rows that are scored, and what comes next there */
-    uint32_t first[LANES + 1], scored[LANES + 1];   /* of each reader, in rows and in 'wanted' */
-    float *state[LANES];
 } reading_worker;
 
 struct egg_likelihood {
     egg_likelihood_shape shape;
     const egg_language *language;
-    uint32_t rows, units;          /* of a worker */
+    uint32_t lanes, units;         /* of a worker */
     reading_worker *workers;       /* (threads) */
 
     /* of the call in progress */
@@ -62,33 +59,43 @@ struct egg_likelihood {
 
 /* ------------------------------------------------------------------------------------------------------------ sizes */
 
-static uint32_t rows_of(const egg_likelihood_shape *shape, const egg_rwkv7 *model)
+static uint32_t between(uint64_t value, uint32_t least, uint32_t most)
 {
-    size_t most = LOGIT_BYTES / (model->shape.vocabulary * sizeof(float));
-    uint32_t rows = most > ROWS ? ROWS : most < LEAST_ROWS ? LEAST_ROWS : (uint32_t)most;
-    return shape->rows ? shape->rows : rows;
+    return value < least ? least : value > most ? most : (uint32_t)value;
 }
 
-static uint32_t units_of(const egg_likelihood_shape *shape)
+/* What a worker has at once. */
+static egg_batch_shape batch_of(const egg_likelihood_shape *shape, const egg_rwkv7 *model)
 {
-    uint32_t pair = 2 * shape->lessons, units = (LANES + pair - 1) / pair + 1;
+    const egg_device *device = egg_params_device(model->params, model->param_count);
+    const size_t logits = model->shape.vocabulary * sizeof(float);
+    uint32_t rows = between(LOGIT_BYTES / logits, LEAST_ROWS, ROWS), lanes = LANES;
+    if (device) {
+        const uint64_t share = device->memory().total_bytes / DEVICE_SHARE;
+        rows = between(share / logits, LEAST_ROWS, DEVICE_ROWS);
+        lanes = between(share / (egg_rwkv7_state_floats(model) * sizeof(float)), 1, DEVICE_LANES);
+    }
+    if (shape->rows) rows = shape->rows;
+    return (egg_batch_shape){.rows = rows, .sequences = lanes, .slots = lanes, .wanted = rows, .rank = shape->rank};
+}
+
+static uint32_t units_of(const egg_likelihood_shape *shape, uint32_t lanes)
+{
+    uint32_t pair = 2 * shape->lessons, units = (lanes + pair - 1) / pair + 1;
     return units < shape->pairs ? units : shape->pairs;
 }
 
-static size_t scratch_of(const egg_likelihood_shape *shape, const egg_rwkv7 *model)
-{
-    uint32_t rows = rows_of(shape, model);
-    return egg_rwkv7_scratch_bytes(&model->shape, rows, LANES, rows, shape->rank);
-}
-
-uint64_t egg_likelihood_bytes(const egg_likelihood_shape *shape, const egg_language *language)
+egg_memory_bytes egg_likelihood_bytes(const egg_likelihood_shape *shape, const egg_language *language)
 {
     const egg_rwkv7 *model = language->model;
-    uint64_t row = (model->shape.vocabulary + 1) * sizeof(float) + 4 * sizeof(uint32_t);
-    uint64_t worker = sizeof(reading_worker) + LANES * egg_rwkv7_state_floats(model) * sizeof(float) +
-                      rows_of(shape, model) * row + scratch_of(shape, model) +
-                      egg_bank_bytes(model->params, model->param_count, units_of(shape), shape->rank, false);
-    return shape->threads * worker;
+    const egg_batch_shape batch = batch_of(shape, model);
+    const uint32_t lanes = batch.sequences, units = units_of(shape, lanes);
+    egg_memory_bytes worker = egg_batch_bytes(model, &batch);
+    egg_memory_bytes bank = egg_bank_bytes(model->params, model->param_count, units, shape->rank, false);
+    worker.host += sizeof(reading_worker) + bank.host +
+                   (lanes + 1) * (sizeof(reading_unit) + sizeof(reader) + sizeof(uint32_t));
+    worker.device += bank.device;
+    return (egg_memory_bytes){.host = shape->threads * worker.host, .device = shape->threads * worker.device};
 }
 
 /* ------------------------------------------------------------------------------------------------------ open, close */
@@ -98,19 +105,15 @@ static egg_status open_worker(egg_likelihood *likelihood, reading_worker *worker
     egg_status status = EGG_OK;
     const egg_rwkv7 *model = likelihood->language->model;
     const egg_likelihood_shape *shape = &likelihood->shape;
-    size_t rows = likelihood->rows, floats = egg_rwkv7_state_floats(model);
-    worker->states = egg_alloc_array(LANES, floats * sizeof *worker->states);
-    worker->logits = egg_alloc_array(rows, model->shape.vocabulary * sizeof *worker->logits);
-    worker->loss = egg_alloc_array(rows, sizeof *worker->loss);
-    worker->tokens = egg_alloc_array(rows, sizeof *worker->tokens);
-    worker->member = egg_alloc_array(rows, sizeof *worker->member);
-    worker->wanted = egg_alloc_array(rows, sizeof *worker->wanted);
-    worker->target = egg_alloc_array(rows, sizeof *worker->target);
-    if (!worker->states || !worker->logits || !worker->loss || !worker->tokens || !worker->member || !worker->wanted ||
-        !worker->target)
-        return egg_fail(error, EGG_ERR_NOMEM, "no memory to read %zu tokens at once", rows);
-    for (uint32_t i = 0; i < LANES; i++) worker->readers[i].state = worker->states + i * floats;
-    EGG_TRY(egg_arena_open(&worker->arena, scratch_of(shape, model), error));
+    const egg_batch_shape batch = batch_of(shape, model);
+    const size_t lanes = batch.sequences;
+    worker->units = egg_alloc_array(lanes + 1, sizeof *worker->units);
+    worker->readers = egg_alloc_array(lanes, sizeof *worker->readers);
+    worker->scored = egg_alloc_array(lanes + 1, sizeof *worker->scored);
+    if (!worker->units || !worker->readers || !worker->scored)
+        return egg_fail(error, EGG_ERR_NOMEM, "no memory to read %zu texts at once", lanes);
+    for (uint32_t i = 0; i < lanes; i++) worker->readers[i].slot = i;
+    EGG_TRY(egg_batch_open(&worker->batch, model, likelihood->language->kernels, &batch, error));
     EGG_TRY(
         egg_bank_open(&worker->bank, model->params, model->param_count, likelihood->units, shape->rank, false, error));
 out:
@@ -126,8 +129,8 @@ egg_status egg_likelihood_open(egg_likelihood **out, const egg_likelihood_shape 
     if (!likelihood) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a task");
     likelihood->shape = *shape;
     likelihood->language = language;
-    likelihood->rows = rows_of(shape, language->model);
-    likelihood->units = units_of(shape);
+    likelihood->lanes = batch_of(shape, language->model).sequences;
+    likelihood->units = units_of(shape, likelihood->lanes);
     likelihood->workers = egg_alloc_array(shape->threads, sizeof *likelihood->workers);
     if (!likelihood->workers) {
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for %u threads", shape->threads);
@@ -146,15 +149,11 @@ void egg_likelihood_close(egg_likelihood *likelihood)
     if (!likelihood) return;
     for (uint32_t i = 0; likelihood->workers && i < likelihood->shape.threads; i++) {
         reading_worker *worker = &likelihood->workers[i];
-        egg_arena_close(&worker->arena);
+        egg_batch_close(&worker->batch);
         egg_bank_close(&worker->bank);
-        egg_free(worker->states);
-        egg_free(worker->logits);
-        egg_free(worker->loss);
-        egg_free(worker->tokens);
-        egg_free(worker->member);
-        egg_free(worker->wanted);
-        egg_free(worker->target);
+        egg_free(worker->units);
+        egg_free(worker->readers);
+        egg_free(worker->scored);
     }
     egg_free(likelihood->workers);
     egg_free(likelihood);
@@ -165,7 +164,7 @@ void egg_likelihood_close(egg_likelihood *likelihood)
 /* The slot of a unit that has a text to begin; false where no more units come in, for now or at all. */
 static bool find_unit(egg_likelihood *likelihood, reading_worker *worker, uint32_t *slot)
 {
-    uint32_t slots = likelihood->law ? likelihood->units : LANES, empty = slots;
+    uint32_t slots = likelihood->law ? likelihood->units : likelihood->lanes, empty = slots;
     for (uint32_t s = 0; s < slots; s++) {
         const reading_unit *unit = &worker->units[s];
         if (unit->left && unit->next < likelihood->unit_texts) {
@@ -192,7 +191,7 @@ static bool find_unit(egg_likelihood *likelihood, reading_worker *worker, uint32
 static bool begin_text(egg_likelihood *likelihood, reading_worker *worker)
 {
     uint32_t slot;
-    if (worker->count == LANES || !find_unit(likelihood, worker, &slot)) return false;
+    if (worker->count == likelihood->lanes || !find_unit(likelihood, worker, &slot)) return false;
     reading_unit *unit = &worker->units[slot];
     uint32_t text = unit->next++, lesson = likelihood->law ? text % likelihood->lesson_count : unit->unit;
     reader *r = &worker->readers[worker->count++];
@@ -201,7 +200,7 @@ static bool begin_text(egg_likelihood *likelihood, reading_worker *worker)
     r->at = 0;
     r->sum = 0;
     r->place = (size_t)unit->unit * likelihood->unit_texts + text;
-    memset(r->state, 0, egg_rwkv7_state_floats(likelihood->language->model) * sizeof *r->state);
+    egg_batch_clear(&worker->batch, r->slot);
     return true;
 }
 
@@ -218,16 +217,17 @@ static uint32_t lay_text(const egg_likelihood *likelihood, reading_worker *worke
                          uint32_t *wanted)
 {
     reader *r = &worker->readers[i];
-    uint32_t left = r->lesson->count - 1 - r->at, room = likelihood->rows - rows, n = left < room ? left : room;
-    worker->first[i] = rows;
+    egg_batch *batch = &worker->batch;
+    uint32_t left = r->lesson->count - 1 - r->at, room = batch->shape.rows - rows, n = left < room ? left : room;
+    batch->first[i] = rows;
+    batch->slot[i] = r->slot;
     worker->scored[i] = *wanted;
-    worker->state[i] = r->state;
     for (uint32_t k = 0; k < n; k++) {
-        worker->tokens[rows + k] = r->lesson->tokens[r->at + k];
-        worker->member[rows + k] = member_of(likelihood, r);
+        batch->tokens[rows + k] = r->lesson->tokens[r->at + k];
+        batch->member[rows + k] = member_of(likelihood, r);
         if (r->at + k + 1 < r->lesson->given) continue;
-        worker->wanted[*wanted] = rows + k;
-        worker->target[(*wanted)++] = r->lesson->tokens[r->at + k + 1];
+        batch->wanted[*wanted] = rows + k;
+        batch->target[(*wanted)++] = r->lesson->tokens[r->at + k + 1];
     }
     r->at += n;
     return n;
@@ -238,20 +238,21 @@ static uint32_t lay_batch(egg_likelihood *likelihood, reading_worker *worker, ui
 {
     uint32_t rows = 0, i = 0;
     *wanted = 0;
-    for (; rows < likelihood->rows && (i < worker->count || begin_text(likelihood, worker)); i++)
+    for (; rows < worker->batch.shape.rows && (i < worker->count || begin_text(likelihood, worker)); i++)
         rows += lay_text(likelihood, worker, i, rows, wanted);
-    worker->first[i] = rows;
+    worker->batch.first[i] = rows;
     worker->scored[i] = *wanted;
     return i;
 }
 
 /* Takes out the readers that are done; the order of the others stays. */
-static void settle_texts(const egg_likelihood *likelihood, reading_worker *worker, uint32_t sequences)
+static void settle_texts(const egg_likelihood *likelihood, reading_worker *worker, uint32_t sequences,
+                         const float *loss)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < worker->count; i++) {
         reader r = worker->readers[i];
-        for (uint32_t k = worker->scored[i]; i < sequences && k < worker->scored[i + 1]; k++) r.sum -= worker->loss[k];
+        for (uint32_t k = worker->scored[i]; i < sequences && k < worker->scored[i + 1]; k++) r.sum -= loss[k];
         if (r.at + 1 == r.lesson->count) {
             likelihood->S[r.place] = (float)r.sum;
             worker->units[r.unit].left--;
@@ -263,21 +264,6 @@ static void settle_texts(const egg_likelihood *likelihood, reading_worker *worke
     worker->count = kept;
 }
 
-static bool run_batch(const egg_likelihood *likelihood, reading_worker *worker, uint32_t sequences, uint32_t wanted)
-{
-    const egg_language *language = likelihood->language;
-    egg_mark mark = egg_arena_mark(&worker->arena);
-    egg_pass pass = egg_pass_begin_rows(language->kernels, &worker->arena, likelihood->law ? &worker->bank : NULL,
-                                        likelihood->law ? worker->member : NULL, worker->first[sequences]);
-    const egg_rwkv7_batch batch = {.tokens = worker->tokens, .first = worker->first, .state = worker->state,
-                                   .sequences = sequences, .wanted = worker->wanted, .wanted_count = wanted};
-    egg_rwkv7_forward(&pass, language->model, &batch, worker->logits);
-    egg_arena_release(&worker->arena, mark);
-    if (pass.failed) return false;
-    egg_rwkv7_log_loss(language->model, language->kernels, worker->logits, worker->target, wanted, worker->loss);
-    return true;
-}
-
 static void work(void *context, size_t begin, size_t end, uint32_t thread)
 {
     (void)begin, (void)end;
@@ -286,8 +272,9 @@ static void work(void *context, size_t begin, size_t end, uint32_t thread)
     while (!atomic_load(&likelihood->failed)) {
         uint32_t wanted, sequences = lay_batch(likelihood, worker, &wanted);
         if (sequences == 0) break;
-        if (!run_batch(likelihood, worker, sequences, wanted)) atomic_store(&likelihood->failed, true);
-        settle_texts(likelihood, worker, sequences);
+        if (egg_batch_run(&worker->batch, likelihood->law ? &worker->bank : NULL, sequences, wanted))
+            settle_texts(likelihood, worker, sequences, egg_batch_losses(&worker->batch));
+        else atomic_store(&likelihood->failed, true);
     }
 }
 
@@ -304,7 +291,7 @@ egg_status egg_likelihood_run(egg_likelihood *likelihood, egg_pool *pool, const 
     for (uint32_t i = 0; i < likelihood->shape.threads; i++) {
         reading_worker *worker = &likelihood->workers[i];
         worker->count = 0;
-        for (size_t s = 0; s < LANES + 1; s++) worker->units[s].left = 0;
+        for (uint32_t s = 0; s <= likelihood->lanes; s++) worker->units[s].left = 0;
     }
     atomic_store(&likelihood->next, 0);
     atomic_store(&likelihood->failed, false);

@@ -29,7 +29,7 @@ typedef struct egg_likelihood egg_likelihood;
 egg_status egg_likelihood_open(egg_likelihood **likelihood, const egg_likelihood_shape *shape,
                                const egg_language *language, egg_error *error);
 void egg_likelihood_close(egg_likelihood *likelihood);   /* NULL is fine */
-uint64_t egg_likelihood_bytes(const egg_likelihood_shape *shape, const egg_language *language);
+egg_memory_bytes egg_likelihood_bytes(const egg_likelihood_shape *shape, const egg_language *language);
 
 /*
  * S (2 * slice.pairs, count) = the sum over the scored tokens of a lesson of the logarithm of their probability, in

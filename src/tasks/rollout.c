@@ -86,7 +86,8 @@ static uint32_t slots_of(const egg_rollout_shape *shape, const egg_mlp *policy)
     uint64_t slots = shape->slots;
     if (!slots) {
         slots = ROWS / rows;
-        uint64_t pair_bytes = egg_bank_bytes(policy->params, policy->param_count, 1, shape->rank, shape->dense);
+        egg_memory_bytes pair = egg_bank_bytes(policy->params, policy->param_count, 1, shape->rank, shape->dense);
+        uint64_t pair_bytes = pair.host + pair.device;
         if (shape->dense && slots * pair_bytes > DENSE_BYTES) slots = DENSE_BYTES / pair_bytes;
     }
     if (slots < 1) slots = 1;
@@ -129,7 +130,7 @@ uint64_t egg_rollout_bytes(const egg_rollout_shape *shape, const egg_mlp *policy
     uint64_t row = sizeof(episode_row) + sizeof(uint32_t) + columns * sizeof(float) + state_stride_of(env) +
                    sizeof(double);
     uint64_t worker = rows * row + egg_mlp_scratch_bytes(policy, (uint32_t)rows, shape->rank) +
-                      egg_bank_bytes(policy->params, policy->param_count, (uint32_t)slots, shape->rank, shape->dense);
+                      egg_bank_bytes(policy->params, policy->param_count, (uint32_t)slots, shape->rank, shape->dense).host;
     return shape->threads * worker + shape->population * sizeof(float) +
            sample_count(shape) * sample_floats(env) * sizeof(double);
 }

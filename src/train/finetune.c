@@ -670,7 +670,7 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
     uint64_t evolution = egg_evolution_bytes(&finetune->shape, model->params, model->param_count);
     uint64_t exchanged = egg_ranks_update_bytes(ranks, (uint32_t)s->update_sharding, model->params, model->param_count);
     uint64_t rewards = s->population * (s->questions + 1) * sizeof(float);
-    uint64_t later = evolution + exchanged + rewards + finetune->facts.task_bytes;
+    uint64_t later = evolution + exchanged + rewards + finetune->facts.task_bytes.host;
     *plan = (egg_plan){.parameters = egg_rwkv7_parameters(model), .epochs = s->epochs,
                        .available_bytes = egg_system_available_bytes()};
     egg_plan_add(plan, "program, vocabulary and questions", egg_plan_program_bytes(held, threads));
@@ -680,7 +680,7 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
     egg_plan_add(plan,
                  s->task == EGG_COURSE_SFT ? "states, logits, scratch for reading"
                                            : "states, answers, scratch for answering",
-                 finetune->facts.task_bytes);
+                 finetune->facts.task_bytes.host);
     egg_plan_add(plan, "rewards of the members", rewards);
     if (file_bytes > later) egg_plan_add(plan, "the model's file, while it is read", file_bytes - later);
     return egg_plan_check(plan, held, 0, error);

@@ -114,14 +114,15 @@ static egg_status read_rows(const egg_tensor *tensor, const egg_param *param, bo
     if (most > param->out) most = param->out;
     float *W = egg_alloc_array((size_t)most * param->in, sizeof *W);
     if (!W) return egg_fail(error, EGG_ERR_NOMEM, "no memory to read tensor '%s'", param->name);
-    for (uint32_t first = 0; first < param->out; first += most) {
+    egg_status status = EGG_OK;
+    for (uint32_t first = 0; first < param->out && status == EGG_OK; first += most) {
         const uint32_t rows = param->out - first < most ? param->out - first : most;
         if (transposed) read_transposed(tensor, param, first, rows, W);
         else egg_tensor_read_f32(tensor, (uint64_t)first * param->in, (size_t)rows * param->in, W);
-        egg_param_store(param, kernels, first, rows, W);
+        status = egg_param_store(param, kernels, first, rows, W, error);
     }
     egg_free(W);
-    return EGG_OK;
+    return status;
 }
 
 static egg_storage storage_of(const egg_tensor *tensor, egg_rwkv7_use use, egg_rwkv7_weights weights)

@@ -7,7 +7,6 @@
 
 void egg_avx512vnni_elementwise_f32(egg_kernels *kernels)
 {
-    kernels->embed_f32 = embed_f32_avx512vnni;
     kernels->perturb_vector_f32 = perturb_vector_f32_avx512vnni;
     kernels->layer_norm_f32 = layer_norm_f32_avx512vnni;
     kernels->add_f32 = add_f32_avx512vnni;

@@ -4,28 +4,65 @@
 
 /* ------------------------------------------------------------------------------------- perturbed tables and vectors */
 
-/* A thread has four columns of a row. */
-static __global__ void embed_f32(const egg_embed_args args, size_t elements)
+/* Four values of a row of a table, from column i on; 'scale' is the row's in q8. */
+template <egg_storage storage>
+static __device__ __forceinline__ float4 table_four(const char *row, float scale, uint32_t i)
 {
+    if (storage == EGG_STORAGE_F32) return egg_load_four((const float *)row + i);
+    if (storage == EGG_STORAGE_BF16) {
+        const uint2 v = *(const uint2 *)(row + i * sizeof(uint16_t));
+        return make_float4(__uint_as_float(v.x << 16), __uint_as_float(v.x & 0xFFFF0000u), __uint_as_float(v.y << 16),
+                           __uint_as_float(v.y & 0xFFFF0000u));
+    }
+    const int32_t v = *(const int32_t *)(row + sizeof(float) + i);
+    return make_float4(__fmul_rn(scale, (float)(int8_t)v), __fmul_rn(scale, (float)(int8_t)(v >> 8)),
+                       __fmul_rn(scale, (float)(int8_t)(v >> 16)), __fmul_rn(scale, (float)(v >> 24)));
+}
+
+/* A thread has four columns of a row. */
+template <egg_storage storage>
+static __global__ void lookup(const egg_lookup_args args, size_t row_bytes, size_t elements)
+{
+    const uint32_t rank = args.B ? args.rank : 1;
     EGG_EACH_FOUR(at, elements) {
         const uint32_t b = (uint32_t)(at / args.n), i = (uint32_t)(at % args.n), v = args.tokens[b];
         const uint32_t m = egg_cuda_row_member(args.member, b, args.steps);
-        const float *A = (const float *)args.A, *B = (const float *)args.B;
-        const float factor = m % 2 ? -args.c : args.c;
-        float4 y = egg_load_four((const float *)args.W + (size_t)v * args.n + i), sum = make_float4(0, 0, 0, 0);
-        for (uint32_t k = 0; A && k < args.rank; k++) {
-            const size_t component = (size_t)(m / 2) * args.rank + k;
-            sum = egg_fma_four(A[component * args.vocabulary + v], egg_load_four(B + component * args.n + i), sum);
+        const char *row = (const char *)args.table + v * row_bytes;
+        float4 y = table_four<storage>(row, storage == EGG_STORAGE_Q8 ? *(const float *)row : 1, i);
+        for (uint32_t k = 0; args.A && k < rank; k++) {
+            const size_t component = (size_t)(m / 2) * rank + k, cell = component * args.vocabulary + v;
+            const float *noise = args.B ? args.B + component * args.n : args.A + cell * args.n;
+            const float c = m % 2 ? -args.c : args.c;
+            y = egg_fma_four(args.B ? __fmul_rn(c, args.A[cell]) : c, egg_load_four(noise + i), y);
         }
-        if (A) y = egg_fma_four(factor, sum, y);
-        egg_store_four((float *)args.Y + at, y);
+        egg_store_four(args.Y + b * args.y_stride + i, y);
     }
 }
 
-static void launch_embed_f32(const egg_embed_args *args)
+static void launch_lookup_f32(const egg_lookup_args *args)
 {
-    const size_t n = (size_t)args->rows * args->n;
-    if (n) EGG_LAUNCH(embed_f32, dim3(egg_elementwise_blocks(n)), dim3(EGG_ELEMENTWISE_THREADS), 0, *args, n);
+    const size_t n = (size_t)args->rows * args->n, row_bytes = egg_table_row_bytes(args->storage, args->n);
+    const dim3 grid(egg_elementwise_blocks(n)), block(EGG_ELEMENTWISE_THREADS);
+    if (!n) return;
+    switch (args->storage) {
+    case EGG_STORAGE_F32: EGG_LAUNCH(lookup<EGG_STORAGE_F32>, grid, block, 0, *args, row_bytes, n); break;
+    case EGG_STORAGE_BF16: EGG_LAUNCH(lookup<EGG_STORAGE_BF16>, grid, block, 0, *args, row_bytes, n); break;
+    case EGG_STORAGE_Q8: EGG_LAUNCH(lookup<EGG_STORAGE_Q8>, grid, block, 0, *args, row_bytes, n); break;
+    }
+}
+
+/* A block has a row, of one word as well as of many. */
+static __global__ void gather(const egg_gather_args args)
+{
+    const uint32_t *x = args.X + args.row[blockIdx.x] * args.x_stride;
+    uint32_t *y = args.Y + (size_t)blockIdx.x * args.n;
+    for (uint32_t i = threadIdx.x; i < args.n; i += blockDim.x) y[i] = x[i];
+}
+
+static void launch_gather(const egg_gather_args *args)
+{
+    enum { FEW = 32, MANY = 256 };
+    if (args->rows) EGG_LAUNCH(gather, dim3(args->rows), dim3(args->n < MANY ? FEW : MANY), 0, *args);
 }
 
 /* A thread reads all that it writes over before it writes, since A may lie in 'out'. */
@@ -136,7 +173,8 @@ static void launch_tanh_f32(float *Y, size_t n)
 
 extern "C" void egg_cuda_elementwise_f32(egg_kernels *kernels)
 {
-    kernels->embed_f32 = launch_embed_f32;
+    kernels->lookup_f32 = launch_lookup_f32;
+    kernels->gather = launch_gather;
     kernels->perturb_vector_f32 = launch_perturb_vector_f32;
     kernels->layer_norm_f32 = launch_layer_norm_f32;
     kernels->add_f32 = launch_add_f32;

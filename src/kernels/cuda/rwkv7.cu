@@ -11,6 +11,11 @@ static __device__ __forceinline__ const float *vector_at(const egg_rows_vector &
     return member ? vector.data + member[row] * vector.stride : vector.data;
 }
 
+static __device__ __forceinline__ float *state_at(const egg_states &states, uint32_t s)
+{
+    return states.data + states.slot[s] * states.stride;
+}
+
 static __device__ __forceinline__ float sigmoid_of(float x)
 {
     return __fdiv_rn(1, __fadd_rn(1, expf(-x)));
@@ -44,11 +49,12 @@ static __global__ void shift(const egg_rwkv7_shift_args args)
     const uint32_t i = 4 * (blockIdx.y * blockDim.x + threadIdx.x), s = blockIdx.x, n = args.n;
     const uint32_t first = args.sequences.first[s], end = args.sequences.first[s + 1];
     if (i >= n || first == end) return;
+    float *state = state_at(args.state, s) + i;
     for (uint32_t b = first + blockIdx.z; b < end; b += SHIFT_PARTS) {
-        const float *x = args.X + (size_t)b * n + i, *before = b == first ? args.state[s] + i : x - n;
+        const float *x = args.X + (size_t)b * n + i, *before = b == first ? state : x - n;
         shift_row(args, b, i, egg_load_four(x), egg_load_four(before));
     }
-    if (blockIdx.z == 0) egg_store_four(args.state[s] + i, egg_load_four(args.X + (size_t)(end - 1) * n + i));
+    if (blockIdx.z == 0) egg_store_four(state, egg_load_four(args.X + (size_t)(end - 1) * n + i));
 }
 
 static void launch_shift(const egg_rwkv7_shift_args *args)
@@ -171,7 +177,7 @@ static __global__ void __launch_bounds__(size) recur(const egg_rwkv7_recur_args 
     const uint32_t s = blockIdx.x, head = blockIdx.y, i = threadIdx.x;
     const uint32_t first = args.sequences.first[s], end = args.sequences.first[s + 1];
     if (first == end) return;   /* all of the block */
-    float *state = args.state[s] + (size_t)head * size * size + i, S[size];
+    float *state = state_at(args.state, s) + (size_t)head * size * size + i, S[size];
     static_assert(size % EGG_WARP == 0, "every thread has a column");
     EGG_UNROLL
     for (uint32_t j = 0; j < size; j++) S[j] = state[j * size];
@@ -193,7 +199,7 @@ static __global__ void recur_any(const egg_rwkv7_recur_args args)
     const uint32_t s = blockIdx.x, head = blockIdx.y, i = threadIdx.x, size = args.size;
     const uint32_t first = args.sequences.first[s], end = args.sequences.first[s + 1];
     if (first == end) return;
-    float *state = args.state[s] + (size_t)head * size * size + i;
+    float *state = state_at(args.state, s) + (size_t)head * size * size + i;
     for (uint32_t b = first; b < end; b++) {
         const size_t at = (size_t)b * args.n + head * size;
         __syncthreads();

@@ -7,7 +7,6 @@
 
 void egg_neon_elementwise_f32(egg_kernels *kernels)
 {
-    kernels->embed_f32 = embed_f32_neon;
     kernels->perturb_vector_f32 = perturb_vector_f32_neon;
     kernels->layer_norm_f32 = layer_norm_f32_neon;
     kernels->add_f32 = add_f32_neon;
