@@ -16,6 +16,7 @@ struct egg_evolution {
 static egg_update_shape update_shape(const egg_evolution_shape *shape)
 {
     return (egg_update_shape){.optimizer = shape->optimizer, .rank = shape->rank, .dense = shape->dense,
+                              .pairs = egg_shaping_pairs(&shape->shaping, shape->population),
                               .threads = shape->threads, .shard = shape->shard};
 }
 
@@ -23,6 +24,12 @@ uint64_t egg_evolution_bytes(const egg_evolution_shape *shape, const egg_param *
 {
     egg_update_shape update = update_shape(shape);
     return egg_update_f32_bytes(params, count, &update) + (uint64_t)shape->population * 3 * sizeof(float);
+}
+
+uint64_t egg_evolution_device_bytes(const egg_evolution_shape *shape, const egg_param *params, uint32_t count)
+{
+    egg_update_shape update = update_shape(shape);
+    return egg_update_f32_device_bytes(params, count, &update);
 }
 
 egg_status egg_evolution_open(egg_evolution **out, const egg_evolution_shape *shape, egg_param *params, uint32_t count,

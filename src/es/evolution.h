@@ -31,6 +31,7 @@ egg_status egg_evolution_open(egg_evolution **evolution, const egg_evolution_sha
                               uint32_t count, egg_error *error);
 void egg_evolution_close(egg_evolution *evolution);
 uint64_t egg_evolution_bytes(const egg_evolution_shape *shape, const egg_param *params, uint32_t count);
+uint64_t egg_evolution_device_bytes(const egg_evolution_shape *shape, const egg_param *params, uint32_t count);
 
 double egg_evolution_sigma(const egg_evolution_shape *shape, uint64_t epoch);
 double egg_evolution_rate(const egg_evolution_shape *shape, uint64_t epoch);

@@ -141,6 +141,7 @@ static void close_mirror(egg_param *param)
     if (!param->mirror) return;
     egg_device_free(param->device, param->mirror->data);
     egg_device_free(param->device, param->mirror->fraction);
+    for (uint32_t k = 0; k < 2; k++) egg_device_free(param->device, param->mirror->moment[k]);
     egg_free(param->mirror);
 }
 
@@ -151,7 +152,7 @@ void egg_param_close(egg_param *param)
     egg_free(param->fraction);
     egg_free(param->moment[0]);
     egg_free(param->moment[1]);
-    egg_free(param->gradient);
+    egg_device_free(param->device, param->gradient);
     egg_device_free(param->device, param->packed);
     *param = (egg_param){0};
 }
@@ -200,7 +201,12 @@ void egg_param_pack(const egg_param *param, const egg_kernels *kernels)
         product_of(param, kernels).pack(egg_param_kernel_data(param), param->out, param->in, param->packed);
 }
 
-void egg_param_fetch(const egg_param *param)
+static size_t moment_bytes(const egg_param *param)
+{
+    return (size_t)param->kept_rows * param->in * sizeof(float);
+}
+
+void egg_param_fetch_weights(const egg_param *param)
 {
     egg_mirror *mirror = param->mirror;
     if (!mirror || !mirror->ahead) return;
@@ -211,24 +217,45 @@ void egg_param_fetch(const egg_param *param)
     mirror->ahead = false;
 }
 
+void egg_param_fetch(const egg_param *param)
+{
+    egg_mirror *mirror = param->mirror;
+    egg_param_fetch_weights(param);
+    if (!mirror || !mirror->moments_ahead) return;
+    for (uint32_t k = 0; k < 2; k++)
+        if (param->moment[k])
+            egg_device_download(param->device, param->moment[k], mirror->moment[k], moment_bytes(param));
+    mirror->moments_ahead = false;
+}
+
 void egg_params_fetch(const egg_param *params, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) egg_param_fetch(&params[i]);
 }
 
-static void send(const egg_param *param)
+static void send_weights(const egg_param *param)
 {
     const egg_mirror *mirror = param->mirror;
-    if (!mirror || mirror->ahead) return;
     egg_device_upload(param->device, mirror->data, param->data, data_bytes(param));
     if (param->fraction)
         egg_device_upload(param->device, mirror->fraction, param->fraction,
                           egg_param_elements(param) * sizeof *param->fraction);
 }
 
+static void send_moments(const egg_param *param)
+{
+    for (uint32_t k = 0; k < 2; k++)
+        if (param->moment[k])
+            egg_device_upload(param->device, param->mirror->moment[k], param->moment[k], moment_bytes(param));
+}
+
 void egg_params_send(const egg_param *params, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) send(&params[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        const egg_mirror *mirror = params[i].mirror;
+        if (mirror && !mirror->ahead) send_weights(&params[i]);
+        if (mirror && !mirror->moments_ahead) send_moments(&params[i]);
+    }
 }
 
 egg_status egg_param_open_fraction(egg_param *param, egg_error *error)

@@ -22,12 +22,16 @@ typedef enum egg_dtype { EGG_I8, EGG_F32 } egg_dtype;
 enum { EGG_PARAM_NAME_BYTES = 48 };
 
 /*
- * Where the kernels of a device find the weights: beside the host's.
+ * Where the kernels of a device find the weights and the moments: beside the host's, which are still as they were while
+ * the kernels' are ahead. Moments are of the same rows, unless the host has more for a while (train/ranks.h); then
+ * neither is ahead.
  */
 typedef struct egg_mirror {
     void *data;
     int16_t *fraction;
-    bool ahead;            /* kernels have changed these, and the host's are still as they were */
+    float *moment[2];
+    bool ahead;            /* weights and fractions */
+    bool moments_ahead;
 } egg_mirror;
 
 typedef struct egg_param {
@@ -45,7 +49,7 @@ typedef struct egg_param {
     void *data;            /* (out, in) int8 or float32, the host's; by the model, the update */
     int16_t *fraction;     /* (out, in) the same weights in 1/256 of an int8 step, or NULL; by the update */
     float *moment[2];      /* (kept_rows, in) what the optimizer keeps of a float parameter, or NULL; by the update */
-    float *gradient;       /* (kept_rows, in) where the optimizer clips, or NULL; by the update */
+    float *gradient;       /* (kept_rows, in) where the optimizer clips, or NULL; where the kernels work; by the update */
     uint32_t kept_first, kept_rows;   /* the rows that have these: all, unless ranks share out the update */
     void *packed;          /* matrices: the weights in the order of the kernel table's product, where its kernels
                               work; embeddings that are packed_only and not float32: their rows. By egg_param_pack or
@@ -82,11 +86,18 @@ static inline int16_t *egg_param_kernel_fraction(const egg_param *param)
     return param->mirror ? param->mirror->fraction : param->fraction;
 }
 
+static inline float *egg_param_kernel_moment(const egg_param *param, uint32_t which)
+{
+    return param->mirror ? param->mirror->moment[which] : param->moment[which];
+}
+
 /*
- * Copies between the two where there is a mirror. fetch: before the host reads or changes weights; does nothing unless
- * kernels have changed them since. send: after the host changed them; does nothing while the kernels' are ahead.
+ * Copies between the two where there is a mirror. fetch: before the host reads or changes weights and moments; does
+ * nothing unless kernels have changed them since. send: after the host changed them; does nothing while the kernels'
+ * are ahead.
  */
 void egg_param_fetch(const egg_param *param);
+void egg_param_fetch_weights(const egg_param *param);   /* and fractions, but no moments */
 void egg_params_fetch(const egg_param *params, uint32_t count);
 void egg_params_send(const egg_param *params, uint32_t count);
 

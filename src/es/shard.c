@@ -56,7 +56,7 @@ void egg_shard_take(const egg_param *params, uint32_t count, egg_shard shard, eg
     size_t bytes;
     for (uint32_t i = 0; i < count; i++) {
         egg_rows rows = egg_shard_rows(params, count, i, shard);
-        egg_param_fetch(&params[i]);
+        egg_param_fetch_weights(&params[i]);
         const char *from = find_rows(&params[i], part, rows.first, &bytes);
         if (from) memcpy(to, from, rows.count * bytes);
         to += rows.count * bytes;

@@ -405,14 +405,21 @@ typedef void egg_step_fractional_fn(int8_t *W, int16_t *V, const int32_t *Z, siz
                                     uint64_t *changed);
 
 /*
- * gradient (float32):  G[o,i] *= c  where o < used_rows and i < used, else G[o,i] = 0;   *squares = sum of the squares
+ * gradient (float32):  G[o,i] *= c  where o < used_rows and i < used, else G[o,i] = 0;
+ *                      squares[g] = sum of the squares of G's rows g * group_rows ... (g + 1) * group_rows - 1
  *
- *   G (rows, n)   squares: one, added up in double   scratch (rows): what a device may need to add in one order
+ *   G (rows, n)   squares (rows / group_rows, rounded up)   scratch (rows): the sums of each row, for a device
+ *
+ * Squares are exact in double. Those of a row are added up by EGG_SQUARE_LANES lanes, lane l those of every
+ * EGG_SQUARE_LANESth column from l on, in ascending order; then the upper half of the lanes is added to the lower half,
+ * until one is left. Rows are added in ascending order. So the same bits on all levels.
  */
+enum { EGG_SQUARE_LANES = 32 };
+
 typedef struct egg_gradient_args {
     float *G;
     double *squares, *scratch;
-    uint32_t rows, n, used_rows, used;
+    uint32_t rows, n, used_rows, used, group_rows;
     float c;
 } egg_gradient_args;
 

@@ -491,19 +491,25 @@ static void step_fractional_i8(int8_t *W, int16_t *V, const int32_t *Z, size_t n
     *changed += moved;
 }
 
+static double sum_squares(const float *x, uint32_t n)
+{
+    double lane[EGG_SQUARE_LANES] = {0};
+    for (uint32_t i = 0; i < n; i++) lane[i % EGG_SQUARE_LANES] += (double)x[i] * x[i];
+    for (uint32_t half = EGG_SQUARE_LANES / 2; half; half /= 2)
+        for (uint32_t l = 0; l < half; l++) lane[l] += lane[l + half];
+    return lane[0];
+}
+
 static void gradient_f32(const egg_gradient_args *args)
 {
-    float *G = args->G;
-    double squares = 0;
-    for (uint32_t o = 0; o < args->rows; o++, G += args->n) {
+    for (uint32_t o = 0; o < args->rows; o++) {
         const uint32_t used = o < args->used_rows ? args->used : 0;
-        for (uint32_t i = 0; i < used; i++) {
-            G[i] *= args->c;
-            squares += (double)G[i] * G[i];
-        }
+        float *G = args->G + (size_t)o * args->n;
+        double *squares = &args->squares[o / args->group_rows];
+        for (uint32_t i = 0; i < used; i++) G[i] *= args->c;
         memset(G + used, 0, (args->n - used) * sizeof *G);
+        *squares = sum_squares(G, used) + (o % args->group_rows ? *squares : 0);
     }
-    *args->squares = squares;
 }
 
 static void optimize_sgd(const egg_optimize_args *args)

@@ -116,7 +116,7 @@ out:
 static egg_status gather_squares(egg_ranks *ranks, egg_update_f32 *update, egg_error *error)
 {
     for (uint32_t r = 0; r < ranks->size; r++)
-        ranks->bytes[r] = egg_update_f32_tasks(update,
+        ranks->bytes[r] = egg_update_f32_groups(update,
                                                (egg_shard){.part = r, .parts = ranks->size}).count * sizeof(double);
     return egg_comm_allgather(ranks->comm, egg_update_f32_squares(update), ranks->bytes, error);
 }

@@ -217,46 +217,45 @@ static void launch_outer_f32(const egg_outer_f32_args *args)
 
 enum { GRADIENT_THREADS = 256, GRADIENT_WARPS = GRADIENT_THREADS / EGG_WARP };
 
-/* The sum of a block's values; the first thread has it. */
-static __device__ __forceinline__ double block_sum(double value, double *parts)
-{
-    value = egg_warp_sum(value);
-    if (threadIdx.x % EGG_WARP == 0) parts[threadIdx.x / EGG_WARP] = value;
-    __syncthreads();
-    if (threadIdx.x) return 0;
-    for (uint32_t w = 1; w < GRADIENT_WARPS; w++) value = __dadd_rn(value, parts[w]);
-    return value;
-}
+static_assert((int)EGG_WARP == (int)EGG_SQUARE_LANES, "the lanes of a warp add up the squares of a row");
 
-/* A block has a row, and leaves the sum of its squares. */
+/* A warp has a row, and leaves the sum of its squares. */
 static __global__ void gradient_rows(const egg_gradient_args args)
 {
-    EGG_STATIC_SHARED(double, parts, GRADIENT_WARPS);
-    float *G = args.G + (size_t)blockIdx.x * args.n;
-    const uint32_t used = blockIdx.x < args.used_rows ? args.used : 0;
+    const uint32_t row = blockIdx.x * GRADIENT_WARPS + threadIdx.x / EGG_WARP, lane = threadIdx.x % EGG_WARP;
+    if (row >= args.rows) return;
+    float *G = args.G + (size_t)row * args.n;
+    const uint32_t used = row < args.used_rows ? args.used : 0;
     double squares = 0;
-    for (uint32_t i = threadIdx.x; i < args.n; i += GRADIENT_THREADS) {
+    for (uint32_t i = lane; i < args.n; i += EGG_WARP) {
         const float g = i < used ? __fmul_rn(G[i], args.c) : 0;
         G[i] = g;
         squares = __dadd_rn(squares, __dmul_rn(g, g));
     }
-    squares = block_sum(squares, parts);
-    if (threadIdx.x == 0) args.scratch[blockIdx.x] = squares;
+    squares = egg_warp_sum(squares);
+    if (lane == 0) args.scratch[row] = squares;
 }
 
-static __global__ void gradient_total(const egg_gradient_args args)
+/* A thread has a group. */
+static __global__ void gradient_groups(const egg_gradient_args args)
 {
-    EGG_STATIC_SHARED(double, parts, GRADIENT_WARPS);
+    const uint32_t group = blockIdx.x * GRADIENT_THREADS + threadIdx.x;
+    const size_t first = (size_t)group * args.group_rows;
+    if (first >= args.rows) return;
+    const uint32_t rows = min(args.rows - (uint32_t)first, args.group_rows);
     double squares = 0;
-    for (uint32_t o = threadIdx.x; o < args.rows; o += GRADIENT_THREADS) squares = __dadd_rn(squares, args.scratch[o]);
-    squares = block_sum(squares, parts);
-    if (threadIdx.x == 0) *args.squares = squares;
+    for (uint32_t o = 0; o < rows; o++) squares = __dadd_rn(squares, args.scratch[first + o]);
+    args.squares[group] = squares;
 }
 
 static void launch_gradient_f32(const egg_gradient_args *args)
 {
-    if (args->rows) EGG_LAUNCH(gradient_rows, dim3(args->rows), dim3(GRADIENT_THREADS), 0, *args);
-    EGG_LAUNCH(gradient_total, dim3(1), dim3(GRADIENT_THREADS), 0, *args);
+    const uint32_t groups = egg_divide_up(args->rows, args->group_rows);
+    if (args->rows == 0) return;
+    EGG_LAUNCH(gradient_rows, dim3(egg_divide_up<uint32_t>(args->rows, GRADIENT_WARPS)), dim3(GRADIENT_THREADS), 0,
+               *args);
+    EGG_LAUNCH(gradient_groups, dim3(egg_divide_up<uint32_t>(groups, GRADIENT_THREADS)), dim3(GRADIENT_THREADS), 0,
+               *args);
 }
 
 /* --------------------------------------------------------------------------------------------------------- optimize */
