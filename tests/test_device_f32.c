@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A float model, its perturbations in a bank, on the device if there is one: what the reference computes. */
+/* Float models on the device, if there is one: what they compute and how they are updated, against the processor. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,9 @@
 #include <cmocka.h>
 
 #include "base/compiler.h"
+#include "base/cpu.h"
 #include "es/device_memory.h"
+#include "es/update_f32.h"
 #include "kernels/cuda/cuda_level.h"
 #include "models/mlp.h"
 
@@ -81,9 +83,157 @@ static void test_bank_and_model(void **state)
         }
 }
 
+/* ---------------------------------------------------------------------------------------------------------- update */
+
+enum { PARAMS = 5, FROZEN = 2, PAIRS = 40, MOST_ELEMENTS = 304 * 48, MOST_PARTS = 3, UPDATES = 2 };
+
+/* Several groups of rows, the last of them short; lengths that need padding. */
+static const struct {
+    egg_param_kind kind;
+    uint32_t out, in;
+} shapes[PARAMS] = {{EGG_PARAM_MATRIX, 300, 33}, {EGG_PARAM_VECTOR, 1, 150}, {EGG_PARAM_MATRIX, 20, 20},
+                    {EGG_PARAM_MATRIX, 256, 16}, {EGG_PARAM_VECTOR, 1, 1}};
+
+typedef struct update_case {
+    egg_update_shape shape;
+    egg_perturb law;
+} update_case;
+
+/* One rank: the rows of its shard are what it updates and keeps moments of. */
+typedef struct update_rank {
+    egg_param params[PARAMS];
+    egg_update_f32 *update;
+    egg_shard shard;
+} update_rank;
+
+static void open_rank(update_rank *rank, const update_case *kind, const egg_kernels *kernels, egg_shard shard)
+{
+    egg_update_shape shape = kind->shape;
+    rank->shard = shape.shard = shard;
+    for (uint32_t i = 0; i < PARAMS; i++) {
+        egg_param *param = &rank->params[i];
+        assert_int_equal(egg_param_open(param, kernels, i, shapes[i].kind, EGG_F32, shapes[i].out, shapes[i].in, "p",
+                                        NULL), EGG_OK);
+        param->frozen = i == FROZEN;
+        egg_param_init_normal_f32(param, 11, 0.5f);
+    }
+    assert_int_equal(egg_update_f32_open(&rank->update, rank->params, PARAMS, &shape, NULL), EGG_OK);
+    egg_params_send(rank->params, PARAMS);
+    egg_update_f32_pack(rank->update, kernels, NULL);
+    egg_update_f32_share(rank->update, shard);
+}
+
+static void close_rank(update_rank *rank)
+{
+    egg_update_f32_close(rank->update);
+    for (uint32_t i = 0; i < PARAMS; i++) egg_param_close(&rank->params[i]);
+}
+
+/* What every rank leaves of its groups, to the others. */
+static void exchange_squares(update_rank *ranks, uint32_t parts)
+{
+    for (uint32_t r = 0; r < parts; r++) {
+        const egg_rows own = egg_update_f32_groups(ranks[r].update, ranks[r].shard);
+        for (uint32_t o = 0; o < parts; o++)
+            if (o != r) memcpy(egg_update_f32_squares(ranks[o].update) + own.first,
+                               egg_update_f32_squares(ranks[r].update) + own.first, own.count * sizeof(double));
+    }
+}
+
+/* Weights and moments (3) as all ranks together have them, and the norms. */
+typedef struct updated {
+    float kept[PARAMS][3][MOST_ELEMENTS];
+    double norm[UPDATES];
+} updated;
+
+static void collect(update_rank *rank, updated *out)
+{
+    egg_params_fetch(rank->params, PARAMS);
+    for (uint32_t i = 0; i < PARAMS; i++) {
+        const egg_param *param = &rank->params[i];
+        const egg_rows own = egg_shard_rows(rank->params, PARAMS, i, rank->shard);
+        const size_t first = (size_t)own.first * param->in, bytes = (size_t)own.count * param->in * sizeof(float);
+        memcpy(out->kept[i][0] + first, (const float *)param->data + first, bytes);
+        for (uint32_t k = 0; k < 2; k++)
+            if (param->moment[k] && own.count) memcpy(out->kept[i][1 + k] + first, param->moment[k], bytes);
+    }
+}
+
+static void run_updates(const egg_kernels *kernels, const update_case *kind, uint32_t parts, updated *out)
+{
+    static update_rank ranks[MOST_PARTS];
+    float weight[PAIRS];
+    memset(out, 0, sizeof *out);
+    for (uint32_t r = 0; r < parts; r++) open_rank(&ranks[r], kind, kernels, (egg_shard){r, parts});
+    for (uint32_t step = 1; step <= UPDATES; step++) {
+        for (uint32_t p = 0; p < PAIRS; p++) weight[p] = (float)sin(3.0 * p + step) / 4;
+        for (uint32_t r = 0; r < parts; r++)
+            egg_update_f32_estimate(ranks[r].update, kernels, NULL, &kind->law, weight, PAIRS, step, 0.1);
+        exchange_squares(ranks, parts);
+        for (uint32_t r = 0; r < parts; r++) {
+            const double norm = egg_update_f32_step(ranks[r].update, NULL).gradient_norm;
+            assert_true(r == 0 || norm == out->norm[step - 1]);
+            out->norm[step - 1] = norm;
+        }
+    }
+    for (uint32_t r = 0; r < parts; r++) collect(&ranks[r], out);
+    for (uint32_t r = 0; r < parts; r++) close_rank(&ranks[r]);
+}
+
+/*
+ * A gradient is a sum of 80 products, each at most 0.25 * 4.5^2 in size, times 0.07: where one level fuses what another
+ * rounds, sums differ by less than 80 * 2^-24 * 80 * 5 * 0.07 < 2e-4. A step is 0.1 of that; Adam's divides by at least
+ * epsilon = 0.1; momentum has it twice. A missing pair is off by about 0.01.
+ */
+static void check_near(const updated *found, const updated *expected)
+{
+    for (uint32_t i = 0; i < PARAMS; i++)
+        for (uint32_t k = 0; k < 3; k++)
+            for (size_t e = 0; e < MOST_ELEMENTS; e++)
+                if (!(fabsf(found->kept[i][k][e] - expected->kept[i][k][e]) <= 4e-4f))
+                    fail_msg("parameter %u, copy %u at %zu: %g, expected %g", i, k, e, found->kept[i][k][e],
+                             expected->kept[i][k][e]);
+    for (uint32_t s = 0; s < UPDATES; s++)
+        assert_true(fabs(found->norm[s] - expected->norm[s]) <= 1e-4 * expected->norm[s]);
+}
+
+static void check_update(const update_case *kind, const egg_kernels *there)
+{
+    static updated expected, whole, shared;
+    egg_kernels reference, here;
+    egg_kernels_init(&reference, 0);
+    egg_kernels_init(&here, egg_cpu_detect());
+    run_updates(&reference, kind, 1, &expected);
+    run_updates(there, kind, 1, &whole);
+    check_near(&whole, &expected);
+    for (uint32_t parts = 2; parts <= MOST_PARTS; parts++) {
+        run_updates(there, kind, parts, &shared);
+        assert_memory_equal(&shared, &whole, sizeof whole);
+    }
+    if (strcmp(here.level, "ref") == 0) return;
+    run_updates(&here, kind, 1, &shared);   /* levels that fuse multiplications and additions, as the device does */
+    assert_memory_equal(&shared, &whole, sizeof whole);
+}
+
+static void test_update(void **state)
+{
+    (void)state;
+    egg_kernels there;
+    egg_kernels_cuda(&there, device);
+    const egg_perturb laws[] = {egg_perturb_f32(5, 2, 2, 0.1f), egg_perturb_dense(5, 2, 0.05f)};
+    for (int kind = EGG_OPTIMIZER_SGD; kind <= EGG_OPTIMIZER_ADAMW; kind++)
+        for (uint32_t l = 0; l < EGG_COUNT(laws); l++)
+            for (int clips = 0; clips < 2; clips++)
+                check_update(&(update_case){
+                    .shape = {.optimizer = {.kind = (egg_optimizer_kind)kind, .beta1 = 0.9f, .beta2 = 0.99f,
+                                            .epsilon = 0.1f, .weight_decay = 0.01f, .clip = clips ? 0.5f : 0},
+                              .rank = laws[l].rank, .dense = laws[l].dense, .pairs = PAIRS, .threads = 1},
+                    .law = laws[l]}, &there);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bank_and_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bank_and_model), cmocka_unit_test(test_update)};
     const char *why;
     device = egg_cuda_open(0, &why);
     if (!device) {
