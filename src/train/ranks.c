@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/ternary.h"
+#include "comm/launch.h"
 #include "eggroll.h"
 #include "train/machine.h"
 
@@ -226,6 +227,7 @@ out:
 egg_status egg_ranks_share_params(egg_ranks *ranks, egg_param *params, uint32_t count, egg_error *error)
 {
     egg_status status = EGG_OK;
+    egg_params_fetch(params, count);
     for (uint32_t i = 0; i < count; i++) {
         size_t n = egg_param_elements(&params[i]);
         if (params[i].frozen) continue;
@@ -290,6 +292,7 @@ egg_status egg_ranks_compare_weights(egg_ranks *ranks, const egg_param *params, 
     char what[64];
     if (ranks->size == 1) return EGG_OK;
     for (uint32_t i = 0; i < count; i++) {
+        egg_param_fetch_weights(&params[i]);
         so_far[1] = egg_hash_bytes(params[i].data, egg_param_elements(&params[i]) * egg_dtype_bytes(params[i].dtype));
         so_far[0] = egg_hash_bytes(so_far, sizeof so_far);
     }
@@ -312,6 +315,15 @@ egg_status egg_ranks_kernels(egg_ranks *ranks, egg_kernels *kernels, egg_error *
     egg_kernels_init(kernels, levels);
 out:
     egg_free(all);
+    return status;
+}
+
+egg_status egg_ranks_machine(egg_ranks *ranks, const char *device, egg_kernels *kernels, egg_error *error)
+{
+    egg_status status = egg_machine_open(kernels, device, egg_launch_find().local_rank, error);
+    EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
+    if (!kernels->device) EGG_TRY(egg_ranks_kernels(ranks, kernels, error));
+out:
     return status;
 }
 

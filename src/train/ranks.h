@@ -69,7 +69,10 @@ egg_status egg_ranks_share(egg_ranks *ranks, void *data, size_t bytes, egg_error
 egg_status egg_ranks_share_options(egg_ranks *ranks, const egg_options *given, egg_options **options, egg_error *error);
 egg_status egg_ranks_share_paths(egg_ranks *ranks, char ***paths, size_t *count, egg_error *error);
 
-/* Parameters that evolve, with fractions and moments. Where rows are shared out rank 0 is wide. */
+/*
+ * Parameters that evolve, with fractions and moments. Where rows are shared out rank 0 is wide. What the host then has
+ * still has to be sent to its kernels (egg_params_send).
+ */
 egg_status egg_ranks_share_params(egg_ranks *ranks, egg_param *params, uint32_t count, egg_error *error);
 
 /* Refuses hashes that are not those of all other ranks; names the rank that differs, its host, and 'what' it is of. */
@@ -81,6 +84,12 @@ egg_status egg_ranks_compare_weights(egg_ranks *ranks, const egg_param *params, 
 
 /* The kernel levels that all ranks have: float results depend on the table. */
 egg_status egg_ranks_kernels(egg_ranks *ranks, egg_kernels *kernels, egg_error *error);
+
+/*
+ * The kernel table of option "device", which all ranks have: of the processor with levels that all have, or of every
+ * rank's GPU. To be closed with egg_machine_close(); on failure, too, where kernels->device is set.
+ */
+egg_status egg_ranks_machine(egg_ranks *ranks, const char *device, egg_kernels *kernels, egg_error *error);
 
 /* Not collective: EGG_ERR_COMM where the state of this rank must not be saved. */
 egg_status egg_ranks_may_save(const egg_ranks *ranks, egg_error *error);
@@ -152,8 +161,8 @@ egg_status egg_ranks_complete(egg_ranks *ranks, const char *folder, egg_param *p
 
 /*
  * Moments and gradients under 'rows': a rank has those of its shard. 'widen' gives it room for all, where it does not
- * have it, with its own in their places and zeros elsewhere; 'narrow' takes that away again and keeps its own. A run
- * that is closed has to be narrow. Not collective.
+ * have it, with its own in their places and zeros elsewhere, and room on the kernels' device, to which moments are still
+ * to be sent; 'narrow' takes that away again and keeps its own. A run that is closed has to be narrow. Not collective.
  */
 egg_status egg_ranks_widen(egg_ranks *ranks, const char *folder, egg_param *params, uint32_t count, egg_error *error);
 void egg_ranks_narrow(egg_ranks *ranks, egg_param *params, uint32_t count);

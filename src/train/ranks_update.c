@@ -171,6 +171,7 @@ egg_status egg_ranks_tell(egg_ranks *ranks, egg_evolution *evolution, egg_param 
     EGG_TRY(gather_squares(ranks, update, error));
     stats->gradient_norm = egg_update_f32_step(update, pool).gradient_norm;
     EGG_TRY(egg_ranks_gather_rows(ranks, params, count, EGG_SHARD_DATA, error));
+    egg_params_send(params, count);
     egg_update_f32_pack(update, kernels, pool);
 out:
     return status;
