@@ -229,7 +229,7 @@ static void test_plan(void **state)
                                           .chunk_pairs = kind.chunk, .threads = 1, .carry = carry,
                                           .train_bytes = egg_corpus_bytes(corpus)};
         assert_int_equal(egg_egg_open(&planned, (egg_shape){16, 2}, NULL, NULL), EGG_OK);
-        egg_model_plan_for(planned, &kernels);
+        egg_params_plan_for(planned->params, planned->param_count, &kernels);
         const egg_pretrain_memory memory = egg_pretrain_bytes(&shape, planned);
         uint64_t plan = egg_model_device_bytes(planned, &kernels) + egg_model_parameters(planned) * sizeof(int16_t) +
                         memory.device_states + memory.device_scratch + egg_scorer_device_bytes(planned) +

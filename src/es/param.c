@@ -258,6 +258,11 @@ void egg_params_send(const egg_param *params, uint32_t count)
     }
 }
 
+void egg_params_plan_for(egg_param *params, uint32_t count, const egg_kernels *kernels)
+{
+    for (uint32_t i = 0; i < count; i++) params[i].device = kernels->device;
+}
+
 egg_status egg_param_open_fraction(egg_param *param, egg_error *error)
 {
     size_t n = egg_param_elements(param);

@@ -101,6 +101,9 @@ void egg_param_fetch_weights(const egg_param *param);   /* and fractions, but no
 void egg_params_fetch(const egg_param *params, uint32_t count);
 void egg_params_send(const egg_param *params, uint32_t count);
 
+/* Makes parameters without memory ones to plan with for these kernels' device. */
+void egg_params_plan_for(egg_param *params, uint32_t count, const egg_kernels *kernels);
+
 /* Gives an int8 parameter its fraction, of the weights as they are. */
 egg_status egg_param_open_fraction(egg_param *param, egg_error *error);
 

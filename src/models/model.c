@@ -34,11 +34,6 @@ uint64_t egg_model_device_bytes(const egg_model *model, const egg_kernels *kerne
     return bytes;
 }
 
-void egg_model_plan_for(egg_model *model, const egg_kernels *kernels)
-{
-    for (uint32_t i = 0; i < model->param_count; i++) model->params[i].device = kernels->device;
-}
-
 egg_status egg_model_open_fractions(egg_model *model, egg_error *error)
 {
     egg_status status = EGG_OK;

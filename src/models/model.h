@@ -50,9 +50,6 @@ static inline const egg_device *egg_model_device(const egg_model *model)
     return egg_params_device(model->params, model->param_count);
 }
 
-/* Makes a model without weights one to plan with for these kernels' device. */
-void egg_model_plan_for(egg_model *model, const egg_kernels *kernels);
-
 /* Gives every parameter its fraction, of weights as they are: what the fractional update keeps. */
 egg_status egg_model_open_fractions(egg_model *model, egg_error *error);
 

@@ -12,6 +12,7 @@
 #include "comm/launch.h"
 #include "eggroll.h"
 #include "es/answers.h"
+#include "es/device_memory.h"
 #include "train/finetune_journal.h"
 #include "train/finetune_settings.h"
 #include "train/machine.h"
@@ -94,6 +95,7 @@ static egg_status open_model(egg_finetune *finetune, bool weights, uint64_t *fil
     for (size_t i = 0; i < egg_shards_count(shards); i++) *file_bytes += egg_shards_at(shards, i)->bytes;
     EGG_TRY(egg_rwkv7_file_read_as(&finetune->model, shards, weights ? &finetune->kernels : NULL, EGG_RWKV7_TRAINING,
                                    (egg_rwkv7_weights)finetune->settings->weights, error));
+    if (!weights) egg_params_plan_for(finetune->model->params, finetune->model->param_count, &finetune->kernels);
     if (weights)
         EGG_TRY(
             egg_params_hash(finetune->model->params, finetune->model->param_count, &finetune->progress.base, error));
@@ -125,7 +127,8 @@ static egg_status open_machine(egg_finetune *finetune, egg_error *error)
 {
     egg_status status = EGG_OK;
     EGG_TRY(egg_stops_open(&finetune->stops, finetune->settings->stop, error));
-    EGG_TRY(egg_pool_open(&finetune->pool, (uint32_t)finetune->settings->threads, error));
+    const uint32_t threads = egg_machine_threads(&finetune->kernels, finetune->settings->threads);
+    EGG_TRY(egg_pool_open(&finetune->pool, threads, error));
     finetune->shape = egg_finetune_evolution(finetune->settings, egg_pool_threads(finetune->pool));
 out:
     return status;
@@ -168,6 +171,7 @@ static egg_status load_checkpoint(egg_finetune *finetune, egg_error *error)
     egg_finetune_checkpoint checkpoint = checkpoint_of(finetune);
     EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_finetune_checkpoint_load(&checkpoint, path, error));
+    egg_params_send(finetune->model->params, finetune->model->param_count);
     finetune->progress = checkpoint.progress;
 out:
     return status;
@@ -211,6 +215,7 @@ static egg_status write_model(const egg_finetune *finetune, const char *name, eg
 {
     char path[EGG_PATH_BYTES];
     egg_status status = egg_run_path(finetune->folder, name, path, error);
+    egg_params_fetch(finetune->model->params, finetune->model->param_count);
     return status == EGG_OK ? egg_finetune_save_model(finetune->model, &finetune->progress, path, error) : status;
 }
 
@@ -222,6 +227,8 @@ static egg_status write_save(egg_finetune *finetune, egg_error *error)
     egg_status metrics =
         egg_metrics_flush(finetune->metrics, error); /* first: lines behind a checkpoint can be dropped */
     egg_status journal = egg_journal_save(finetune->journal, finetune->progress.epoch, error);
+    egg_params_fetch(finetune->model->params, finetune->model->param_count);
+    EGG_TRY(egg_device_wait(finetune->kernels.device, error));   /* or what was fetched is worth nothing */
     EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_finetune_checkpoint_save(&checkpoint, path, error));
     EGG_TRY(write_model(finetune, EGG_RUN_MODEL, error));
@@ -275,7 +282,9 @@ static egg_status share_state(egg_finetune *finetune, egg_error *error)
     egg_status status = EGG_OK;
     egg_rwkv7 *model = finetune->model;
     EGG_TRY(egg_ranks_share(&finetune->ranks, &finetune->progress, sizeof finetune->progress, error));
+    egg_params_fetch(model->params, model->param_count);
     EGG_TRY(egg_ranks_share_params(&finetune->ranks, model->params, model->param_count, error));
+    egg_params_send(model->params, model->param_count);
     for (uint32_t i = 0; i < model->param_count; i++)
         if (!model->params[i].frozen) egg_param_pack(&model->params[i], &finetune->kernels);
 out:
@@ -294,7 +303,7 @@ egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg
     finetune->progress.valid = finetune->progress.base_valid = finetune->progress.best_valid = NAN;
     EGG_TRY(egg_ranks_open(ranks, error));
     EGG_TRY(open_options(finetune, options, &resumed, error));
-    EGG_TRY(egg_ranks_kernels(ranks, &finetune->kernels, error));
+    EGG_TRY(egg_ranks_machine(ranks, finetune->settings->device, &finetune->kernels, error));
     status = open_all(finetune, error);
     EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
     EGG_TRY(compare_inputs(finetune, error));
@@ -322,6 +331,7 @@ void egg_finetune_close(egg_finetune *finetune)
     egg_tokenizer_close(finetune->tokenizer);
     egg_rwkv7_close(finetune->model);
     egg_pool_close(finetune->pool);
+    egg_machine_close(&finetune->kernels);
     egg_stops_close(&finetune->stops);
     egg_options_free(finetune->options);
     egg_free(finetune->S);
@@ -424,6 +434,7 @@ static egg_status evaluate_population(egg_finetune *finetune, egg_answer_scores 
     double begun = egg_clock_seconds();
     status = egg_course_evaluate(finetune->course, finetune->pool, &law, finetune->progress.epoch, slice, finetune->S,
                                  &course, error);
+    if (status == EGG_OK) status = egg_device_wait(finetune->kernels.device, error);
     *seconds = egg_clock_seconds() - begun;
     EGG_TRY(add_answers(finetune, status, &course.answers, &threads, error));
     tell_of_answers(&course.answers, threads, stats);
@@ -447,6 +458,7 @@ static egg_status evolve(egg_finetune *finetune, egg_finetune_stats *stats, egg_
     EGG_TRY(egg_ranks_tell(&finetune->ranks, finetune->evolution, finetune->model->params, finetune->model->param_count,
                            &finetune->kernels, finetune->pool, finetune->progress.epoch, finetune->fitness, &evolved,
                            error));
+    EGG_TRY(egg_device_wait(finetune->kernels.device, error));
     EGG_TRY(egg_ranks_balance(&finetune->ranks, answering, NULL, 0, error));
     if (!isfinite(evolved.gradient_norm)) {
         finetune->broken = true;
@@ -486,6 +498,7 @@ egg_status egg_finetune_validate(egg_finetune *finetune, double *valid, egg_erro
     float *rewards = egg_course_held_out(finetune->course, &count);
     uint32_t own = egg_ranks_share_of(ranks, count, &first);
     status = egg_course_validate(finetune->course, finetune->pool, first, own, error);
+    if (status == EGG_OK) status = egg_device_wait(finetune->kernels.device, error);
     EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
     EGG_TRY(egg_ranks_gather_shares(ranks, count, rewards, sizeof *rewards, error));
     *valid = egg_course_score(finetune->course);
@@ -656,6 +669,20 @@ const char *egg_finetune_option(egg_finetune *finetune, const char *name)
     return egg_options_get(finetune->options, name);
 }
 
+/* What of it is on the kernels' device. */
+static void add_device(const egg_finetune *finetune, egg_plan *plan)
+{
+    const egg_rwkv7 *model = finetune->model;
+    uint64_t parameters = 0;
+    for (uint32_t i = 0; i < model->param_count; i++)
+        parameters += egg_param_device_bytes(&model->params[i], &finetune->kernels);
+    plan->device_available_bytes = finetune->kernels.device->memory().free_bytes;
+    egg_plan_add_device(plan, "device: parameters", parameters);
+    egg_plan_add_device(plan, "device: optimizer, scratch for updating",
+                        egg_evolution_device_bytes(&finetune->shape, model->params, model->param_count));
+    egg_plan_add_device(plan, "device: states, noise, logits, scratch", finetune->facts.task_bytes.device);
+}
+
 /* Adds up what open_all would hold. Reading the model needs its file in memory, but only until the rest is opened. */
 static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *plan, egg_error *error)
 {
@@ -682,6 +709,7 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
                                            : "states, answers, scratch for answering",
                  finetune->facts.task_bytes.host);
     egg_plan_add(plan, "rewards of the members", rewards);
+    if (finetune->kernels.device) add_device(finetune, plan);
     if (file_bytes > later) egg_plan_add(plan, "the model's file, while it is read", file_bytes - later);
     return egg_plan_check(plan, held, 0, error);
 }
@@ -696,7 +724,7 @@ egg_status egg_finetune_plan(egg_plan *plan, const egg_options *options, egg_err
     if (!finetune) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a plan");
     EGG_TRY(choose(finetune, options, &resumed, error));
     finetune->settings = egg_options_values(finetune->options);
-    EGG_TRY(egg_machine_kernels(&finetune->kernels, error));
+    EGG_TRY(egg_machine_open(&finetune->kernels, finetune->settings->device, 0, error));
     EGG_TRY(open_machine(finetune, error));
     EGG_TRY(open_model(finetune, false, &file_bytes, error));
     EGG_TRY(open_course(finetune, error));

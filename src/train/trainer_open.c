@@ -85,7 +85,7 @@ static egg_status plan_run(egg_plan *plan, const egg_settings *settings, const e
     egg_model *shape = NULL;
     const egg_corpus *corpora[2] = {text->corpus, text->valid};
     EGG_TRY(egg_egg_open(&shape, egg_settings_shape(settings), NULL, error));
-    egg_model_plan_for(shape, kernels);
+    egg_params_plan_for(shape->params, shape->param_count, kernels);
     EGG_TRY(egg_plan_run(plan, settings, shape, kernels, egg_machine_threads(kernels, settings->threads), corpora,
                          text->valid ? 2 : 1, text->train_bytes, base_bytes, error));
 out:
