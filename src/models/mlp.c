@@ -69,6 +69,7 @@ void egg_mlp_init_weights(egg_mlp *mlp, uint64_t seed, float head, float log_std
 
 void egg_mlp_pack(const egg_mlp *mlp, const egg_kernels *kernels)
 {
+    egg_params_send(mlp->params, mlp->param_count);
     for (uint32_t i = 0; i < mlp->param_count; i++) egg_param_pack(&mlp->params[i], kernels);
 }
 

@@ -41,7 +41,7 @@ void egg_mlp_close(egg_mlp *mlp);
  */
 void egg_mlp_init_weights(egg_mlp *mlp, uint64_t seed, float head, float log_std);
 
-/* After the weights changed. */
+/* After the host changed weights or moments: sends them to where the kernels work, and packs there. */
 void egg_mlp_pack(const egg_mlp *mlp, const egg_kernels *kernels);
 
 uint64_t egg_mlp_parameters(const egg_mlp *mlp);

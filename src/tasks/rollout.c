@@ -5,12 +5,17 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/memory.h"
+#include "es/device_memory.h"
 #include "tasks/action.h"
 
 enum {
     ROWS = 128,                    /* wanted in flight: enough to fill the tiles of the products */
     DENSE_BYTES = 3 << 19,         /* of full-rank noise that a thread holds: to stay in the second-level cache */
+    DEVICE_ROWS = 8192,            /* wanted in flight on a device: enough to fill it */
+    DEVICE_SHARE = 4,              /* of a device's memory, one part in so many may go into a table */
+    DEVICE_GRAIN = 64,             /* rows whose environments a thread steps at a time */
     SAMPLED_PAIRS = 256,           /* whose observations are kept for the normalizer, at most */
     NO_SAMPLE = -1
 };
@@ -33,25 +38,34 @@ typedef struct pair_slot {
     int64_t sample;                /* where its observations are kept, or NO_SAMPLE */
 } pair_slot;
 
+/* What a thread needs that steps environments. */
+typedef struct env_stepper {
+    float *action;                 /* (actions) */
+    egg_rollout_stats stats;
+} EGG_ALIGNED(EGG_CACHE_LINE) env_stepper;
+
+/* One table of rows. What ends in _there is where the kernels work, which on the host is the same. */
 typedef struct rollout_worker {
     egg_arena arena;
     egg_bank bank;
     episode_row *rows;             /* (capacity) the first 'count' are in flight */
-    uint32_t *member;              /* (capacity) of each row, within the bank */
+    uint32_t *member, *member_there;   /* (capacity) of each row, within the bank */
+    bool moved;                    /* 'member' is not what is there */
     float *raw;                    /* (capacity, observations) */
-    float *X, *Y;                  /* (capacity, columns) */
-    float *action;                 /* (actions) */
+    float *X, *Y, *X_there, *Y_there;  /* (capacity, columns) */
+    float *deviation;              /* (2 * slots, columns) log_std as the members see it; NULL: all see the policy's */
     char *states;                  /* (capacity, state_stride) */
     uint32_t prepared;             /* states whose 'init' has been called */
     pair_slot *slots;              /* (slots) */
     double *totals;                /* (slots, sides, episodes) returns; NaN: invalid */
     uint32_t count;
-    egg_rollout_stats stats;
+    env_stepper *steppers;         /* (steppers_each) */
 } rollout_worker;
 
 struct egg_rollout {
     egg_rollout_shape shape;
     const egg_mlp *policy;
+    const egg_device *device;      /* of the policy */
     egg_normalizer *normalizer;
     uint32_t slots, capacity;      /* of a worker */
     uint32_t inputs, outputs;      /* columns of X and Y */
@@ -59,10 +73,12 @@ struct egg_rollout {
     float *fitness;                /* (population) */
     uint32_t sample_stride;        /* every so manieth pair is sampled */
     double *samples;               /* (sampled pairs, 1 + 2 * observations) count, sums, sums of squares */
-    rollout_worker *workers;       /* (threads) */
+    rollout_worker *workers;       /* (worker_count) a thread each; on a device one, whose rows all threads step */
+    uint32_t worker_count, steppers_each;
 
     /* of the evaluation in progress */
     const egg_kernels *kernels;
+    egg_pool *pool;                /* that steps the rows of the one worker; NULL: each steps its own */
     const egg_perturb *law;        /* NULL: the unperturbed policy plays */
     uint64_t epoch;
     uint32_t sides, episodes;      /* members of a pair, episodes of a member */
@@ -80,16 +96,33 @@ static uint32_t sides_of(const egg_rollout_shape *shape)
     return shape->antithetic ? 2 : 1;
 }
 
+static const egg_device *device_of(const egg_mlp *policy)
+{
+    return egg_params_device(policy->params, policy->param_count);
+}
+
+static uint64_t pair_bytes(const egg_rollout_shape *shape, const egg_mlp *policy)
+{
+    const egg_memory_bytes bytes = egg_bank_bytes(policy->params, policy->param_count, 1, shape->rank, shape->dense);
+    return bytes.host + bytes.device;
+}
+
+/* The largest number of pairs that keeps the kernels' memory in bounds. */
+static uint64_t chosen_slots(const egg_rollout_shape *shape, const egg_mlp *policy)
+{
+    const uint32_t rows = sides_of(shape) * shape->episodes;
+    const egg_device *device = device_of(policy);
+    uint64_t slots = (device ? DEVICE_ROWS : ROWS) / rows, most = slots;
+    if (device) most = device->memory().total_bytes / DEVICE_SHARE /
+                       (pair_bytes(shape, policy) + egg_mlp_scratch_bytes(policy, rows, shape->rank));
+    else if (shape->dense) most = DENSE_BYTES / pair_bytes(shape, policy);
+    return slots < most ? slots : most;
+}
+
 static uint32_t slots_of(const egg_rollout_shape *shape, const egg_mlp *policy)
 {
-    uint32_t pairs = shape->population / sides_of(shape), rows = sides_of(shape) * shape->episodes;
-    uint64_t slots = shape->slots;
-    if (!slots) {
-        slots = ROWS / rows;
-        egg_memory_bytes pair = egg_bank_bytes(policy->params, policy->param_count, 1, shape->rank, shape->dense);
-        uint64_t pair_bytes = pair.host + pair.device;
-        if (shape->dense && slots * pair_bytes > DENSE_BYTES) slots = DENSE_BYTES / pair_bytes;
-    }
+    uint32_t pairs = shape->population / sides_of(shape);
+    uint64_t slots = shape->slots ? shape->slots : chosen_slots(shape, policy);
     if (slots < 1) slots = 1;
     return slots > pairs ? pairs : (uint32_t)slots;
 }
@@ -122,17 +155,42 @@ egg_mlp_shape egg_rollout_policy_shape(const egg_env *env, uint32_t width, uint3
                            .activation = activation, .deviation = !env->discrete};
 }
 
-uint64_t egg_rollout_bytes(const egg_rollout_shape *shape, const egg_mlp *policy)
+/* The vector log_std where each member sees its own, else NULL. */
+static const egg_param *perturbed_deviation(const egg_mlp *policy)
+{
+    const egg_param *deviation = egg_mlp_deviation(policy);
+    return deviation && !deviation->frozen ? deviation : NULL;
+}
+
+/* Of one table: with a device, its rows there and what the host sees of them. */
+static egg_memory_bytes table_bytes(const egg_rollout_shape *shape, const egg_mlp *policy)
 {
     const egg_env *env = shape->env;
-    uint64_t slots = slots_of(shape, policy), rows = slots * sides_of(shape) * shape->episodes;
-    uint64_t columns = egg_mlp_columns(env->observations) + egg_mlp_columns(env->actions) + env->observations;
-    uint64_t row = sizeof(episode_row) + sizeof(uint32_t) + columns * sizeof(float) + state_stride_of(env) +
-                   sizeof(double);
-    uint64_t worker = rows * row + egg_mlp_scratch_bytes(policy, (uint32_t)rows, shape->rank) +
-                      egg_bank_bytes(policy->params, policy->param_count, (uint32_t)slots, shape->rank, shape->dense).host;
-    return shape->threads * worker + shape->population * sizeof(float) +
-           sample_count(shape) * sample_floats(env) * sizeof(double);
+    const uint32_t slots = slots_of(shape, policy);
+    const uint64_t rows = (uint64_t)slots * sides_of(shape) * shape->episodes;
+    const uint64_t columns = egg_mlp_columns(env->observations) + egg_mlp_columns(env->actions);
+    const uint64_t exchanged = rows * (columns * sizeof(float) + sizeof(uint32_t));
+    const uint64_t scratch = egg_mlp_scratch_bytes(policy, (uint32_t)rows, shape->rank);
+    const egg_param *deviation = perturbed_deviation(policy);
+    egg_memory_bytes bytes = egg_bank_bytes(policy->params, policy->param_count, slots, shape->rank, shape->dense);
+    bytes.host += exchanged + rows * (sizeof(episode_row) + env->observations * sizeof(float) + state_stride_of(env) +
+                                      sizeof(double));
+    if (!device_of(policy)) {
+        bytes.host += scratch;
+        return bytes;
+    }
+    if (deviation) bytes.host += 2 * (uint64_t)slots * deviation->in * sizeof(float);
+    bytes.device += exchanged + scratch;
+    return bytes;
+}
+
+egg_memory_bytes egg_rollout_bytes(const egg_rollout_shape *shape, const egg_mlp *policy)
+{
+    egg_memory_bytes bytes = table_bytes(shape, policy);
+    if (!device_of(policy)) bytes.host *= shape->threads;
+    bytes.host += shape->threads * sizeof(env_stepper) + shape->population * sizeof(float) +
+                  sample_count(shape) * sample_floats(shape->env) * sizeof(double);
+    return bytes;
 }
 
 /* ------------------------------------------------------------------------------------------------------ open, close */
@@ -150,27 +208,61 @@ static egg_status open_states(const egg_rollout *rollout, rollout_worker *worker
     return EGG_OK;
 }
 
+static bool open_steppers(const egg_rollout *rollout, rollout_worker *worker)
+{
+    worker->steppers = egg_alloc_array(rollout->steppers_each, sizeof *worker->steppers);
+    for (uint32_t i = 0; worker->steppers && i < rollout->steppers_each; i++)
+        if (!(worker->steppers[i].action = egg_alloc_array(rollout->shape.env->actions, sizeof(float)))) return false;
+    return worker->steppers;
+}
+
+static bool open_rows(const egg_rollout *rollout, rollout_worker *worker)
+{
+    const size_t capacity = rollout->capacity;
+    worker->rows = egg_alloc_array(capacity, sizeof *worker->rows);
+    worker->member = egg_alloc_array(capacity, sizeof *worker->member);
+    worker->raw = egg_alloc_array(capacity * rollout->shape.env->observations, sizeof *worker->raw);
+    worker->X = egg_alloc_array(capacity * rollout->inputs, sizeof *worker->X);
+    worker->Y = egg_alloc_array(capacity * rollout->outputs, sizeof *worker->Y);
+    worker->slots = egg_alloc_array(rollout->slots, sizeof *worker->slots);
+    worker->totals = egg_alloc_array(capacity, sizeof *worker->totals);
+    return worker->rows && worker->member && worker->raw && worker->X && worker->Y && worker->slots && worker->totals;
+}
+
+static bool open_there(const egg_rollout *rollout, rollout_worker *worker)
+{
+    const egg_device *device = rollout->device;
+    const size_t capacity = rollout->capacity;
+    worker->member_there = egg_device_pair(device, worker->member, capacity * sizeof *worker->member);
+    worker->X_there = egg_device_pair(device, worker->X, capacity * rollout->inputs * sizeof *worker->X);
+    worker->Y_there = egg_device_pair(device, worker->Y, capacity * rollout->outputs * sizeof *worker->Y);
+    return worker->member_there && worker->X_there && worker->Y_there;
+}
+
+/* On the host the bank itself has it. */
+static bool open_deviation(const egg_rollout *rollout, rollout_worker *worker)
+{
+    const egg_param *deviation = perturbed_deviation(rollout->policy);
+    if (!deviation) return true;
+    worker->deviation = rollout->device ? egg_alloc_array(2 * (size_t)rollout->slots * deviation->in, sizeof(float))
+                                        : (float *)egg_bank_vector(&worker->bank, deviation).data;
+    return worker->deviation;
+}
+
 static egg_status open_worker(const egg_rollout *rollout, rollout_worker *worker, egg_error *error)
 {
     egg_status status = EGG_OK;
     const egg_rollout_shape *shape = &rollout->shape;
     const egg_mlp *policy = rollout->policy;
-    size_t capacity = rollout->capacity;
-    worker->rows = egg_alloc_array(capacity, sizeof *worker->rows);
-    worker->member = egg_alloc_array(capacity, sizeof *worker->member);
-    worker->raw = egg_alloc_array(capacity * shape->env->observations, sizeof *worker->raw);
-    worker->X = egg_alloc_array(capacity * rollout->inputs, sizeof *worker->X);
-    worker->Y = egg_alloc_array(capacity * rollout->outputs, sizeof *worker->Y);
-    worker->action = egg_alloc_array(shape->env->actions, sizeof *worker->action);
-    worker->slots = egg_alloc_array(rollout->slots, sizeof *worker->slots);
-    worker->totals = egg_alloc_array(capacity, sizeof *worker->totals);
-    if (!worker->rows || !worker->member || !worker->raw || !worker->X || !worker->Y || !worker->action ||
-        !worker->slots ||
-        !worker->totals)
-        return egg_fail(error, EGG_ERR_NOMEM, "no memory for %u episodes side by side", rollout->capacity);
     EGG_TRY(egg_bank_open(&worker->bank, policy->params, policy->param_count, rollout->slots, shape->rank, shape->dense,
                           error));
-    EGG_TRY(egg_arena_open(&worker->arena, egg_mlp_scratch_bytes(policy, rollout->capacity, shape->rank), error));
+    if (!open_steppers(rollout, worker) || !open_rows(rollout, worker) || !open_there(rollout, worker) ||
+        !open_deviation(rollout, worker)) {
+        status = egg_fail(error, EGG_ERR_NOMEM, "no memory for %u episodes side by side", rollout->capacity);
+        goto out;
+    }
+    EGG_TRY(egg_device_arena_open(rollout->device, &worker->arena,
+                                  egg_mlp_scratch_bytes(policy, rollout->capacity, shape->rank), error));
     EGG_TRY(open_states(rollout, worker, error));
 out:
     return status;
@@ -187,6 +279,9 @@ egg_status egg_rollout_open(egg_rollout **out, const egg_rollout_shape *shape, c
     rollout->shape = *shape;
     if (!shape->max_steps || shape->max_steps > env->max_steps) rollout->shape.max_steps = env->max_steps;
     rollout->policy = policy;
+    rollout->device = device_of(policy);
+    rollout->worker_count = rollout->device ? 1 : shape->threads;
+    rollout->steppers_each = rollout->device ? shape->threads : 1;
     rollout->normalizer = normalizer;
     rollout->slots = slots_of(shape, policy);
     rollout->capacity = rollout->slots * sides_of(shape) * shape->episodes;
@@ -196,12 +291,12 @@ egg_status egg_rollout_open(egg_rollout **out, const egg_rollout_shape *shape, c
     rollout->sample_stride = sample_stride_of(shape);
     rollout->fitness = egg_alloc_array(shape->population, sizeof *rollout->fitness);
     rollout->samples = egg_alloc_array(sample_count(shape) * sample_floats(env), sizeof *rollout->samples);
-    rollout->workers = egg_alloc_array(shape->threads, sizeof *rollout->workers);
+    rollout->workers = egg_alloc_array(rollout->worker_count, sizeof *rollout->workers);
     if (!rollout->fitness || !rollout->samples || !rollout->workers) {
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a population of %u", shape->population);
         goto out;
     }
-    for (uint32_t i = 0; i < shape->threads; i++) EGG_TRY(open_worker(rollout, &rollout->workers[i], error));
+    for (uint32_t i = 0; i < rollout->worker_count; i++) EGG_TRY(open_worker(rollout, &rollout->workers[i], error));
     *out = rollout;
     rollout = NULL;
 out:
@@ -211,16 +306,22 @@ out:
 
 static void close_worker(const egg_rollout *rollout, rollout_worker *worker)
 {
+    const egg_device *device = rollout->device;
     for (uint32_t i = 0; rollout->shape.env->fini && i < worker->prepared; i++)
         rollout->shape.env->fini(worker->states + i * rollout->state_stride);
-    egg_arena_close(&worker->arena);
+    for (uint32_t i = 0; worker->steppers && i < rollout->steppers_each; i++) egg_free(worker->steppers[i].action);
+    egg_device_arena_close(device, &worker->arena);
     egg_bank_close(&worker->bank);
+    egg_device_unpair(device, worker->member_there);
+    egg_device_unpair(device, worker->X_there);
+    egg_device_unpair(device, worker->Y_there);
+    if (device) egg_free(worker->deviation);
+    egg_free(worker->steppers);
     egg_free(worker->rows);
     egg_free(worker->member);
     egg_free(worker->raw);
     egg_free(worker->X);
     egg_free(worker->Y);
-    egg_free(worker->action);
     egg_free(worker->slots);
     egg_free(worker->totals);
     egg_free(worker->states);
@@ -229,7 +330,7 @@ static void close_worker(const egg_rollout *rollout, rollout_worker *worker)
 void egg_rollout_close(egg_rollout *rollout)
 {
     if (!rollout) return;
-    for (uint32_t i = 0; rollout->workers && i < rollout->shape.threads; i++)
+    for (uint32_t i = 0; rollout->workers && i < rollout->worker_count; i++)
         close_worker(rollout, &rollout->workers[i]);
     egg_free(rollout->workers);
     egg_free(rollout->samples);
@@ -292,62 +393,124 @@ static bool take_observation(const egg_rollout *rollout, rollout_worker *worker,
     return true;
 }
 
-static void end_row(rollout_worker *worker, episode_row *row, bool valid)
+static void end_row(env_stepper *stepper, episode_row *row, bool valid)
 {
     row->ended = true;
-    worker->stats.episodes++;
+    stepper->stats.episodes++;
     if (valid) return;
-    worker->stats.invalid++;
+    stepper->stats.invalid++;
     row->total = NAN;
 }
 
-static void begin_row(const egg_rollout *rollout, rollout_worker *worker, uint32_t slot, uint32_t side,
-                      uint32_t episode)
+/* Does something to row r of a worker, for itself alone. */
+typedef void row_fn(const egg_rollout *rollout, rollout_worker *worker, env_stepper *stepper, uint32_t r);
+
+typedef struct row_range {
+    const egg_rollout *rollout;
+    rollout_worker *worker;
+    row_fn *fn;
+    uint32_t first;
+} row_range;
+
+static void do_rows(void *context, size_t begin, size_t end, uint32_t thread)
 {
-    uint32_t r = worker->count++, words[4];
+    const row_range *range = context;
+    for (size_t i = begin; i < end; i++)
+        range->fn(range->rollout, range->worker, &range->worker->steppers[thread], range->first + (uint32_t)i);
+}
+
+/* All rows from 'first' on: by the pool where there is one table, else by the worker that is asked. */
+static void for_rows(const egg_rollout *rollout, rollout_worker *worker, uint32_t first, row_fn *fn)
+{
+    const uint32_t rows = worker->count - first;
+    row_range range = {.rollout = rollout, .worker = worker, .fn = fn, .first = first};
+    egg_parallel_for(rollout->pool, rows, rollout->pool ? DEVICE_GRAIN : rows, do_rows, &range);
+}
+
+static void begin_row(const egg_rollout *rollout, rollout_worker *worker, env_stepper *stepper, uint32_t r)
+{
+    uint32_t words[4];
     episode_row *row = &worker->rows[r];
-    draw_luck(rollout, worker->slots[slot].pair, side, episode, words);
-    *row = (episode_row){.slot = slot, .side = side, .episode = episode,
-                         .state = (slot * rollout->sides + side) * rollout->episodes + episode};
+    draw_luck(rollout, worker->slots[row->slot].pair, row->side, row->episode, words);
     row->luck = (egg_words){.key = egg_key_make(words[2] | (uint64_t)words[3] << 32, EGG_DOMAIN_SAMPLING)};
-    worker->member[r] = 2 * slot + side;
     rollout->shape.env->reset(state_of(rollout, worker, row), words[0] | (uint64_t)words[1] << 32,
                               worker->raw + (size_t)r * rollout->shape.env->observations);
-    if (!take_observation(rollout, worker, r)) end_row(worker, row, false);
+    if (!take_observation(rollout, worker, r)) end_row(stepper, row, false);
+}
+
+static void add_row(const egg_rollout *rollout, rollout_worker *worker, uint32_t slot, uint32_t side, uint32_t episode)
+{
+    uint32_t r = worker->count++;
+    worker->rows[r] = (episode_row){.slot = slot, .side = side, .episode = episode,
+                                    .state = (slot * rollout->sides + side) * rollout->episodes + episode};
+    worker->member[r] = 2 * slot + side;
+    worker->moved = true;
+}
+
+static bool take_pair(egg_rollout *rollout, uint32_t *pair)
+{
+    *pair = atomic_fetch_add(&rollout->next, 1);
+    if (*pair < rollout->end) return true;
+    atomic_store(&rollout->next, rollout->end);   /* or it could count up to where it wraps */
+    return false;
+}
+
+static void fill_slot(const egg_rollout *rollout, rollout_worker *worker, uint32_t s, uint32_t pair)
+{
+    pair_slot *slot = &worker->slots[s];
+    *slot = (pair_slot){.pair = pair, .rows = rollout->sides * rollout->episodes, .sample = NO_SAMPLE};
+    if (rollout->law) {
+        bool baseline = egg_shaping_is_baseline(&rollout->shape.shaping, pair);
+        egg_bank_draw(&worker->bank, rollout->kernels, rollout->law, s, pair, baseline);
+        if (pair % rollout->sample_stride == 0) slot->sample = pair / rollout->sample_stride;
+    }
+    for (uint32_t side = 0; side < rollout->sides; side++)
+        for (uint32_t e = 0; e < rollout->episodes; e++) add_row(rollout, worker, s, side, e);
+}
+
+/* The deviations of the members in the slots first ... end - 1, which the host reads. */
+static void fetch_deviations(const egg_rollout *rollout, rollout_worker *worker, uint32_t first, uint32_t end)
+{
+    const egg_param *deviation = perturbed_deviation(rollout->policy);
+    if (!worker->deviation || first >= end) return;
+    const size_t slot = 2 * (size_t)deviation->in;
+    const float *there = egg_bank_vector(&worker->bank, deviation).data;
+    egg_device_download(rollout->device, worker->deviation + first * slot, there + first * slot,
+                        (end - first) * slot * sizeof *there);
 }
 
 /* Gives free slots the next pairs, as long as there are any. */
 static void fill_slots(egg_rollout *rollout, rollout_worker *worker)
 {
+    const uint32_t first_row = worker->count;
+    uint32_t pair, first = UINT32_MAX, end = 0;
     for (uint32_t s = 0; s < rollout->slots; s++) {
-        pair_slot *slot = &worker->slots[s];
-        if (slot->rows) continue;
-        uint32_t pair = atomic_fetch_add(&rollout->next, 1);
-        if (pair >= rollout->end) {
-            atomic_store(&rollout->next, rollout->end);   /* or it could count up to where it wraps */
-            return;
-        }
-        *slot = (pair_slot){.pair = pair, .rows = rollout->sides * rollout->episodes, .sample = NO_SAMPLE};
-        if (rollout->law) {
-            bool baseline = egg_shaping_is_baseline(&rollout->shape.shaping, pair);
-            egg_bank_draw(&worker->bank, rollout->kernels, rollout->law, s, pair, baseline);
-            if (pair % rollout->sample_stride == 0) slot->sample = pair / rollout->sample_stride;
-        }
-        for (uint32_t side = 0; side < rollout->sides; side++)
-            for (uint32_t e = 0; e < rollout->episodes; e++) begin_row(rollout, worker, s, side, e);
+        if (worker->slots[s].rows) continue;
+        if (!take_pair(rollout, &pair)) break;
+        fill_slot(rollout, worker, s, pair);
+        if (first == UINT32_MAX) first = s;
+        end = s + 1;
     }
+    if (rollout->law) fetch_deviations(rollout, worker, first, end);
+    for_rows(rollout, worker, first_row, begin_row);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ steps */
 
 static void forward(egg_rollout *rollout, rollout_worker *worker)
 {
+    const egg_device *device = rollout->device;
+    const size_t rows = worker->count;
     egg_pass pass = egg_pass_begin_rows(rollout->kernels, &worker->arena, rollout->law ? &worker->bank : NULL,
-                                        worker->member, worker->count);
-    egg_mat X = {.data = worker->X, .stride = rollout->inputs, .steps = 1, .cols = rollout->inputs};
-    egg_mat Y = {.data = worker->Y, .stride = rollout->outputs, .steps = 1, .cols = rollout->outputs};
+                                        worker->member_there, worker->count);
+    egg_mat X = {.data = worker->X_there, .stride = rollout->inputs, .steps = 1, .cols = rollout->inputs};
+    egg_mat Y = {.data = worker->Y_there, .stride = rollout->outputs, .steps = 1, .cols = rollout->outputs};
+    if (worker->moved) egg_device_upload(device, worker->member_there, worker->member, rows * sizeof *worker->member);
+    worker->moved = false;
+    egg_device_upload(device, worker->X_there, worker->X, rows * rollout->inputs * sizeof *worker->X);
     egg_mlp_forward(&pass, rollout->policy, X, Y);
-    if (pass.failed) atomic_store(&rollout->failed, true);
+    egg_device_download(device, worker->Y, worker->Y_there, rows * rollout->outputs * sizeof *worker->Y);
+    if (pass.failed || egg_device_wait(device, NULL) != EGG_OK) atomic_store(&rollout->failed, true);
 }
 
 /* log_std as the member of row r sees it; NULL for a policy of discrete actions. */
@@ -355,34 +518,33 @@ static const float *deviation_of(const egg_rollout *rollout, const rollout_worke
 {
     if (rollout->shape.env->discrete) return NULL;
     const egg_param *deviation = egg_mlp_deviation(rollout->policy);
-    if (!rollout->law) return deviation->data;
-    egg_member_vector vector = egg_bank_vector(&worker->bank, deviation);
-    return (const float *)vector.data + worker->member[r] * vector.stride;
+    if (!rollout->law || !worker->deviation) return deviation->data;
+    return worker->deviation + (size_t)worker->member[r] * deviation->in;
 }
 
-static void step_row(const egg_rollout *rollout, rollout_worker *worker, uint32_t r)
+static void step_row(const egg_rollout *rollout, rollout_worker *worker, env_stepper *stepper, uint32_t r)
 {
     const egg_env *env = rollout->shape.env;
     episode_row *row = &worker->rows[r];
     float *observation = worker->raw + (size_t)r * env->observations, reward = 0;
     if (row->ended) return;
     egg_action_choose(env, observation, worker->Y + (size_t)r * rollout->outputs, deviation_of(rollout, worker, r),
-                      rollout->shape.deterministic ? NULL : &row->luck, worker->action);
-    bool over = env->step(state_of(rollout, worker, row), worker->action, observation, &reward);
+                      rollout->shape.deterministic ? NULL : &row->luck, stepper->action);
+    bool over = env->step(state_of(rollout, worker, row), stepper->action, observation, &reward);
     row->total += reward;
     row->steps++;
-    worker->stats.steps++;
+    stepper->stats.steps++;
     uint32_t bound = rollout->law ? rollout->shape.max_steps : env->max_steps;
     bool cut = !over && row->steps >= bound, valid = isfinite(reward);
-    worker->stats.cut += cut;
+    stepper->stats.cut += cut;
     if (!over && !cut && valid) valid = take_observation(rollout, worker, r);
-    if (over || cut || !valid) end_row(worker, row, valid);
+    if (over || cut || !valid) end_row(stepper, row, valid);
 }
 
 static void step_rows(egg_rollout *rollout, rollout_worker *worker)
 {
     forward(rollout, worker);
-    for (uint32_t r = 0; r < worker->count; r++) step_row(rollout, worker, r);
+    for_rows(rollout, worker, 0, step_row);
 }
 
 /* ---------------------------------------------------------------------------------------------------------- endings */
@@ -418,6 +580,7 @@ static void drop_ended(const egg_rollout *rollout, rollout_worker *worker)
         if (r == last) break;
         *row = worker->rows[last];
         worker->member[r] = worker->member[last];
+        worker->moved = true;
         memcpy(worker->raw + (size_t)r * n, worker->raw + (size_t)last * n, n * sizeof *worker->raw);
         memcpy(worker->X + (size_t)r * rollout->inputs, worker->X + (size_t)last * rollout->inputs,
                rollout->inputs * sizeof *worker->X);
@@ -440,29 +603,46 @@ static void work(void *context, size_t begin, size_t end, uint32_t thread)
     }
 }
 
-static egg_status run_workers(egg_rollout *rollout, egg_pool *pool, uint32_t first, uint32_t count,
-                              egg_rollout_stats *stats, egg_error *error)
+static void begin_worker(const egg_rollout *rollout, rollout_worker *worker)
 {
-    uint32_t threads = rollout->shape.threads;
-    for (uint32_t i = 0; i < threads; i++) {
-        rollout_worker *worker = &rollout->workers[i];
-        worker->stats = (egg_rollout_stats){0};
-        worker->count = 0;
-        for (uint32_t s = 0; s < rollout->slots; s++) worker->slots[s].rows = 0;
-    }
-    rollout->end = first + count;
-    atomic_store(&rollout->next, first);
-    atomic_store(&rollout->failed, false);
-    egg_parallel_for(pool, threads, 1, work, rollout);
-    if (atomic_load(&rollout->failed)) return egg_fail(error, EGG_ERR_NOMEM, "a step of the policy outgrew its memory");
-    for (uint32_t i = 0; stats && i < threads; i++) {
-        const egg_rollout_stats *part = &rollout->workers[i].stats;
+    for (uint32_t i = 0; i < rollout->steppers_each; i++) worker->steppers[i].stats = (egg_rollout_stats){0};
+    for (uint32_t s = 0; s < rollout->slots; s++) worker->slots[s].rows = 0;
+    worker->count = 0;
+}
+
+static void add_stats(const egg_rollout *rollout, const rollout_worker *worker, egg_rollout_stats *stats)
+{
+    for (uint32_t i = 0; i < rollout->steppers_each; i++) {
+        const egg_rollout_stats *part = &worker->steppers[i].stats;
         stats->steps += part->steps;
         stats->episodes += part->episodes;
         stats->cut += part->cut;
         stats->invalid += part->invalid;
     }
-    return EGG_OK;
+}
+
+static egg_status check_steps(const egg_rollout *rollout, egg_error *error)
+{
+    egg_status status = egg_device_wait(rollout->device, error);
+    if (status == EGG_OK && atomic_load(&rollout->failed))
+        status = egg_fail(error, EGG_ERR_NOMEM, "a step of the policy outgrew its memory");
+    return status;
+}
+
+static egg_status run_workers(egg_rollout *rollout, egg_pool *pool, uint32_t first, uint32_t count,
+                              egg_rollout_stats *stats, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    for (uint32_t i = 0; i < rollout->worker_count; i++) begin_worker(rollout, &rollout->workers[i]);
+    rollout->end = first + count;
+    atomic_store(&rollout->next, first);
+    atomic_store(&rollout->failed, false);
+    rollout->pool = rollout->device ? pool : NULL;   /* one thread talks to a device; else each runs a worker */
+    egg_parallel_for(rollout->device ? NULL : pool, rollout->worker_count, 1, work, rollout);
+    EGG_TRY(check_steps(rollout, error));
+    for (uint32_t i = 0; stats && i < rollout->worker_count; i++) add_stats(rollout, &rollout->workers[i], stats);
+out:
+    return status;
 }
 
 egg_status egg_rollout_evaluate(egg_rollout *rollout, const egg_kernels *kernels, egg_pool *pool,
@@ -507,8 +687,10 @@ static void begin_play(egg_rollout *rollout, const egg_kernels *kernels, uint64_
 {
     rollout->kernels = kernels;
     rollout->law = NULL;
+    rollout->pool = NULL;
     rollout->play_seed = seed;
     rollout->sides = rollout->episodes = 1;
+    if (egg_mlp_deviation(rollout->policy)) egg_param_fetch_weights(egg_mlp_deviation(rollout->policy));
 }
 
 egg_status egg_rollout_play(egg_rollout *rollout, const egg_kernels *kernels, egg_pool *pool, uint64_t seed,
@@ -528,15 +710,16 @@ egg_status egg_rollout_watch(egg_rollout *rollout, const egg_kernels *kernels, u
     atomic_store(&rollout->failed, false);
     worker->count = 0;
     worker->slots[0] = (pair_slot){.rows = 1, .sample = NO_SAMPLE};
-    begin_row(rollout, worker, 0, 0, 0);
+    add_row(rollout, worker, 0, 0, 0);
+    for_rows(rollout, worker, 0, begin_row);
     const episode_row *row = &worker->rows[0];
     for (bool going = true; going && !atomic_load(&rollout->failed);) {
         going = watch(context, state_of(rollout, worker, row), row->steps, row->total, row->ended) && !row->ended;
         if (going) step_rows(rollout, worker);
     }
-    if (atomic_load(&rollout->failed)) return egg_fail(error, EGG_ERR_NOMEM, "a step of the policy outgrew its memory");
-    if (isnan(row->total))
-        return egg_fail(error, EGG_ERR_FORMAT, "%s gave a reward or observation that is not finite after %u steps",
-                        rollout->shape.env->name, row->steps);
-    return EGG_OK;
+    egg_status status = check_steps(rollout, error);
+    if (status == EGG_OK && isnan(row->total))
+        status = egg_fail(error, EGG_ERR_FORMAT, "%s gave a reward or observation that is not finite after %u steps",
+                          rollout->shape.env->name, row->steps);
+    return status;
 }

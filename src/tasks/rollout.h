@@ -4,14 +4,16 @@
  * its raw fitness is its mean return (paper section 6.2).
  *
  * Threads keep a table of rows, one an episode in flight. An episode that ends gives up its row, a pair that is done
- * gives its slot of the bank to the next pair, so that the shared products stay full until the last pairs. No result
- * depends on who played next to whom.
+ * gives its slot of the bank to the next pair, so that the shared products stay full until the last pairs. Where the
+ * policy is on a device there is one table, a large one: the policy's step is the device's, and the threads share out
+ * the environments. No result depends on who played next to whom.
  */
 #ifndef EGG_TASKS_ROLLOUT_H
 #define EGG_TASKS_ROLLOUT_H
 
 #include "base/threads.h"
 #include "envs/env.h"
+#include "es/device_memory.h"
 #include "es/score.h"
 #include "models/mlp.h"
 #include "tasks/normalizer.h"
@@ -35,7 +37,7 @@ typedef struct egg_rollout_shape {
     egg_episode_seeds seeds;
     uint64_t seed;
     uint32_t max_steps;               /* of an episode of training; 0 = the environment's own, as for a score */
-    uint32_t slots;                   /* pairs that a thread has in flight, without effect on results; 0 = chosen */
+    uint32_t slots;                   /* pairs that a table has in flight, without effect on results; 0 = chosen */
     uint32_t threads;
 } egg_rollout_shape;
 
@@ -46,8 +48,8 @@ egg_status egg_rollout_open(egg_rollout **rollout, const egg_rollout_shape *shap
                             egg_normalizer *normalizer, egg_error *error);
 void egg_rollout_close(egg_rollout *rollout);
 
-/* Bytes it will hold, environments' own allocations aside. */
-uint64_t egg_rollout_bytes(const egg_rollout_shape *shape, const egg_mlp *policy);
+/* What it will hold, environments' own allocations aside. */
+egg_memory_bytes egg_rollout_bytes(const egg_rollout_shape *shape, const egg_mlp *policy);
 
 /* The shape of the policy that an environment asks for. */
 egg_mlp_shape egg_rollout_policy_shape(const egg_env *env, uint32_t width, uint32_t layers, egg_activation activation);
