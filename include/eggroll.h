@@ -316,6 +316,7 @@ EGG_API void egg_rl_stop_when(egg_rl *rl, egg_stop_fn *stop, void *context);
 EGG_API egg_status egg_rl_save(egg_rl *rl, egg_error *error);
 EGG_API uint64_t egg_rl_parameters(const egg_rl *rl);
 EGG_API egg_journal_info egg_rl_journal(const egg_rl *rl);
+EGG_API egg_status egg_rl_plan(egg_plan *plan, const egg_options *options, egg_error *error);   /* as egg_trainer_plan */
 EGG_API const char *egg_rl_option(egg_rl *rl, const char *name);   /* as egg_trainer_option */
 
 /* Whether the file or run folder at 'path' holds a policy; false too where it cannot be read. */

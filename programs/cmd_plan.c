@@ -64,8 +64,8 @@ const struct command command_plan = {
     .many = true,
     .description =
         "Adds up, before a run, what memory it would hold: item by item, in all, and what the machine has to give. "
-        "Takes what pretrain takes; for fine-tuning there is `eggroll finetune MODEL --plan`. The exit status is 0 if "
-        "the run fits and 1 if it does not.",
+        "Takes what pretrain takes; for the others there are `eggroll rl ENV --plan` and `eggroll finetune MODEL --plan`. "
+        "The exit status is 0 if the run fits and 1 if it does not.",
     .examples = {{"eggroll plan corpus/ --width 1024 --population 64Ki", "would this fit?"}},
     .run = plan,
 };

@@ -137,6 +137,15 @@ static int set_environment(const struct invocation *invocation)
     return STATUS_OK;
 }
 
+static int show_plan(const struct invocation *invocation)
+{
+    egg_error error;
+    egg_plan plan;
+    egg_status status = egg_rl_plan(&plan, invocation->options, &error);
+    if (plan.count && egg_rank() == 0) print_plan(&plan, status == EGG_OK);
+    return status == EGG_OK ? STATUS_OK : report(invocation->command, &error);
+}
+
 static int rl(const struct invocation *invocation)
 {
     static const struct training_kind kind = {
@@ -156,7 +165,9 @@ static int rl(const struct invocation *invocation)
     };
     struct rl run = {0};
     int status = set_environment(invocation);
-    return status == STATUS_OK ? training_run(&kind, &run, invocation) : status;
+    if (status != STATUS_OK) return status;
+    if (strcmp(egg_options_get(invocation->options, "plan"), "true") == 0) return show_plan(invocation);
+    return training_run(&kind, &run, invocation);
 }
 
 const struct command command_rl = {

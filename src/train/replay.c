@@ -44,15 +44,19 @@ typedef struct replayer {
 
 /* ------------------------------------------------------------------------------------------------------------- open */
 
-/* The kernels that the records to come were computed with: of float models another level may give other bits. */
+/*
+ * The kernels that the records to come were computed with: of float models another level may give other bits. Updates of
+ * a device have those of every level but the reference, so the strongest one of this processor stands in for it.
+ */
 static egg_status follow_kernels(replayer *replay, const egg_ledger_record *run, egg_error *error)
 {
     uint32_t levels;
     if (!egg_journal_fact(run, "kernels", replay->level, sizeof replay->level))
         return egg_fail(error, EGG_ERR_FORMAT, "%s: record %" PRIu64 " names no kernel level", replay->path,
                         run->number);
-    if (egg_cpu_levels_up_to(replay->level, &levels) && replay->ops->is_float)
-        egg_kernels_init(&replay->kernels, levels);
+    if (!replay->ops->is_float) return EGG_OK;
+    if (!egg_cpu_levels_up_to(replay->level, &levels)) return egg_machine_kernels(&replay->kernels, error);
+    egg_kernels_init(&replay->kernels, levels);
     return EGG_OK;
 }
 

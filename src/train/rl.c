@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "eggroll.h"
 #include "envs/plugin.h"
+#include "es/device_memory.h"
 #include "train/journal.h"
 #include "train/machine.h"
 #include "train/metrics.h"
@@ -163,12 +164,20 @@ out:
     return status;
 }
 
+/* Weights and moments to the host; what a broken device gave would be no state to go on from. */
+static egg_status fetch_policy(const egg_rl *rl, egg_error *error)
+{
+    egg_params_fetch(rl->policy.params, rl->policy.param_count);
+    return egg_device_wait(rl->kernels.device, error);
+}
+
 static egg_status write_save(egg_rl *rl, egg_error *error)
 {
     egg_status status = EGG_OK;
     char path[EGG_PATH_BYTES];
     egg_rl_checkpoint checkpoint = checkpoint_of(rl);
     egg_policy_info info = policy_info(rl);
+    EGG_TRY(fetch_policy(rl, error));
     egg_status metrics = egg_metrics_flush(rl->metrics, error);   /* first: lines behind a checkpoint can be dropped */
     egg_status journal = egg_journal_save(rl->journal, rl->progress.epoch, error);
     EGG_TRY(egg_run_path(rl->folder, EGG_RUN_CHECKPOINT, path, error));
@@ -200,6 +209,7 @@ static egg_status open_run(egg_rl *rl, bool resumed, double opened, egg_error *e
     if (!resumed) EGG_TRY(egg_directory_create(rl->folder, error));
     EGG_TRY(egg_ranks_widen(&rl->ranks, rl->folder, rl->policy.params, rl->policy.param_count, error));
     if (resumed) EGG_TRY(load_checkpoint(rl, error));
+    egg_params_send(rl->policy.params, rl->policy.param_count);   /* for epochs that the journal has */
     if (rl->settings->journal == EGG_JOURNAL_ON) EGG_TRY(open_journal(rl, resumed, error));
     rl->watch.origin = opened - rl->progress.seconds;
     EGG_TRY(open_folder(rl, resumed, error));
@@ -232,7 +242,7 @@ egg_status egg_rl_open(egg_rl **out, const egg_options *options, egg_error *erro
     rl->progress.eval_return = rl->eval_deviation = NAN;
     EGG_TRY(egg_ranks_open(&rl->ranks, error));
     EGG_TRY(open_options(rl, options, &resumed, error));
-    EGG_TRY(egg_ranks_kernels(&rl->ranks, &rl->kernels, error));
+    EGG_TRY(egg_ranks_machine(&rl->ranks, rl->settings->device, &rl->kernels, error));
     status = open_machine(rl, error);
     EGG_TRY(egg_ranks_agree(&rl->ranks, status, NULL, 0, error));
     if (rl->folder) status = open_run(rl, resumed, opened, error);
@@ -261,6 +271,7 @@ void egg_rl_close(egg_rl *rl)
     egg_normalizer_close(&rl->normalizer);
     egg_mlp_close(&rl->policy);
     egg_env_close(&rl->env);
+    egg_machine_close(&rl->kernels);
     egg_pool_close(rl->pool);
     egg_options_free(rl->options);
     egg_free(rl->returns);
@@ -338,6 +349,8 @@ static egg_status evolve(egg_rl *rl, egg_rl_stats *stats, egg_error *error)
     double evaluated = egg_clock_seconds();
     EGG_TRY(egg_ranks_tell(&rl->ranks, rl->evolution, rl->policy.params, rl->policy.param_count, &rl->kernels, rl->pool,
                            rl->progress.epoch, egg_rollout_fitness(rl->rollout), &evolved, error));
+    if (rl->kernels.device)
+        EGG_TRY(egg_ranks_agree(&rl->ranks, egg_device_wait(rl->kernels.device, error), NULL, 0, error));
     EGG_TRY(egg_ranks_balance(&rl->ranks, playing, NULL, 0, error));
     if (!isfinite(evolved.gradient_norm)) {
         rl->broken = true;
@@ -492,6 +505,7 @@ egg_status egg_rl_save(egg_rl *rl, egg_error *error)
                         rl->folder ? rl->folder : "the run");
     EGG_TRY(egg_ranks_may_save(&rl->ranks, error));
     rl->save_due = rl->progress.seconds + rl->settings->save_seconds;
+    EGG_TRY(egg_ranks_agree(&rl->ranks, fetch_policy(rl, error), NULL, 0, error));
     status = egg_ranks_complete(&rl->ranks, rl->folder, rl->policy.params, rl->policy.param_count, error);
     if (rl->folder && status == EGG_OK) status = write_save(rl, error);
     egg_ranks_narrow(&rl->ranks, rl->policy.params, rl->policy.param_count);
