@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Whole runs on a GPU, or the emulated one: the same bits as on the processor, whatever is changed on the way.
+# Whole runs on a GPU, or the emulated one. Pretraining: the same bits as on the processor, whatever is changed on the
+# way. Float models: the same bits on the device whatever is changed, and verified on the processor.
 # Usage: test_device.sh PROGRAM WRITE_RWKV7 FOLDER [MPIRUN] (FOLDER to work in; emptied first)
 set -u
 . "$(dirname "$0")/runs.sh"
@@ -16,8 +17,12 @@ mpirun=${4:-}
 rm -rf "$folder" && mkdir -p "$folder" && cd "$folder" || exit 1
 
 run() { "$program" "$@" </dev/null >out 2>err || fail "eggroll $*: $(cat err)"; }
-# same RUN OTHER WHAT
-same() { [ -n "$(hash_of "$1")" ] && [ "$(hash_of "$1")" = "$(hash_of "$2")" ] || fail "$3: other bits than on the processor"; }
+# same RUN OTHER WHAT [cuda]
+same()
+{
+    [ -n "$(hash_of "$1")" ] && [ "$(hash_of "$1")" = "$(hash_of "$2")" ] ||
+        fail "$3: other bits than on the ${4:-processor}"
+}
 # What a run measured, without its clocks.
 figures() { sed 's/"[a-z_]*seconds": [0-9.e+-]*,\{0,1\} *//g' "$1"/metrics.jsonl; }
 
@@ -49,6 +54,45 @@ done
 same changed-cpu changed-cuda "resumed on another device"
 run $common $change --epochs 6 --out undisturbed
 
+# ------------------------------------------------------------------------------------------------------------ policies
+
+# Layers of several groups of rows, moments and gradients to keep, episodes of several lengths.
+cart="rl CartPole-v1 --preset none --population 14 --policy-width 144 --policy-layers 1 --max-steps 15 --eval-epochs 2
+    --eval-episodes 3 --optimizer adam --clip-norm 0.5 --sigma 0.1 --rate 0.02 --threads 2 --quiet"
+run $cart --device cuda --epochs 6 --out cart
+run verify cart
+# What is chosen for speed changes nothing.
+run $cart --device cuda --epochs 6 --out cart-slots --slots 2 --threads 1
+same_run() { same "$1" "$2" "$3" cuda; [ "$(figures "$1")" = "$(figures "$2")" ] || fail "$3: other metrics"; }
+same_run cart cart-slots "another number of slots"
+# Interrupted, and once more with a save that is behind its journal, whose epochs are then applied on the device.
+run $cart --device cuda --epochs 2 --out cart-resumed
+mkdir saved && cp cart-resumed/checkpoint* cart-resumed/model* saved
+run rl --resume cart-resumed --epochs 4 --device cuda --quiet
+cp saved/* cart-resumed
+run rl --resume cart-resumed --epochs 6 --device cuda --quiet
+same_run cart cart-resumed "resumed"
+# To the processor and back; each part is verified by what did it.
+run $cart --device cuda --epochs 2 --out cart-moved
+run rl --resume cart-moved --epochs 4 --device cpu --quiet
+run rl --resume cart-moved --epochs 6 --device cuda --quiet
+run verify cart-moved
+
+for options in "--optimizer sgd" "--algorithm openes --optimizer momentum --clip-norm 0.1" \
+    "--optimizer adamw --freeze log_std --rank 3" "--pairs independent --episodes 2 --policy deterministic"; do
+    rm -rf other
+    run rl Pendulum-v1 --preset none --population 12 --policy-width 16 --policy-layers 1 --max-steps 9 --epochs 2 \
+        --eval-episodes 2 $options --quiet --device cuda --out other
+    run verify other
+done
+
+run $cart --device cuda --plan
+grep -q "device: optimizer, scratch for updating" out || fail "plan of a policy: $(cat out)"
+"$program" $cart --device cuda --policy-width 4096 --policy-layers 64 --plan >out 2>err && fail "4 GiB were planned"
+grep -q "the run needs .* MiB of .*memory" err || fail "too large a policy: $(cat err)"
+
+# --------------------------------------------------------------------------------------------------------------- ranks
+
 # Several ranks, which share the GPU here.
 if [ -n "$mpirun" ] && command -v "$mpirun" >/dev/null && "$program" version | grep -q 'mpi *yes'; then
     need_mpi "$mpirun"
@@ -56,6 +100,18 @@ if [ -n "$mpirun" ] && command -v "$mpirun" >/dev/null && "$program" version | g
         "$mpirun" $flags -n 2 "$program" $common $change --epochs 6 --check-epochs 2 --update-sharding $sharding \
             --device cuda --out ranks-$sharding </dev/null >out 2>err || fail "2 ranks, $sharding: $(cat err)"
         same undisturbed ranks-$sharding "2 ranks, $sharding"
+        for n in 2 3; do
+            policies="$n ranks, policies, $sharding"
+            ranks() { "$mpirun" $flags -n $n "$program" "$@" </dev/null >out 2>err || fail "$policies: $(cat err)"; }
+            rm -rf cart-ranks saved && mkdir saved
+            ranks $cart --device cuda --epochs 2 --update-sharding $sharding --check-epochs 1 --out cart-ranks
+            cp cart-ranks/checkpoint* cart-ranks/model* saved
+            ranks rl --resume cart-ranks --epochs 4 --quiet
+            cp saved/* cart-ranks
+            ranks rl --resume cart-ranks --epochs 6 --quiet
+            same cart cart-ranks "$policies" cuda
+            run verify cart-ranks
+        done
     done
 fi
 
