@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the host does for a device: a table of the processor's own kernels with a pretended device, whose memory is
- * apart from the host's, has to give the same bits. A copy that is missing leaves zeros or old values behind; a pointer
- * of the host in place of the device's is not found among what was taken.
- */
+/* What the host does for a device in pretraining: a pretended one has to give the processor's bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,100 +9,12 @@
 
 #include <cmocka.h>
 
-#include "base/cpu.h"
 #include "es/device_memory.h"
 #include "es/update.h"
 #include "models/egg.h"
+#include "pretended_device.h"
 #include "tasks/pretrain.h"
 #include "tasks/score.h"
-
-/* ---------------------------------------------------------------------------------------------- a pretended device */
-
-enum { BLOCKS = 512 };
-
-static struct {
-    char *memory;
-    size_t bytes;
-} blocks[BLOCKS];
-static size_t left = SIZE_MAX;      /* how often memory may still be taken */
-static uint64_t downloaded, taken;  /* bytes */
-static const char *failure;
-
-static void *take(size_t bytes)
-{
-    if (left == 0) return NULL;
-    left--;
-    for (size_t i = 0; i < BLOCKS; i++) {
-        if (blocks[i].memory) continue;
-        assert_int_equal(posix_memalign((void **)&blocks[i].memory, 256, bytes + 1), 0);
-        memset(blocks[i].memory, 0, bytes + 1);
-        blocks[i].bytes = bytes;
-        taken += bytes;
-        return blocks[i].memory;
-    }
-    fail_msg("more than %d blocks", BLOCKS);
-    return NULL;
-}
-
-static void give(void *memory)
-{
-    for (size_t i = 0; memory && i < BLOCKS; i++) {
-        if (blocks[i].memory != memory) continue;
-        free(memory);
-        blocks[i].memory = NULL;
-        return;
-    }
-    if (memory) fail_msg("given back, but never taken");
-}
-
-static bool is_own(const void *memory, size_t bytes)
-{
-    for (size_t i = 0; i < BLOCKS; i++) {
-        const char *at = memory;
-        if (blocks[i].memory && at >= blocks[i].memory && at + bytes <= blocks[i].memory + blocks[i].bytes) return true;
-    }
-    return false;
-}
-
-static void upload(void *to, const void *from, size_t bytes)
-{
-    assert_true(is_own(to, bytes) && !is_own(from, 1));
-    memcpy(to, from, bytes);
-}
-
-static void download(void *to, const void *from, size_t bytes)
-{
-    assert_true(is_own(from, bytes) && !is_own(to, 1));
-    memcpy(to, from, bytes);
-    downloaded += bytes;
-}
-
-static void fill(void *memory, int byte, size_t bytes)
-{
-    assert_true(is_own(memory, bytes));
-    memset(memory, byte, bytes);
-}
-
-static const char *wait_for_all(void)
-{
-    return failure;
-}
-
-static egg_device_memory memory_of_device(void)
-{
-    return (egg_device_memory){.free_bytes = 1 << 20, .total_bytes = 1 << 20};
-}
-
-static const egg_device pretended = {.name = "a pretended device", .take = take, .give = give, .upload = upload,
-                                     .download = download, .fill = fill, .wait = wait_for_all,
-                                     .memory = memory_of_device};
-
-static size_t blocks_taken(void)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < BLOCKS; i++) count += blocks[i].memory != NULL;
-    return count;
-}
 
 /* ------------------------------------------------------------------------------------------------------------ runs */
 
@@ -189,14 +97,6 @@ static void run(const egg_kernels *kernels, const run_kind *kind, result *out)
     egg_corpus_close(corpus);
 }
 
-static egg_kernels kernels_of(const egg_device *device)
-{
-    egg_kernels kernels;
-    egg_kernels_init(&kernels, egg_cpu_detect());
-    kernels.device = device;
-    return kernels;
-}
-
 static void test_same_bits(void **state)
 {
     (void)state;
@@ -204,14 +104,14 @@ static void test_same_bits(void **state)
         {EGG_RULE_VOTE, 1, 0, true}, {EGG_RULE_VOTE, 2, 5, false}, {EGG_RULE_FRACTIONAL, 1, 3, true},
         {EGG_RULE_FRACTIONAL, 3, 0, false},
     };
-    const egg_kernels host = kernels_of(NULL), device = kernels_of(&pretended);
+    const egg_kernels host = pretended_kernels(false), device = pretended_kernels(true);
     static result expected, found;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         run(&host, &kinds[i], &expected);
         run(&device, &kinds[i], &found);
         assert_memory_equal(&found, &expected, sizeof found);
         assert_true(expected.changed[0] > 0 && expected.score.bytes > 0);
-        assert_int_equal(blocks_taken(), 0);
+        assert_int_equal((int)pretended_blocks(), 0);
     }
 }
 
@@ -220,7 +120,7 @@ static void test_plan(void **state)
 {
     (void)state;
     for (int carry = 0; carry < 2; carry++) {
-        const egg_kernels kernels = kernels_of(&pretended);
+        const egg_kernels kernels = pretended_kernels(true);
         egg_corpus *corpus = open_text();
         egg_model *planned;
         static result unused;
@@ -234,9 +134,9 @@ static void test_plan(void **state)
         uint64_t plan = egg_model_device_bytes(planned, &kernels) + egg_model_parameters(planned) * sizeof(int16_t) +
                         memory.device_states + memory.device_scratch + egg_scorer_device_bytes(planned) +
                         egg_update_bytes(planned->params, planned->param_count, kind.rank, 1);
-        taken = 0;
+        pretended.taken = 0;
         run(&kernels, &kind, &unused);
-        assert_in_range(taken, plan, plan + 1024);   /* counters */
+        assert_in_range(pretended.taken, plan, plan + 1024);   /* counters */
         egg_model_free(planned);
         egg_corpus_close(corpus);
     }
@@ -246,7 +146,7 @@ static void test_plan(void **state)
 static void test_both_sides_write(void **state)
 {
     (void)state;
-    const egg_kernels kernels = kernels_of(&pretended);
+    const egg_kernels kernels = pretended_kernels(true);
     egg_model *model;
     assert_int_equal(egg_egg_open(&model, (egg_shape){16, 1}, &kernels, NULL), EGG_OK);
     egg_param *param = &model->params[2];
@@ -257,21 +157,21 @@ static void test_both_sides_write(void **state)
     param->mirror->ahead = true;
     egg_model_pack(model, &kernels);                   /* nothing to send: the device is ahead */
     assert_int_equal(((int8_t *)egg_param_kernel_data(param))[2], 6);
-    downloaded = 0;
+    pretended.downloaded = 0;
     egg_params_fetch(model->params, model->param_count);
-    assert_int_equal(downloaded, 16);                  /* of this parameter alone */
+    assert_int_equal(pretended.downloaded, 16);                  /* of this parameter alone */
     assert_int_equal(((int8_t *)param->data)[2], 6);
     egg_params_fetch(model->params, model->param_count);
-    assert_int_equal(downloaded, 16);
+    assert_int_equal(pretended.downloaded, 16);
     egg_model_free(model);
-    assert_int_equal(blocks_taken(), 0);
+    assert_int_equal((int)pretended_blocks(), 0);
 }
 
 /* Whichever block the device cannot give: an error that says so, and all others given back. */
 static void test_no_memory(void **state)
 {
     (void)state;
-    const egg_kernels kernels = kernels_of(&pretended);
+    const egg_kernels kernels = pretended_kernels(true);
     egg_corpus *corpus = open_text();
     const egg_pretrain_shape shape = {.population = POPULATION, .group = 4, .steps = STEPS, .rank = 1, .threads = 1,
                                       .carry = true, .train_bytes = egg_corpus_bytes(corpus)};
@@ -282,7 +182,7 @@ static void test_no_memory(void **state)
         egg_update *update = NULL;
         egg_scorer *scorer = NULL;
         egg_error error = {0};
-        left = allowed;
+        pretended.left = allowed;
         egg_status status = egg_egg_open(&model, (egg_shape){16, 1}, &kernels, &error);
         if (status == EGG_OK) status = egg_model_open_fractions(model, &error);
         if (status == EGG_OK) status = egg_pretrain_open(&task, &shape, model, corpus, &error);
@@ -292,13 +192,13 @@ static void test_no_memory(void **state)
         egg_update_close(update);
         egg_pretrain_close(task);
         egg_model_free(model);
-        assert_int_equal(blocks_taken(), 0);
+        assert_int_equal((int)pretended_blocks(), 0);
         if (status == EGG_OK) break;
         assert_int_equal(status, EGG_ERR_NOMEM);
         assert_non_null(strstr(error.text, "no memory"));
         refusals++;
     }
-    left = SIZE_MAX;
+    pretended.left = SIZE_MAX;
     assert_true(refusals > 30);
     egg_corpus_close(corpus);
 }
@@ -306,14 +206,14 @@ static void test_no_memory(void **state)
 static void test_device_fails(void **state)
 {
     (void)state;
-    const egg_kernels kernels = kernels_of(&pretended);
+    const egg_kernels kernels = pretended_kernels(true);
     egg_error error = {0};
     assert_int_equal(egg_device_wait(NULL, &error), EGG_OK);
-    assert_int_equal(egg_device_wait(&pretended, &error), EGG_OK);
-    failure = "an illegal memory access was encountered";
+    assert_int_equal(egg_device_wait(pretended_kernels(true).device, &error), EGG_OK);
+    pretended.failure = "an illegal memory access was encountered";
     assert_int_equal(egg_device_wait(kernels.device, &error), EGG_ERR_DEVICE);
     assert_non_null(strstr(error.text, "a pretended device: an illegal"));
-    failure = NULL;
+    pretended.failure = NULL;
 }
 
 int main(void)

@@ -15,6 +15,7 @@
 #include "base/cpu.h"
 #include "es/update.h"
 #include "es/update_f32.h"
+#include "pretended_device.h"
 #include "train/ranks.h"
 
 enum { PARAMS = 4, PAIRS = 24, PARTS = 3 };
@@ -312,6 +313,50 @@ static void test_wide_and_narrow(void **state)
     close_params(params);
 }
 
+/* The same on a device: kernels work on all rows while it is wide, and what they leave of our own stays. */
+static void test_wide_on_a_device(void **state)
+{
+    (void)state;
+    const egg_kernels kernels = pretended_kernels(true);
+    egg_param params[PARAMS];
+    egg_update_f32 *update;
+    egg_update_shape shape = float_shape(0.001f, EGG_OPTIMIZER_ADAM);
+    egg_ranks ranks = {.rank = 0, .size = PARTS, .shard = {1, PARTS}};
+    shape.shard = ranks.shard;
+    shape.pairs = PAIRS;
+    open_params(params, EGG_F32, &kernels);
+    assert_int_equal(egg_update_f32_open(&update, params, PARAMS, &shape, NULL), EGG_OK);
+    const egg_param *param = &params[1];
+    const egg_rows rows = egg_shard_rows(params, PARAMS, 1, shape.shard);
+    const size_t first = (size_t)rows.first * param->in, blocks = pretended_blocks();
+    float *own = egg_param_kernel_moment(param, 1), *gradient = param->gradient;
+    own[0] = 5;                                     /* as a kernel would */
+    param->mirror->ahead = param->mirror->moments_ahead = true;
+    egg_error error;
+    assert_int_equal(egg_ranks_widen(&ranks, ".", params, PARAMS, &error), EGG_OK);
+    assert_true(param->moment[1][first] == 5);
+    egg_params_send(params, PARAMS);
+    float *wide = egg_param_kernel_moment(param, 1);
+    assert_true(wide != own && param->gradient != gradient && wide[first] == 5);
+    wide[first] = 6;
+    wide[egg_param_elements(param) - 1] = 7;
+    param->gradient[egg_param_elements(param) - 1] = 8;
+    param->mirror->moments_ahead = true;
+    egg_ranks_narrow(&ranks, params, PARAMS);
+    assert_true(egg_param_kernel_moment(param, 1) == own && own[0] == 6 && param->moment[1][0] == 6);
+    assert_true(param->gradient == gradient && param->kept_rows == rows.count);
+    assert_int_equal(pretended_blocks(), blocks);
+    pretended.left = 3;                             /* less than it takes: as it was, and an error that says so */
+    assert_int_equal(egg_ranks_widen(&ranks, ".", params, PARAMS, &error), EGG_ERR_NOMEM);
+    pretended.left = SIZE_MAX;
+    assert_non_null(strstr(error.text, "a pretended device"));
+    assert_true(egg_param_kernel_moment(param, 1) == own && own[0] == 6 && !ranks.all_rows);
+    assert_int_equal(pretended_blocks(), blocks);
+    egg_update_f32_close(update);
+    close_params(params);
+    assert_int_equal(pretended_blocks(), 0);
+}
+
 /* ----------------------------------------------------------------------------------------------------------- slices */
 
 static void test_weigh(void **state)
@@ -330,17 +375,17 @@ static void test_weigh(void **state)
 /* -------------------------------------------------------------------------------------------------------- agreement */
 
 /* Two other ranks that are made up: they hold what the test says. */
-typedef struct pretended {
+typedef struct pretended_comm {
     egg_comm base;
     char *others;              /* (size) what an all-gather finds of each */
     int64_t add;               /* to the first sum, to the others nothing */
     uint32_t gathers;
-} pretended;
+} pretended_comm;
 
 static egg_status pretend_allgather(egg_comm *comm, void *all, const size_t *bytes, egg_error *error)
 {
     (void)error;
-    pretended *p = (pretended *)comm;
+    pretended_comm *p = (pretended_comm *)comm;
     char *to = all;
     const char *from = p->others;
     p->gathers++;
@@ -352,7 +397,7 @@ static egg_status pretend_allgather(egg_comm *comm, void *all, const size_t *byt
 static egg_status pretend_sum(egg_comm *comm, int64_t *values, uint32_t count, egg_error *error)
 {
     (void)error, (void)count;
-    values[0] += ((pretended *)comm)->add;
+    values[0] += ((pretended_comm *)comm)->add;
     return EGG_OK;
 }
 
@@ -365,7 +410,7 @@ static egg_status lose(egg_comm *comm, void *all, const size_t *bytes, egg_error
 static const egg_comm_ops pretend_ops = {.allgather = pretend_allgather, .sum = pretend_sum};
 static const egg_comm_ops lost_ops = {.allgather = lose, .sum = pretend_sum};
 
-static egg_ranks pretend_ranks(pretended *p, uint32_t rank)
+static egg_ranks pretend_ranks(pretended_comm *p, uint32_t rank)
 {
     p->base = (egg_comm){.ops = &pretend_ops, .rank = rank, .size = 3};
     return (egg_ranks){.comm = &p->base, .rank = rank, .size = 3, .shard = {0, 1}};
@@ -389,7 +434,7 @@ static void test_compare(void **state)
     const egg_hash good = {1, 2}, bad = {1, 3};
     egg_error error;
     other_hash others[3] = {{good, "alpha"}, {good, "beta"}, {good, "gamma"}};
-    pretended p = {.others = (char *)others};
+    pretended_comm p = {.others = (char *)others};
     egg_ranks ranks = pretend_ranks(&p, 0);
     assert_int_equal(egg_ranks_compare(&ranks, good, "the weights", &error), EGG_OK);
     others[2].hash = bad;
@@ -411,7 +456,7 @@ static void test_fail_together(void **state)
     (void)state;
     egg_error error;
     other_report others[3] = {{EGG_OK, "alpha", ""}, {EGG_OK, "beta", ""}, {EGG_ERR_IO, "gamma", "a disk is full"}};
-    pretended p = {.others = (char *)others};
+    pretended_comm p = {.others = (char *)others};
     egg_ranks ranks = pretend_ranks(&p, 0);
     int64_t values[2] = {5, 6};
     double real = 0.1;
@@ -438,7 +483,7 @@ static void test_signs(void **state)
     egg_error error;
     int32_t difference[16];
     const uint8_t packed[4] = {121, 121, 121, 242};   /* of another rank the last: five times + */
-    pretended p = {.others = (char *)packed};
+    pretended_comm p = {.others = (char *)packed};
     egg_ranks ranks = pretend_ranks(&p, 0);
     assert_int_equal(egg_ranks_divide(&ranks, 16, NULL), EGG_OK);
     memcpy(ranks.bounds, ((const uint64_t[]){0, 11, 11, 16}), 4 * sizeof *ranks.bounds);
@@ -460,7 +505,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shards_cover),           cmocka_unit_test(test_shards_travel),
         cmocka_unit_test(test_update_in_shards),       cmocka_unit_test(test_float_update_in_shards),
-        cmocka_unit_test(test_moments_of_a_share),     cmocka_unit_test(test_wide_and_narrow),
+        cmocka_unit_test(test_moments_of_a_share),     cmocka_unit_test(test_wide_and_narrow), cmocka_unit_test(test_wide_on_a_device),
         cmocka_unit_test(test_weigh),                  cmocka_unit_test(test_compare),
         cmocka_unit_test(test_fail_together),          cmocka_unit_test(test_signs),
     };
