@@ -187,7 +187,6 @@ const struct command command_rl = {
     .examples = {{"eggroll rl CartPole-v1", "train with the preset of the environment"},
                  {"eggroll rl Pendulum-v1 --population 512 --sigma 0.1 --rate 0.05 --minutes 5 --out runs/pendulum",
                   "with settings of your own"},
-                 {"eggroll rl CartPole-v1 --algorithm openes", "full-rank noise, to compare with"},
-                 {"eggroll rl Pendulum-v1 --population 16384 --device cuda --plan", "would this fit on the GPU?"}},
+                 {"eggroll rl CartPole-v1 --algorithm openes", "full-rank noise, to compare with"}},
     .run = rl,
 };
