@@ -62,6 +62,7 @@ static void open_fixture(fixture *f, const egg_kernels *kernels, egg_storage sto
     const egg_perturb law = egg_perturb_f32(3, 1, 2, 0.05f);
     assert_int_equal(egg_bank_open(&f->bank, f->model->params, f->model->param_count, PAIRS, 2, false, NULL), EGG_OK);
     for (uint32_t p = 0; p < PAIRS; p++) egg_bank_draw(&f->bank, kernels, &law, p, 4 + p, p == UNPERTURBED);
+    egg_bank_flush(&f->bank, kernels);
 }
 
 static void close_fixture(fixture *f)

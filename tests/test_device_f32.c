@@ -37,6 +37,7 @@ static void forward(const egg_kernels *kernels, const egg_mlp_shape *shape, cons
     egg_mlp_pack(&mlp, kernels);
     assert_int_equal(egg_bank_open(&bank, mlp.params, mlp.param_count, SLOTS, law->rank, law->dense, NULL), EGG_OK);
     for (uint32_t slot = 0; slot < SLOTS; slot++) egg_bank_draw(&bank, kernels, law, slot, 7 * slot, slot == 1);
+    egg_bank_flush(&bank, kernels);
     const size_t scratch = egg_mlp_scratch_bytes(&mlp, ROWS, law->rank) + 3 * EGG_CACHE_LINE +
                            sizeof(float) * ROWS * (INPUTS + COLUMNS) + sizeof members;
     assert_int_equal(egg_device_arena_open(kernels->device, &arena, scratch, NULL), EGG_OK);

@@ -304,6 +304,7 @@ static void check_members(egg_rwkv7_thaw thaw, uint32_t rank)
     assert_int_equal(egg_bank_open(&bank, f.model->params, f.model->param_count, MEMBERS / 2, rank, false, NULL),
                      EGG_OK);
     for (uint32_t p = 0; p < MEMBERS / 2; p++) egg_bank_draw(&bank, &f.kernels, &law, p, FIRST_PAIR + p, false);
+    egg_bank_flush(&bank, &f.kernels);
     for (uint32_t m = 0; m < MEMBERS; m++) {
         first[m] = m * STEPS;
         some_tokens(tokens + first[m], STEPS, small.vocabulary);

@@ -86,6 +86,7 @@ static void run_chunk(void *context, size_t begin, size_t end, uint32_t thread)
     uint32_t pairs = (uint32_t)(end - begin);
     for (uint32_t p = 0; bench->perturbed && p < pairs; p++)
         egg_bank_draw(&scratch->bank, kernels, &bench->law, p, (uint32_t)begin + p, false);
+    egg_bank_flush(&scratch->bank, kernels);
     egg_mat X = {.data = scratch->X, .stride = INPUTS, .steps = 1, .cols = INPUTS};
     egg_mat Y = {.data = scratch->Y, .stride = OUTPUTS, .steps = 1, .cols = OUTPUTS};
     for (uint32_t t = 0; t < bench->steps; t++) {

@@ -70,35 +70,50 @@ static void draw_vector(const egg_bank *bank, const egg_kernels *kernels, const 
                                                            .c = bank->law.sigma});
 }
 
-static void draw_matrix(const egg_bank *bank, const egg_kernels *kernels, const egg_param *param, uint32_t slot,
-                        uint32_t pair, bool none)
+static void draw_matrix(const egg_bank *bank, const egg_kernels *kernels, const egg_param *param,
+                        const egg_bank_run *run)
 {
     size_t a = slot_floats(param, bank->law.rank, bank->law.dense, EGG_A);
     size_t b = slot_floats(param, bank->law.rank, bank->law.dense, EGG_B);
-    float *A = bank->A[param - bank->params] + slot * a, *B = bank->B[param - bank->params] + slot * b;
-    if (none) {
-        egg_device_fill(param->device, A, 0, a * sizeof *A);
-        egg_device_fill(param->device, B, 0, b * sizeof *B);
+    float *A = bank->A[param - bank->params] + run->slot * a, *B = bank->B[param - bank->params] + run->slot * b;
+    if (run->none) {
+        egg_device_fill(param->device, A, 0, run->count * a * sizeof *A);
+        egg_device_fill(param->device, B, 0, run->count * b * sizeof *B);
     } else if (bank->law.dense) {
-        egg_perturb_draw_dense(&bank->law, kernels, param, pair, 1, 0, a, A);
+        egg_perturb_draw_dense(&bank->law, kernels, param, run->pair, run->count, 0, a, A);
     } else {
-        egg_perturb_draw(&bank->law, kernels, param, EGG_A, pair, 1, 0, param->out, A);
-        egg_perturb_draw(&bank->law, kernels, param, EGG_B, pair, 1, 0, param->in, B);
+        egg_perturb_draw(&bank->law, kernels, param, EGG_A, run->pair, run->count, 0, param->out, A);
+        egg_perturb_draw(&bank->law, kernels, param, EGG_B, run->pair, run->count, 0, param->in, B);
     }
 }
 
+void egg_bank_flush(egg_bank *bank, const egg_kernels *kernels)
+{
+    const egg_bank_run run = bank->run;
+    for (uint32_t i = 0; run.count && i < bank->count; i++) {
+        const egg_param *param = &bank->params[i];
+        if (param->frozen) continue;
+        if (param->kind != EGG_PARAM_VECTOR) draw_matrix(bank, kernels, param, &run);
+        for (uint32_t k = 0; param->kind == EGG_PARAM_VECTOR && k < run.count; k++)
+            draw_vector(bank, kernels, param, run.pair + k, run.none,
+                        bank->A[i] + 2 * (size_t)(run.slot + k) * param->in);
+    }
+    bank->run.count = 0;
+}
+
+/* All that waits has the law of the bank, since a call under another one, an epoch later, finds nothing waiting. */
 void egg_bank_draw(egg_bank *bank, const egg_kernels *kernels, const egg_perturb *law, uint32_t slot, uint32_t pair,
                    bool none)
 {
-    bank->law = *law;
-    for (uint32_t i = 0; i < bank->count; i++) {
-        const egg_param *param = &bank->params[i];
-        if (param->frozen) continue;
-        if (param->kind == EGG_PARAM_VECTOR)
-            draw_vector(bank, kernels, param, pair, none, bank->A[i] + 2 * (size_t)slot * param->in);
-        else
-            draw_matrix(bank, kernels, param, slot, pair, none);
+    egg_bank_run *run = &bank->run;
+    const bool follows = run->count && slot == run->slot + run->count && pair == run->pair + run->count &&
+                         none == run->none;
+    if (!follows) {
+        egg_bank_flush(bank, kernels);
+        *run = (egg_bank_run){.slot = slot, .pair = pair, .none = none};
     }
+    bank->law = *law;
+    run->count++;
 }
 
 egg_factors egg_bank_factors(const egg_bank *bank, const egg_param *param)

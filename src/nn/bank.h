@@ -24,10 +24,17 @@ typedef struct egg_member_vector {
     size_t stride;
 } egg_member_vector;
 
+/* Consecutive pairs that are to be drawn into consecutive slots. */
+typedef struct egg_bank_run {
+    uint32_t slot, pair, count;
+    bool none;
+} egg_bank_run;
+
 typedef struct egg_bank {
     const egg_param *params;     /* (count) of the model */
     uint32_t count, slots;
     egg_perturb law;             /* of what is in it; rank and 'dense' do not change */
+    egg_bank_run run;            /* asked for and not drawn yet */
     float **A, **B;              /* (count) of each parameter, over the slots; a vector's A is as its members see it */
 } egg_bank;
 
@@ -40,9 +47,13 @@ egg_status egg_bank_open(egg_bank *bank, const egg_param *params, uint32_t count
 void egg_bank_close(egg_bank *bank);
 egg_memory_bytes egg_bank_bytes(const egg_param *params, uint32_t count, uint32_t slots, uint32_t rank, bool dense);
 
-/* Draws pair 'pair' of the population into 'slot'. 'none' leaves it unperturbed (a baseline). */
+/*
+ * Draws pair 'pair' of the population into 'slot'. 'none' leaves it unperturbed (a baseline). What is asked for is there
+ * after egg_bank_flush: consecutive pairs for consecutive slots are drawn together, which a device needs.
+ */
 void egg_bank_draw(egg_bank *bank, const egg_kernels *kernels, const egg_perturb *law, uint32_t slot, uint32_t pair,
                    bool none);
+void egg_bank_flush(egg_bank *bank, const egg_kernels *kernels);
 
 /* What layers ask for; {NULL} and the shared vector where the parameter is frozen. */
 egg_factors egg_bank_factors(const egg_bank *bank, const egg_param *param);

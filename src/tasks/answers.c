@@ -231,7 +231,7 @@ static bool find_unit(egg_answers *answers, answer_worker *worker, uint32_t *slo
             *slot = s;
             return true;
         }
-        if (!unit->left) empty = s;
+        if (!unit->left && empty == slots) empty = s;   /* the first, so that pairs and slots run alike */
     }
     if (empty == slots) return false;
     uint32_t next = atomic_fetch_add(&answers->next, 1);
@@ -332,6 +332,7 @@ static void step_rows(egg_answers *answers, answer_worker *worker)
     uint32_t pushed = 0, rows;
     double begun = egg_clock_seconds();
     for (uint32_t r = 0; r < answers->rows; r++) pushed += worker->rows[r].busy && worker->rows[r].pushed;
+    egg_bank_flush(&worker->bank, answers->language->kernels);
     egg_decoder_step(worker->decoder, answers->law ? &worker->bank : NULL, &rows);
     if (egg_decoder_failed(worker->decoder)) {
         atomic_store(&answers->failed, true);

@@ -171,7 +171,7 @@ static bool find_unit(egg_likelihood *likelihood, reading_worker *worker, uint32
             *slot = s;
             return true;
         }
-        if (!unit->left) empty = s;
+        if (!unit->left && empty == slots) empty = s;   /* the first, so that pairs and slots run alike */
     }
     if (empty == slots) return false;
     uint32_t next = atomic_fetch_add(&likelihood->next, 1);
@@ -272,6 +272,7 @@ static void work(void *context, size_t begin, size_t end, uint32_t thread)
     while (!atomic_load(&likelihood->failed)) {
         uint32_t wanted, sequences = lay_batch(likelihood, worker, &wanted);
         if (sequences == 0) break;
+        egg_bank_flush(&worker->bank, likelihood->language->kernels);
         if (egg_batch_run(&worker->batch, likelihood->law ? &worker->bank : NULL, sequences, wanted))
             settle_texts(likelihood, worker, sequences, egg_batch_losses(&worker->batch));
         else atomic_store(&likelihood->failed, true);

@@ -491,7 +491,10 @@ static void fill_slots(egg_rollout *rollout, rollout_worker *worker)
         if (first == UINT32_MAX) first = s;
         end = s + 1;
     }
-    if (rollout->law) fetch_deviations(rollout, worker, first, end);
+    if (rollout->law) {
+        egg_bank_flush(&worker->bank, rollout->kernels);
+        fetch_deviations(rollout, worker, first, end);
+    }
     for_rows(rollout, worker, first_row, begin_row);
 }
 
