@@ -681,7 +681,7 @@ static const struct slot {
     slot_check *check;
 } slots[] = {
     SLOT(noise_i8), SLOT(noise_f32), SLOT(shrink_i8), SLOT(shrink_f32), SLOT(linear_i8), SLOT(linear_f32),
-    SLOT(linear_bf16), SLOT(linear_q8), SLOT(dense_f32), SLOT(embed_i8), SLOT(lookup_f32), SLOT(gather), SLOT(perturb_vector_i8),
+    SLOT(linear_bf16), SLOT(linear_q8), SLOT(dense_f32), SLOT(embed_i8), SLOT(lookup_f32), SLOT(gather), SLOT(sample_f32), SLOT(perturb_vector_i8),
     SLOT(perturb_vector_f32),
     SLOT(layer_norm_i8), SLOT(layer_norm_f32), SLOT(add_i8), SLOT(add_f32), SLOT(relu_f32), SLOT(tanh_f32),
     SLOT(gru_gate_i8), SLOT(gru_blend_i8), SLOT(forget_i8), SLOT(count_saturated_i8), SLOT(loss_i8),

@@ -67,7 +67,7 @@ void count_case(bool good, const char *what, uint64_t a, uint64_t b, uint64_t c,
 /* The float32 slots; the others are where the table of slots is. */
 typedef void slot_check(const egg_kernels *ref, const egg_kernels *level);
 slot_check check_shrink_f32, check_linear_f32, check_linear_bf16, check_linear_q8, check_dense_f32, check_lookup_f32;
-slot_check check_gather;
+slot_check check_gather, check_sample_f32;
 slot_check check_perturb_vector_f32;
 slot_check check_layer_norm_f32, check_add_f32, check_relu_f32, check_tanh_f32, check_weigh_f32, check_outer_f32;
 slot_check check_gradient_f32, check_optimize_f32;

@@ -540,6 +540,48 @@ void check_gather(const egg_kernels *ref, const egg_kernels *level)
     }
 }
 
+/* Ties, tokens that are out of the question, and rows of nothing else. */
+static void make_logits(float *logits, uint32_t n, uint32_t kind)
+{
+    fill_f32(logits, n);
+    for (uint32_t k = 0; k < n; k++) {
+        if (kind == 1) logits[k] = floorf(4 * logits[k]) / 4;
+        if (kind == 2 && random_below(3) == 0) logits[k] = random_below(2) ? NAN : -INFINITY;
+        if (kind == 3) logits[k] = -INFINITY;
+        if (kind == 4) logits[k] = NAN;
+        if (kind == 5) logits[k] = 30 * logits[k];
+    }
+    if (kind == 2) logits[random_below(n)] = 3;
+}
+
+/* The same token as the reference, but where a number falls between two: a share of 2^-40 of them. */
+void check_sample_f32(const egg_kernels *ref, const egg_kernels *level)
+{
+    static const double temperatures[] = {0.3, 1, 2.5}, top_ps[] = {1e-9, 0.2931, 0.7117, 0.9973};
+    static const double min_ps[] = {0.0311, 0.1777, 1};
+    for (uint32_t i = 0; i < rounds(300); i++) {
+        const uint32_t n = ONE_OF(16, 32, 48, 256, 1040, 5008), rows = 1 + random_below(4);
+        float *logits = take((size_t)rows * n * sizeof *logits, 0);
+        double *uniform = take(rows * sizeof *uniform, 0);
+        for (uint32_t b = 0; b < rows; b++) {
+            make_logits(logits + (size_t)b * n, n, random_below(6));
+            uniform[b] = random_below(8) ? (random_below(1u << 30) + 0.37) / (1u << 30) : 0;
+        }
+        const uint32_t kind = random_below(5);
+        egg_sample_args args = {.logits = logits, .uniform = uniform, .scratch = take(EGG_SAMPLE_SCRATCH(n), 0),
+                                .rows = rows, .n = n, .temperature = kind == 0 ? 0 : temperatures[random_below(3)],
+                                .top_p = kind < 2 ? 1 : top_ps[random_below(4)],
+                                .min_p = kind < 3 ? 0 : min_ps[random_below(3)]};
+        twin token = take_twin(rows * sizeof(uint32_t), 4 * random_below(16));
+        args.token = token.expected;
+        ref->sample_f32(&args);
+        args.token = token.actual;
+        level->sample_f32(&args);
+        count_case(same(token), "rows, n, kind", rows, n, kind, 0);
+        release_all();
+    }
+}
+
 void check_perturb_vector_f32(const egg_kernels *ref, const egg_kernels *level)
 {
     for (uint32_t i = 0; i < rounds(100); i++) {

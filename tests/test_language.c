@@ -325,9 +325,18 @@ static void expected_shares(const float *logits, uint32_t n, const egg_sampling 
     for (uint32_t k = 0; k < n; k++) share[k] = kept[k] ? weight[k] / sum : 0;
 }
 
+static uint32_t draw(egg_sampler *sampler, const float *logits, double uniform)
+{
+    sampler->uniform[0] = uniform;
+    egg_sampler_draw(sampler, logits, 1);
+    return sampler->token[0];
+}
+
 static void test_the_law_of_sampling(void **state)
 {
     (void)state;
+    egg_kernels kernels;
+    egg_kernels_init(&kernels, 0);
     enum { N = 64, POINTS = 100000 };
     static const egg_sampling samplings[] = {
         {.temperature = 1, .top_p = 1},
@@ -341,10 +350,10 @@ static void test_the_law_of_sampling(void **state)
     for (size_t i = 0; i < sizeof samplings / sizeof *samplings; i++) {
         egg_sampler sampler;
         double share[N], found[N] = {0};
-        assert_int_equal(egg_sampler_open(&sampler, &samplings[i], N, NULL), EGG_OK);
+        assert_int_equal(egg_sampler_open(&sampler, &samplings[i], &kernels, N, 1, NULL), EGG_OK);
         expected_shares(logits, N, &samplings[i], share);
         for (uint32_t p = 0; p < POINTS; p++)
-            found[egg_sampler_draw(&sampler, logits, (p + 0.5) / POINTS)] += 1.0 / POINTS;
+            found[draw(&sampler, logits, (p + 0.5) / POINTS)] += 1.0 / POINTS;
         for (uint32_t k = 0; k < N; k++) assert_true(fabs(found[k] - share[k]) < 2.0 / POINTS);
         egg_sampler_close(&sampler);
     }
@@ -353,14 +362,16 @@ static void test_the_law_of_sampling(void **state)
 static void test_the_likeliest(void **state)
 {
     (void)state;
+    egg_kernels kernels;
+    egg_kernels_init(&kernels, 0);
     egg_sampler sampler;
     float logits[16] = {NAN, 1, 3, 3, -INFINITY};
-    assert_int_equal(egg_sampler_open(&sampler, &(egg_sampling){.temperature = 0}, 16, NULL), EGG_OK);
-    assert_int_equal(egg_sampler_draw(&sampler, logits, 0.9), 2);
+    assert_int_equal(egg_sampler_open(&sampler, &(egg_sampling){.temperature = 0}, &kernels, 16, 1, NULL), EGG_OK);
+    assert_int_equal(draw(&sampler, logits, 0.9), 2);
     egg_sampler_close(&sampler);
-    assert_int_equal(egg_sampler_open(&sampler, &(egg_sampling){.temperature = 0.01, .top_p = 1}, 16, NULL), EGG_OK);
-    assert_int_equal(egg_sampler_draw(&sampler, logits, 0.1), 2);
-    assert_int_equal(egg_sampler_draw(&sampler, logits, 0.9), 3);
+    assert_int_equal(egg_sampler_open(&sampler, &(egg_sampling){.temperature = 0.01, .top_p = 1}, &kernels, 16, 1, NULL), EGG_OK);
+    assert_int_equal(draw(&sampler, logits, 0.1), 2);
+    assert_int_equal(draw(&sampler, logits, 0.9), 3);
     egg_sampler_close(&sampler);
 }
 

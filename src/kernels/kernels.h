@@ -26,6 +26,7 @@
 
 #include "kernels/device.h"
 #include "kernels/rwkv7.h"
+#include "kernels/sample.h"
 #include "random/noise.h"
 
 enum { EGG_ROW_QUANTUM = 16 };
@@ -472,6 +473,7 @@ typedef struct egg_kernels {
     egg_embed_fn *embed_i8;
     egg_lookup_fn *lookup_f32;
     egg_gather_fn *gather;
+    egg_sample_fn *sample_f32;
     egg_perturb_vector_fn *perturb_vector_i8, *perturb_vector_f32;
     egg_layer_norm_fn *layer_norm_i8, *layer_norm_f32;
     egg_add_fn *add_i8, *add_f32;

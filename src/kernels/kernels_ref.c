@@ -601,6 +601,7 @@ void egg_kernels_ref(egg_kernels *kernels)
         .embed_i8 = embed_i8,
         .lookup_f32 = lookup_f32,
         .gather = gather,
+        .sample_f32 = egg_sample_ref,
         .perturb_vector_i8 = perturb_vector_i8,
         .perturb_vector_f32 = perturb_vector_f32,
         .layer_norm_i8 = layer_norm_i8,

@@ -127,14 +127,15 @@ egg_memory_bytes egg_answers_bytes(const egg_answers_shape *shape, const egg_lan
     const uint32_t rows = rows_of(shape, model), units = units_of(shape, rows);
     const egg_decoder_shape decoder = decoder_with(model, rows, shape->rank);
     const uint64_t tail = longest_stop_of(shape) + egg_tokenizer_longest(language->tokenizer);
-    const uint64_t sampler = model->shape.vocabulary * (sizeof(double) + sizeof(uint32_t));
     const uint64_t record = sizeof(answer_record) + shape->max_tokens * sizeof(uint32_t);
     egg_memory_bytes worker = egg_decoder_bytes(model, &decoder);
     egg_memory_bytes bank = egg_bank_bytes(model->params, model->param_count, units, shape->rank, false);
-    worker.host += sizeof(answer_worker) + bank.host + sampler + units * sizeof(answer_unit) +
+    egg_memory_bytes sampler = egg_sampler_bytes(egg_params_device(model->params, model->param_count),
+                                                 model->shape.vocabulary, rows);
+    worker.host += sizeof(answer_worker) + bank.host + sampler.host + units * sizeof(answer_unit) +
                    rows * (sizeof(answer_row) + tail);
     return (egg_memory_bytes){.host = shape->threads * worker.host + capacity_of(shape) * record,
-                              .device = shape->threads * (worker.device + bank.device)};
+                              .device = shape->threads * (worker.device + bank.device + sampler.device)};
 }
 
 /* ------------------------------------------------------------------------------------------------------ open, close */
@@ -153,7 +154,8 @@ static egg_status open_worker(egg_answers *answers, answer_worker *worker, egg_e
         return egg_fail(error, EGG_ERR_NOMEM, "no memory for %u answers side by side", answers->rows);
     for (uint32_t i = 0; i < answers->rows; i++) worker->rows[i].tail = worker->tails + i * answers->tail_bytes;
     EGG_TRY(egg_decoder_open(&worker->decoder, model, answers->language->kernels, &decoder, error));
-    EGG_TRY(egg_sampler_open(&worker->sampler, &shape->sampling, model->shape.vocabulary, error));
+    EGG_TRY(egg_sampler_open(&worker->sampler, &shape->sampling, answers->language->kernels, model->shape.vocabulary,
+                             answers->rows, error));
     EGG_TRY(egg_bank_open(&worker->bank, model->params, model->param_count, answers->units, shape->rank, false, error));
 out:
     return status;
@@ -308,14 +310,21 @@ static void end_answer(egg_answers *answers, answer_worker *worker, uint32_t r)
     row->busy = false;
 }
 
+/* A token for every answer that has read all it was given; an answer's random numbers are its question's. */
+static void draw_tokens(egg_answers *answers, answer_worker *worker)
+{
+    for (uint32_t r = 0; answers->shape.sampling.temperature > 0 && r < answers->rows; r++)
+        if (egg_decoder_has_logits(worker->decoder, r))
+            worker->sampler.uniform[egg_decoder_place(worker->decoder, r)] = egg_words_uniform(&worker->rows[r].words);
+    egg_decoder_draw(worker->decoder, &worker->sampler);
+}
+
 static void take_token(egg_answers *answers, answer_worker *worker, uint32_t r)
 {
     const egg_answers_shape *shape = &answers->shape;
     answer_row *row = &worker->rows[r];
-    const float *logits = egg_decoder_logits(worker->decoder, r);
-    if (!logits) return;
-    double uniform = shape->sampling.temperature > 0 ? egg_words_uniform(&row->words) : 0;
-    uint32_t token = egg_sampler_draw(&worker->sampler, logits, uniform);
+    if (!egg_decoder_has_logits(worker->decoder, r)) return;
+    const uint32_t token = worker->sampler.token[egg_decoder_place(worker->decoder, r)];
     answers->tokens[row->answer * shape->max_tokens + row->tokens++] = token;
     bool over = token == EGG_TOKEN_END || add_text(answers, row, token),
          cut = !over && row->tokens == shape->max_tokens;
@@ -338,6 +347,7 @@ static void step_rows(egg_answers *answers, answer_worker *worker)
         atomic_store(&answers->failed, true);
         return;
     }
+    draw_tokens(answers, worker);
     for (uint32_t r = 0; r < answers->rows; r++)
         if (worker->rows[r].busy) take_token(answers, worker, r);
     double seconds = egg_clock_seconds() - begun;

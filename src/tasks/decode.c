@@ -99,6 +99,16 @@ const float *egg_decoder_logits(egg_decoder *decoder, uint32_t slot)
     return logits ? logits + (size_t)decoder->slots[slot].place * decoder->batch.model->shape.vocabulary : NULL;
 }
 
+uint32_t egg_decoder_place(const egg_decoder *decoder, uint32_t slot)
+{
+    return decoder->slots[slot].place;
+}
+
+void egg_decoder_draw(egg_decoder *decoder, egg_sampler *sampler)
+{
+    egg_sampler_draw(sampler, decoder->batch.logits, decoder->batch.wanted_count);
+}
+
 bool egg_decoder_failed(const egg_decoder *decoder)
 {
     return decoder->failed;

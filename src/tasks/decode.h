@@ -10,6 +10,7 @@
 
 #include "es/device_memory.h"
 #include "models/rwkv7.h"
+#include "tasks/sample.h"
 
 typedef struct egg_decoder egg_decoder;
 
@@ -42,5 +43,12 @@ bool egg_decoder_failed(const egg_decoder *decoder);
 /* The logits behind the last token of the slot, until the next step; none while tokens wait to be read, or if free. */
 bool egg_decoder_has_logits(const egg_decoder *decoder, uint32_t slot);
 const float *egg_decoder_logits(egg_decoder *decoder, uint32_t slot);   /* (vocabulary), or NULL */
+
+/*
+ * Draws a token for every slot that has logits. That of a slot is at its place in the sampler: 'uniform' is read there,
+ * 'token' is left there. The sampler has room for all slots.
+ */
+uint32_t egg_decoder_place(const egg_decoder *decoder, uint32_t slot);
+void egg_decoder_draw(egg_decoder *decoder, egg_sampler *sampler);
 
 #endif

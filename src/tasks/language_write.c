@@ -95,28 +95,34 @@ static void take_token(egg_writer *writer, uint32_t i, uint32_t token)
 
 /* ------------------------------------------------------------------------------------------------------------ steps */
 
-/* A part's streams read what waits, and those that are done reading draw their next token. */
-static void run_part(void *context, size_t begin, size_t end, uint32_t thread)
+/* Of a part: its streams read what waits, and those that are done reading draw their next token. */
+static void step_part(egg_writer *writer, uint32_t p)
+{
+    egg_decoder *decoder = writer->decoders[p];
+    egg_sampler *sampler = &writer->samplers[p];
+    const uint32_t streams = writer->writing->streams;
+    egg_decoder_step(decoder, NULL, NULL);
+    for (uint32_t slot = 0, i = p; i < streams; slot++, i += writer->parts) {
+        writer->has_next[i] = egg_decoder_has_logits(decoder, slot);
+        if (writer->has_next[i])
+            sampler->uniform[egg_decoder_place(decoder, slot)] = egg_words_uniform(&writer->streams[i].words);
+    }
+    egg_decoder_draw(decoder, sampler);
+    for (uint32_t slot = 0, i = p; i < streams; slot++, i += writer->parts)
+        if (writer->has_next[i]) writer->next[i] = sampler->token[egg_decoder_place(decoder, slot)];
+}
+
+static void step_parts(void *context, size_t begin, size_t end, uint32_t thread)
 {
     (void)thread;
-    egg_writer *writer = context;
-    for (size_t p = begin; p < end; p++) {
-        egg_decoder_step(writer->decoders[p], NULL, NULL);
-        for (uint32_t slot = 0, i = (uint32_t)p; i < writer->writing->streams; slot++, i += writer->parts) {
-            const float *logits = egg_decoder_logits(writer->decoders[p], slot);
-            writer->has_next[i] = logits != NULL;
-            if (!logits) continue;
-            writer->next[i] =
-                egg_sampler_draw(&writer->samplers[p], logits, egg_words_uniform(&writer->streams[i].words));
-        }
-    }
+    for (size_t p = begin; p < end; p++) step_part(context, (uint32_t)p);
 }
 
 static egg_status write_all(egg_writer *writer, egg_pool *pool, egg_error *error)
 {
     uint32_t left = writer->writing->streams;
     while (left && !writer->stopped) {
-        egg_parallel_for(pool, writer->parts, 1, run_part, writer);
+        egg_parallel_for(pool, writer->parts, 1, step_parts, writer);
         for (uint32_t p = 0; p < writer->parts; p++)
             if (egg_decoder_failed(writer->decoders[p]))
                 return egg_fail(error, EGG_ERR_NOMEM, "generation outgrew its scratch memory");
@@ -160,7 +166,8 @@ static egg_status open_part(egg_writer *writer, uint32_t p, egg_error *error)
     const egg_decoder_shape shape = {.slots = slots, .rows = slots > PROMPT_ROWS ? slots : PROMPT_ROWS};
     const egg_rwkv7 *model = writer->language->model;
     EGG_TRY(egg_decoder_open(&writer->decoders[p], model, writer->language->kernels, &shape, error));
-    EGG_TRY(egg_sampler_open(&writer->samplers[p], &writer->writing->sampling, model->shape.vocabulary, error));
+    EGG_TRY(egg_sampler_open(&writer->samplers[p], &writer->writing->sampling, writer->language->kernels,
+                             model->shape.vocabulary, slots, error));
     for (uint32_t slot = 0; slot < slots; slot++)
         egg_decoder_start(writer->decoders[p], slot, 0, writer->prompt, writer->prompt_tokens);
 out:

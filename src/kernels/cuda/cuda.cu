@@ -18,4 +18,5 @@ extern "C" void egg_kernels_cuda(egg_kernels *kernels, const egg_device *device)
     egg_cuda_elementwise_f32(kernels);
     egg_cuda_update_f32(kernels);
     egg_cuda_rwkv7(kernels);
+    egg_cuda_sample(kernels);
 }

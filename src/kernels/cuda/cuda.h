@@ -61,6 +61,7 @@ void egg_cuda_product_f32(egg_kernels *kernels);
 void egg_cuda_elementwise_f32(egg_kernels *kernels);
 void egg_cuda_update_f32(egg_kernels *kernels);
 void egg_cuda_rwkv7(egg_kernels *kernels);
+void egg_cuda_sample(egg_kernels *kernels);
 }
 
 #ifndef EGG_CUDA_EMULATOR
