@@ -500,20 +500,47 @@ static void fill_slots(egg_rollout *rollout, rollout_worker *worker)
 
 /* ------------------------------------------------------------------------------------------------------------ steps */
 
-static void forward(egg_rollout *rollout, rollout_worker *worker)
+/* What the calls of a forward depend on beside what is in memory. */
+typedef struct forward_key {
+    const rollout_worker *worker;
+    uint32_t rows, rank;
+    float c, sigma;
+} forward_key;
+
+static forward_key key_of(const rollout_worker *worker, const egg_perturb *law)
 {
-    const egg_device *device = rollout->device;
-    const size_t rows = worker->count;
+    forward_key key = {.worker = worker, .rows = worker->count};
+    if (law) {
+        key.rank = law->rank;
+        key.c = law->c;
+        key.sigma = law->sigma;
+    }
+    return key;
+}
+
+static void run_policy(egg_rollout *rollout, rollout_worker *worker)
+{
+    const forward_key key = key_of(worker, rollout->law);
+    if (egg_device_begin_replay(rollout->device, &key, sizeof key)) return;
     egg_pass pass = egg_pass_begin_rows(rollout->kernels, &worker->arena, rollout->law ? &worker->bank : NULL,
                                         worker->member_there, worker->count);
     egg_mat X = {.data = worker->X_there, .stride = rollout->inputs, .steps = 1, .cols = rollout->inputs};
     egg_mat Y = {.data = worker->Y_there, .stride = rollout->outputs, .steps = 1, .cols = rollout->outputs};
+    egg_mlp_forward(&pass, rollout->policy, X, Y);
+    egg_device_end_replay(rollout->device);
+    if (pass.failed) atomic_store(&rollout->failed, true);
+}
+
+static void forward(egg_rollout *rollout, rollout_worker *worker)
+{
+    const egg_device *device = rollout->device;
+    const size_t rows = worker->count;
     if (worker->moved) egg_device_upload(device, worker->member_there, worker->member, rows * sizeof *worker->member);
     worker->moved = false;
     egg_device_upload(device, worker->X_there, worker->X, rows * rollout->inputs * sizeof *worker->X);
-    egg_mlp_forward(&pass, rollout->policy, X, Y);
+    run_policy(rollout, worker);
     egg_device_download(device, worker->Y, worker->Y_there, rows * rollout->outputs * sizeof *worker->Y);
-    if (pass.failed || egg_device_wait(device, NULL) != EGG_OK) atomic_store(&rollout->failed, true);
+    if (egg_device_wait(device, NULL) != EGG_OK) atomic_store(&rollout->failed, true);
 }
 
 /* log_std as the member of row r sees it; NULL for a policy of discrete actions. */
