@@ -134,6 +134,8 @@ int manual(FILE *out)
           ".TP\n\\fImetrics.jsonl\\fR\na line of measurements an epoch, also as a TensorBoard event file\n"
           ".SH ENVIRONMENT\n.TP\n.B EGGROLL_ISA\nhighest level of instructions to use: ref, avx2, avx512vnni or neon; "
           "without effect on the result\n"
+          ".TP\n.B EGGROLL_CUDA\nhow large products on a GPU are computed: mma or, on those of capability 9.0, "
+          "wgmma; without effect on the result\n"
           ".SH EXIT STATUS\n0 if all went well, 1 if something failed, 2 if the command line was wrong.\n"
           "An interrupted run ends with 128 plus the number of the signal, once it is saved;\n"
           "a second signal ends it at once.\n"

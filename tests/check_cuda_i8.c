@@ -138,6 +138,8 @@ static void check_products(void)
     check_product(131, 1, 256, 256, 1);        /* a step of a recurrence, every row a member */
     check_product(500, 100, 256, 256, 1);      /* a block with several tiles of rows */
     check_product(300, 3, 144, 48, 4);         /* an output panel that is mostly not there */
+    check_product(200, 3, 400, 272, 2);        /* two of the wider ones, inputs that end within a depth */
+    check_product(700, 100, 256, 512, 0);
     check_product(257, 64, 1024, 64, 2);
     check_product(260, 25, 144, 1024, 1);      /* the larger block */
     check_product(140, 7, 64, 1088, 3);
@@ -288,6 +290,7 @@ int main(void)
         printf("no device: %s\n", why);
         return 77;
     }
+    printf("large products by %s\n", egg_cuda_products());
     egg_kernels_init(&ref, 0);
     egg_kernels_cuda(&cuda, device);
     check_products();

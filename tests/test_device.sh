@@ -44,6 +44,17 @@ compare vote --width 16 --layers 1 --population 26 --seq-len 7 --update vote --r
 compare chunks --width 64 --layers 1 --population 40 --seq-len 9 --chunk 3 --rank 3 --epochs 2
 compare wide --width 256 --layers 1 --population 6 --seq-len 11 --epochs 1 --valid-bytes 300
 
+# Hopper's own products, where the GPU has them.
+if EGGROLL_CUDA=wgmma "$program" plan text --device cuda >out 2>err; then
+    EGGROLL_CUDA=wgmma run $common --width 256 --layers 1 --population 24 --seq-len 11 --epochs 2 --out wgmma --device cuda
+    run $common --width 256 --layers 1 --population 24 --seq-len 11 --epochs 2 --out mma --device cuda
+    same mma wgmma "wgmma"
+else
+    grep -q "wgmma is for compute capability 9.0" err || fail "EGGROLL_CUDA=wgmma: $(cat err)"
+fi
+EGGROLL_CUDA=none "$program" plan text --device cuda >out 2>err && fail "EGGROLL_CUDA=none was accepted"
+grep -q "EGGROLL_CUDA: 'none' is no way to multiply" err || fail "EGGROLL_CUDA=none: $(cat err)"
+
 # From one to the other and back.
 change="--width 16 --layers 2 --population 18 --seq-len 6"
 for other in cpu cuda; do

@@ -291,6 +291,7 @@ static void set_devices(json_t *object)
         json_array_append_new(devices, json_string(text));
     }
     json_object_set_new(object, "cuda_devices", devices);
+    set_text(object, "cuda_products", egg_cuda_products());
 }
 
 egg_status egg_describe_build(char **json, bool devices, egg_error *error)

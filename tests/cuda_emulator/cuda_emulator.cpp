@@ -9,6 +9,7 @@
 
 #include <vector>
 
+#include "block.h"
 #include "launcher.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -59,6 +60,20 @@ struct fiber {
     uint32_t warp, lane;
     std::vector<pending_copy> copies;
     uint32_t group;        /* of the copies to come */
+    uint32_t arrived;      /* groups before this one have been waited for, */
+    uint32_t fenced;       /* and before this one, followed by a fence of the proxies */
+};
+
+/* What has last been done to 16 bytes of shared memory. */
+struct chunk {
+    uint32_t writer, group;   /* a thread's cp.async; writer NOBODY: none */
+    int32_t readers;          /* asynchronous products that may still read it */
+};
+static const uint32_t NOBODY = UINT32_MAX;
+
+/* Threads at a barrier that is not the whole block's. */
+struct team_barrier {
+    uint32_t threads, arrived, who[THREADS];
 };
 
 struct warp {
@@ -83,10 +98,15 @@ static struct block_state {
     uint32_t threads, ended, at_barrier;
     const char *barrier_file;        /* where they wait */
     int barrier_line;
+    team_barrier teams[15];
+    uint32_t at_team_barrier;
     uint32_t runnable[THREADS], runnable_count;
+    uint32_t slow_warp;              /* which goes on only if others hardly can: what forgets to wait for it shows */
     warp warps[THREADS / LANES];
-    void *shared;
+    char *shared;
     size_t shared_bytes;
+    uint32_t shared_address;         /* what device code takes it for */
+    std::vector<chunk> chunks;
     std::vector<static_shared> statics;
     jmp_buf launcher;
     const void *launcher_stack;
@@ -135,10 +155,20 @@ __attribute__((noinline)) static void switch_to(jmp_buf *from, jmp_buf *to, cons
 {
     char text[512];
     snprintf(text, sizeof text,
-             "of %u threads %u have returned, %u wait at a barrier (%s:%d), %u for lanes of their warp", block.threads,
-             block.ended, block.at_barrier, block.at_barrier ? block.barrier_file : "none",
-             block.at_barrier ? block.barrier_line : 0, block.threads - block.ended - block.at_barrier);
+             "of %u threads %u have returned, %u wait at a barrier (%s:%d), %u at one of a team, %u for lanes of their "
+             "warp", block.threads, block.ended, block.at_barrier, block.at_barrier ? block.barrier_file : "none",
+             block.at_barrier ? block.barrier_line : 0, block.at_team_barrier,
+             block.threads - block.ended - block.at_barrier - block.at_team_barrier);
     fail(block.kernel, text);
+}
+
+/* A place among those that can go on. */
+static uint32_t draw_runnable(void)
+{
+    uint32_t i = random_below(block.runnable_count);
+    for (uint32_t tries = 0; tries < 8 && block.runnable[i] / LANES == block.slow_warp; tries++)
+        i = random_below(block.runnable_count);
+    return i;
 }
 
 /* Lets any other thread go on; comes back when this one has been drawn. */
@@ -146,7 +176,7 @@ static void give_way(void)
 {
     fiber *from = block.current, *to = nullptr;
     if (block.runnable_count) {
-        uint32_t i = random_below(block.runnable_count);
+        const uint32_t i = draw_runnable();
         to = &block.fibers[block.runnable[i]];
         block.runnable[i] = block.runnable[--block.runnable_count];
         if (to == from) return;
@@ -220,19 +250,24 @@ static void run_block(void)
 {
     fill_with_rubbish(block.shared, block.shared_bytes);
     for (const static_shared &s : block.statics) fill_with_rubbish(s.memory, s.bytes);
-    block.ended = block.at_barrier = block.runnable_count = 0;
+    block.ended = block.at_barrier = block.at_team_barrier = block.runnable_count = 0;
     memset(block.warps, 0, sizeof block.warps);
+    block.slow_warp = random_below(block.threads / LANES);
+    for (team_barrier &team : block.teams) team.arrived = 0;
+    block.chunks.assign((block.shared_bytes + EGG_EMULATOR_CHUNK - 1) / EGG_EMULATOR_CHUNK, {NOBODY, 0, 0});
+    egg_emulator_products_begin();
     const dim3 size = egg_emulator_here.block_size;
     for (uint32_t i = 0; i < block.threads; i++) {
         fiber *f = &block.fibers[i];
         f->index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
-        f->group = 0;
+        f->group = f->arrived = f->fenced = 0;
         set_runnable(f);
     }
     fiber *first = &block.fibers[block.runnable[--block.runnable_count]];
     block.current = first;
     egg_emulator_here.thread = first->index;
     switch_to(&block.launcher, &first->context, first);
+    egg_emulator_products_end();
 }
 
 bool egg_emulator_fits(uint64_t threads, size_t shared_bytes)
@@ -247,7 +282,8 @@ void egg_emulator_run_kernel(const char *name, egg_emulator_call *call, dim3 gri
     block.call = call;
     block.threads = size.x * size.y * size.z;
     block.shared_bytes = shared_bytes;
-    if (posix_memalign(&block.shared, 128, shared_bytes + !shared_bytes)) fail(name, "out of memory");
+    if (posix_memalign((void **)&block.shared, 128, shared_bytes + !shared_bytes)) fail(name, "out of memory");
+    block.shared_address = 1024 + random_below(8) * 128;
     egg_emulator_here.block_size = size;
     egg_emulator_here.grid_size = grid;
     for (uint32_t z = 0; z < grid.z; z++)
@@ -297,6 +333,23 @@ void egg_emulator_barrier(const char *file, int line)
     give_way();
 }
 
+void egg_emulator_team_barrier(uint32_t which, uint32_t threads)
+{
+    if (which >= sizeof block.teams / sizeof *block.teams || threads % LANES || threads > block.threads)
+        fail(block.kernel, "no such barrier of a team");
+    team_barrier *team = &block.teams[which];
+    if (team->arrived && team->threads != threads) fail(block.kernel, "threads at a barrier of teams of two sizes");
+    team->threads = threads;
+    team->who[team->arrived++] = (uint32_t)(block.current - block.fibers);
+    block.at_team_barrier++;
+    if (team->arrived == threads) {
+        for (uint32_t i = 0; i < threads; i++) set_runnable(&block.fibers[team->who[i]]);
+        block.at_team_barrier -= threads;
+        team->arrived = 0;
+    }
+    give_way();
+}
+
 void egg_emulator_no_act(void *const operands[32])
 {
     (void)operands;
@@ -325,6 +378,71 @@ void egg_emulator_exchange_act(void *const operands[32])
     }
 }
 
+/* ---------------------------------------------------------------------------------- shared memory and who works on it */
+
+void egg_emulator_fail(const char *text)
+{
+    fail(block.kernel, text);
+}
+
+uint32_t egg_emulator_random(void)
+{
+    return random_u32();
+}
+
+uint32_t egg_emulator_thread(void)
+{
+    return (uint32_t)(block.current - block.fibers);
+}
+
+uint32_t egg_shared_address(const void *shared)
+{
+    const size_t at = (size_t)((const char *)shared - block.shared);
+    if (at >= block.shared_bytes) fail(block.kernel, "the address of something that is not in the launch's shared memory");
+    return block.shared_address + (uint32_t)at;
+}
+
+static chunk *chunk_at(uint32_t address)
+{
+    const uint32_t at = address - block.shared_address;
+    if (address < block.shared_address || at + EGG_EMULATOR_CHUNK > block.shared_bytes)
+        fail(block.kernel, "an operand that is not in the launch's shared memory");
+    return &block.chunks[at / EGG_EMULATOR_CHUNK];
+}
+
+const char *egg_emulator_chunk(uint32_t address)
+{
+    chunk_at(address);
+    return block.shared + (address - block.shared_address);
+}
+
+bool egg_emulator_is_fenced(uint32_t address)
+{
+    const chunk *c = chunk_at(address);
+    return c->writer == NOBODY || c->group < block.fibers[c->writer].fenced;
+}
+
+void egg_emulator_add_readers(uint32_t address, int32_t readers)
+{
+    chunk_at(address)->readers += readers;
+}
+
+/* A cp.async into shared memory that is not the launch's is of no interest. */
+static void note_writer(const void *shared, uint32_t writer, uint32_t group)
+{
+    const size_t at = (size_t)((const char *)shared - block.shared);
+    if (at >= block.shared_bytes) return;
+    chunk *c = &block.chunks[at / EGG_EMULATOR_CHUNK];
+    if (c->readers) fail(block.kernel, "cp.async to where an asynchronous product may still read");
+    c->writer = writer;
+    c->group = group;
+}
+
+void egg_proxy_fence(void)
+{
+    block.current->fenced = block.current->arrived;
+}
+
 /* ---------------------------------------------------------------------------------------------- asynchronous copies */
 
 static void copy_now(const pending_copy &copy)
@@ -338,6 +456,7 @@ void egg_cp_async16_or_zero(void *shared, const void *global, bool valid)
     if ((uintptr_t)shared % 16 || (uintptr_t)global % 16) fail(block.kernel, "cp.async of an unaligned address");
     fiber *self = block.current;
     const pending_copy copy = {shared, global, valid, self->group};
+    note_writer(shared, (uint32_t)(self - block.fibers), self->group);
     if (random_u32() & 1) copy_now(copy);
     else self->copies.push_back(copy);
 }
@@ -351,6 +470,7 @@ void egg_emulator_cp_async_wait(uint32_t groups)
 {
     fiber *self = block.current;
     size_t kept = 0;
+    if (self->group > groups && self->group - groups > self->arrived) self->arrived = self->group - groups;
     for (const pending_copy &copy : self->copies) {
         if (copy.group + groups < self->group) copy_now(copy);
         else self->copies[kept++] = copy;
@@ -432,7 +552,7 @@ void egg_mma_s8(int32_t d[4], const uint32_t a[4], const uint32_t b[2])
     egg_emulator_collective(mma_s8_act, &operands);
 }
 
-static float bf16_value(uint16_t bits)
+float egg_emulator_bf16(uint16_t bits)
 {
     return __uint_as_float((uint32_t)bits << 16);
 }
@@ -452,7 +572,7 @@ static void mma_bf16_act(void *const operands[32])
         for (uint32_t i = 0; i < 4; i++) {
             const uint16_t *row = a[lane / 4 + i / 2 * 8], *column = b[lane % 4 * 2 + i % 2];
             double sum = d[i];
-            for (uint32_t k = 0; k < 16; k++) sum += (double)bf16_value(row[k]) * bf16_value(column[k]);
+            for (uint32_t k = 0; k < 16; k++) sum += (double)egg_emulator_bf16(row[k]) * egg_emulator_bf16(column[k]);
             d[i] = (float)sum;
         }
     }

@@ -348,7 +348,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
     if (device != 0) return cudaErrorInvalidDevice;
     snprintf(properties->name, sizeof properties->name, "emulated GPU");
     properties->totalGlobalMem = MEMORY_BYTES;
-    properties->major = 8;
+    const char *capability = getenv("EGG_EMULATOR_CAPABILITY");   /* of an H100, if nobody wants another */
+    properties->major = capability ? capability[0] - '0' : 9;
+    properties->minor = capability && capability[0] ? capability[2] - '0' : 0;
     properties->multiProcessorCount = 2;
     properties->sharedMemPerBlockOptin = EGG_EMULATOR_SHARED_BYTES;
     return cudaSuccess;

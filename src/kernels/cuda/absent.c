@@ -30,6 +30,11 @@ void egg_kernels_cuda(egg_kernels *kernels, const egg_device *device)
     (void)device;
 }
 
+const char *egg_cuda_products(void)
+{
+    return "none";
+}
+
 void egg_cuda_close(void)
 {
 }

@@ -49,6 +49,16 @@ bool egg_cuda_begin_replay(const void *key, size_t bytes);
 void egg_cuda_end_replay(void);
 void egg_cuda_graphs_forget(void);
 
+/*
+ * Whether products are to be by wgmma, as was chosen for the device that has just been opened, by EGGROLL_CUDA. NULL, or
+ * why that cannot be.
+ */
+const char *egg_cuda_choose_products(const char *device, int major, int minor);
+bool egg_cuda_uses_wgmma(void);
+
+/* linear_i8 by wgmma; false: not on this device or of this shape, and nothing has been done. */
+bool egg_cuda_linear_i8_wgmma(const egg_linear_args *args);
+
 extern "C" {
 void egg_cuda_noise(egg_kernels *kernels);
 void egg_cuda_product_i8(egg_kernels *kernels);

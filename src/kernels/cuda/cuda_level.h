@@ -38,6 +38,12 @@ const egg_device *egg_cuda_open(uint32_t index, const char **why);
 /* Fills the whole table. 'device' is what egg_cuda_open returned. */
 void egg_kernels_cuda(egg_kernels *kernels, const egg_device *device);
 
+/*
+ * By which instructions large products are to be computed: "mma" or, where the environment variable EGGROLL_CUDA says
+ * so, "wgmma", which only devices of capability 9.0 have; or what is wrong with that variable. Both give the same bits.
+ */
+const char *egg_cuda_products(void);
+
 /* Waits for the device and lets go of it; what was taken from it and not given back is gone. */
 void egg_cuda_close(void);
 

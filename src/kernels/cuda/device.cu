@@ -179,6 +179,15 @@ static egg_device device = {
     device_name, 0, take, give, upload, download, fill, wait_for_all, memory, start_timer, stop_timer, egg_cuda_begin_replay, egg_cuda_end_replay,
 };
 
+static void let_go(void)
+{
+    cudaStreamSynchronize(egg_cuda_stream);
+    egg_cuda_graphs_forget();
+    cudaStreamDestroy(egg_cuda_stream);
+    cudaFreeHost(staging);
+    cudaDeviceReset();
+}
+
 static const char *open_device(uint32_t index)
 {
     static char why[512];
@@ -206,7 +215,9 @@ static const char *open_device(uint32_t index)
     if (egg_cuda_check(cudaSetDevice((int)index), "choosing the device") &&
         egg_cuda_check(cudaStreamCreateWithFlags(&egg_cuda_stream, cudaStreamNonBlocking), "opening the device"))
         egg_cuda_check(cudaHostAlloc((void **)&staging, STAGING_BYTES, cudaHostAllocDefault), "opening the device");
-    return failed ? first_error : NULL;
+    if (!failed) none = egg_cuda_choose_products(device_name, properties.major, properties.minor);
+    if (none) let_go();
+    return failed ? first_error : none;
 }
 
 uint32_t egg_cuda_processors(void)
@@ -233,11 +244,7 @@ extern "C" const egg_device *egg_cuda_open(uint32_t index, const char **why)
 extern "C" void egg_cuda_close(void)
 {
     if (!is_open) return;
-    cudaStreamSynchronize(egg_cuda_stream);
-    egg_cuda_graphs_forget();
-    cudaStreamDestroy(egg_cuda_stream);
-    cudaFreeHost(staging);
-    cudaDeviceReset();
+    let_go();
     is_open = failed = false;
 }
 

@@ -13,8 +13,7 @@
  * - A warp makes 64x64 results: 128 bytes from shared memory an instruction, which is what shared memory delivers.
  * - Results stay in the registers that the sums are in; see egg_weight_slot for how they become whole 16 bytes.
  */
-#include "kernels/cuda/divide.cuh"
-#include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/linear_i8.cuh"
 
 /* ---------------------------------------------------------------------------------------------------------- weights */
 
@@ -80,16 +79,11 @@ static void shrink_i8(const egg_shrink_args *args)
 
 /* ----------------------------------------------------------------------------------------------------------- linear */
 
-enum {
-    STAGES = 4,                  /* tiles of the ring: three on their way, one in use */
-    WARP_OUTS = 64,
-    RUN = WARP_OUTS / 4,         /* outputs in a row that a thread ends up with, 16 bytes of Y */
-    PAIRS_OF_SUMS = WARP_OUTS / 8
-};
+enum { STAGES = 4 };   /* tiles of the ring: three on their way, one in use */
 
 /* Shape of a block: ROWS threads, in warps of 64 x 64 results or, where there are but 64 outputs, of 32 x 64. */
 template <int ROWS, int OUTS, bool RESIDENT> struct linear_shape {
-    static constexpr int warps_across = OUTS / WARP_OUTS, warp_rows = 32 * warps_across, M = warp_rows / 16;
+    static constexpr int warps_across = OUTS / EGG_RUN_OUTS, warp_rows = 32 * warps_across, M = warp_rows / 16;
     static constexpr uint32_t x_bytes = ROWS * EGG_TILE_DEPTH, w_bytes = OUTS * EGG_TILE_DEPTH;
     static constexpr uint32_t stage_bytes = x_bytes + (RESIDENT ? 0 : w_bytes);
     static size_t shared_bytes(uint32_t depth)
@@ -122,126 +116,9 @@ static __device__ __forceinline__ void load_weights(const egg_linear_args &args,
     for (int i = 0; i < OUTS * EGG_TILE_CHUNKS / ROWS; i++) {
         const uint32_t o = threadIdx.x / EGG_TILE_CHUNKS + i * (ROWS / EGG_TILE_CHUNKS);
         const bool valid = out + o < args.out && at < args.in;
-        egg_cp_async16_or_zero(tile + egg_tile_offset(egg_weight_slot<RUN>(o), chunk),
+        egg_cp_async16_or_zero(tile + egg_tile_offset(egg_weight_slot<EGG_RUN>(o), chunk),
                                valid ? W + (size_t)(out + o) * args.in + at : W, valid);
     }
-}
-
-/* What a member's noise adds to RUN results of a row: sum_k t[row,k] * A[pair,k,...], but for k = 0. */
-static __device__ __forceinline__ void expand_more(const egg_linear_args &args, uint32_t row, uint32_t pair,
-                                                   uint32_t out, int32_t (&noise)[RUN])
-{
-    const int32_t *t = (const int32_t *)args.t + (size_t)row * args.rank;
-    const int8_t *A = (const int8_t *)args.A + (size_t)pair * args.rank * args.out + out;
-    EGG_NO_UNROLL
-    for (uint32_t k = 1; k < args.rank; k++) {
-        const uint4 words = __ldg((const uint4 *)(A + (size_t)k * args.out));
-        const int32_t factor = __ldg(t + k);
-        int32_t a[RUN];
-        egg_unpack_i8(words, a);
-        EGG_UNROLL
-        for (int c = 0; c < RUN; c++) noise[c] += factor * a[c];
-    }
-}
-
-/*
- * Shifts and clips RUN results and stores them. 'upper' chooses rows g + 8 of the sums. Instead of clipping the
- * quotient below, the dividend is: max(x, -127 << shift) >> shift, one instruction together with the addition.
- */
-template <int M> static __device__ __forceinline__ void store_run(const egg_linear_args &args,
-                                                                  const int32_t (&sum)[M][PAIRS_OF_SUMS][4], int i,
-                                                                  int upper, const int32_t (&noise)[RUN], int8_t *Y)
-{
-    const int32_t lowest = -127 * (1 << args.shift);
-    uint32_t words[RUN / 4];
-    EGG_UNROLL
-    for (int w = 0; w < RUN / 4; w++) {
-        int32_t y[4];
-        EGG_UNROLL
-        for (int c = 0; c < 4; c++)
-            y[c] = max(sum[i][2 * w + c / 2][2 * upper + c % 2] + (noise[4 * w + c] >> args.noise_shift), lowest) >>
-                   args.shift;
-        words[w] = egg_pack_saturated(y[0], y[1], y[2], y[3]);
-    }
-    *(uint4 *)Y = make_uint4(words[0], words[1], words[2], words[3]);
-}
-
-/* What of a thread's rows has to come from memory: of the first component, mostly the only one. */
-template <int ROWS> struct linear_noise {
-    uint32_t pair[ROWS];
-    int32_t t[ROWS];
-    uint4 a[ROWS];
-};
-
-/* A row that is not there counts as the last. */
-static __device__ __forceinline__ uint32_t present(const egg_linear_args &args, uint32_t row)
-{
-    return min(row, args.rows - 1);
-}
-
-template <int ROWS> static __device__ __forceinline__ void read_noise(const egg_linear_args &args, egg_divisor steps,
-                                                                      uint32_t row, uint32_t out,
-                                                                      linear_noise<ROWS> &noise)
-{
-    const int8_t *A = (const int8_t *)args.A + out;
-    EGG_UNROLL
-    for (int i = 0; i < ROWS; i++) {
-        const uint32_t b = present(args, row + 8 * i);
-        noise.pair[i] = egg_divide(b, steps) / 2;
-        noise.t[i] = __ldg((const int32_t *)args.t + (size_t)b * args.rank);
-        noise.a[i] = __ldg((const uint4 *)(A + (size_t)noise.pair[i] * args.rank * args.out));
-    }
-}
-
-/* ONE_PAIR: all rows are of one pair, whose factor is then unpacked once. */
-template <bool ONE_PAIR, int M>
-static __device__ __forceinline__ void finish_noisy(const egg_linear_args &args, const linear_noise<2 * M> &noise,
-                                                    const int32_t (&sum)[M][PAIRS_OF_SUMS][4], uint32_t row,
-                                                    uint32_t out)
-{
-    int32_t a[RUN];
-    EGG_UNROLL
-    for (int i = 0; i < 2 * M; i++) {
-        const uint32_t b = row + 8 * i;
-        if (!ONE_PAIR || i == 0) egg_unpack_i8(noise.a[i], a);
-        int32_t added[RUN];
-        EGG_UNROLL
-        for (int c = 0; c < RUN; c++) added[c] = noise.t[i] * a[c];
-        if (args.rank > 1) expand_more(args, present(args, b), noise.pair[i], out, added);
-        if (b < args.rows) store_run(args, sum, i / 2, i % 2, added, (int8_t *)args.Y + b * args.y_stride + out);
-    }
-}
-
-template <int M> static __device__ __forceinline__ void finish_plain(const egg_linear_args &args,
-                                                                     const int32_t (&sum)[M][PAIRS_OF_SUMS][4],
-                                                                     uint32_t row, uint32_t out)
-{
-    const int32_t none[RUN] = {};
-    EGG_UNROLL
-    for (int i = 0; i < 2 * M; i++) {
-        const uint32_t b = row + 8 * i;
-        if (b < args.rows) store_run(args, sum, i / 2, i % 2, none, (int8_t *)args.Y + b * args.y_stride + out);
-    }
-}
-
-/* Turns a warp's sums into results: rows from 'row' on, RUN outputs a thread from 'out' on. */
-template <int M> static __device__ __forceinline__ void finish(const egg_linear_args &args, egg_divisor steps,
-                                                               const int32_t (&sum)[M][PAIRS_OF_SUMS][4], uint32_t row,
-                                                               uint32_t out)
-{
-    row += threadIdx.x % EGG_WARP / 4;
-    out += threadIdx.x % 4 * RUN;
-    if (out >= args.out) return;
-    if (!args.A) {
-        finish_plain(args, sum, row, out);
-        return;
-    }
-    linear_noise<2 * M> noise;
-    read_noise(args, steps, row, out, noise);
-    if (noise.pair[0] == noise.pair[2 * M - 1])   /* pairs ascend with the rows */
-        finish_noisy<true>(args, noise, sum, row, out);
-    else
-        finish_noisy<false>(args, noise, sum, row, out);
 }
 
 /* Block b works on panel b % panels of the outputs and on every (blocks / panels)-th tile of rows. */
@@ -255,7 +132,7 @@ static __global__ void __launch_bounds__(ROWS, ROWS == 128 ? 2 : 1)
     const uint32_t begin = blockIdx.x / panels * ROWS, stride = gridDim.x / panels * ROWS;
     const uint32_t warp = threadIdx.x / EGG_WARP;
     const uint32_t warp_row = warp / shape::warps_across * shape::warp_rows;
-    const uint32_t warp_out = warp % shape::warps_across * WARP_OUTS;
+    const uint32_t warp_out = warp % shape::warps_across * EGG_RUN_OUTS;
     const uint32_t x_offset = egg_x_offset(warp_row), w_offset = egg_w_offset(warp_out);
     int8_t *const ring = shared, *const panel = shared + STAGES * shape::stage_bytes;
 
@@ -278,7 +155,7 @@ static __global__ void __launch_bounds__(ROWS, ROWS == 128 ? 2 : 1)
 
     uint32_t stage = 0;
     for (uint32_t row = begin; row < args.rows; row += stride) {
-        int32_t sum[shape::M][PAIRS_OF_SUMS][4] = {};
+        int32_t sum[shape::M][EGG_RUN_PAIRS][4] = {};
         for (uint32_t k = 0; k < depth; k++) {
             egg_cp_async_wait<STAGES - 2>();
             __syncthreads();   /* the stage is there for all, and the one before is free */
@@ -288,7 +165,7 @@ static __global__ void __launch_bounds__(ROWS, ROWS == 128 ? 2 : 1)
                              w_offset);
             stage = (stage + 1) % STAGES;
         }
-        finish(args, steps, sum, row + warp_row, out + warp_out);
+        egg_linear_finish(args, steps, sum, row + warp_row, out + warp_out);
     }
 }
 
@@ -313,9 +190,9 @@ static void linear_i8(const egg_linear_args *args)
 {
     const uint32_t depth = egg_divide_up(args->in, (uint32_t)EGG_TILE_DEPTH);
     const size_t whole = egg_cuda_shared_bytes(1), half = egg_cuda_shared_bytes(2);
-    if (!args->rows) return;
+    if (!args->rows || egg_cuda_linear_i8_wgmma(args)) return;
     const bool few = (uint64_t)egg_divide_up(args->rows, 128u) * egg_divide_up(args->out, 128u) < egg_cuda_processors();
-    if (few || args->out <= WARP_OUTS) {
+    if (few || args->out <= EGG_RUN_OUTS) {
         const size_t bytes = linear_shape<128, 64, true>::shared_bytes(depth);
         if (bytes <= whole)
             launch_linear<128, 64, true>(args, bytes <= half ? 2 : 1);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The perturbed matrix product in int8 by Hopper's wgmma, where EGGROLL_CUDA asks for it; product_i8.cu says what there
+ * is besides, and what the products of width 256 are bounded by.
+ *
+ * By reckoning, a processor of an H200 multiplies 4096 pairs of int8 a cycle this way, against about 2500 by mma.sync. A
+ * row of 256 in and 256 out then takes 16 cycles of the tensor cores and 20 of the integer units, and remains bound by
+ * the 25 that its 512 bytes take from memory: 0.64 of the int8 peak. From widths of 1024 on the tensor cores are the
+ * bound. None of this has been measured.
+ *
+ * - A warpgroup has tiles of 64 rows and OUTS outputs. With 256 of them an instruction reads 10 KiB of shared memory in
+ *   128 cycles, with 128 outputs 6 KiB in 64, of the 8 KiB that shared memory delivers in that time: the wider, the more
+ *   is left for the copies.
+ * - Where the weights of a panel of outputs fit, they stay, and the two warpgroups of the block are teams of their own,
+ *   each with its own ring of tiles of X, its own rows and its own barrier: while one finishes results, the other has
+ *   the tensor cores. Neither ever waits for the other.
+ * - Where they don't, both are one team of 128 rows, whose ring holds tiles of X and of W. A depth of 128 of them is 48
+ *   KiB for 1024 cycles of the tensor cores, close to what the second-level cache delivers.
+ * - A stage of the ring is refilled two depths after it was multiplied: by then every warp of the team has waited for
+ *   that product, and has said so at a barrier.
+ */
+#include "kernels/cuda/linear_i8.cuh"
+#include "kernels/cuda/wgmma.cuh"
+
+enum { WARPGROUPS = 2, THREADS = WARPGROUPS * EGG_WARPGROUP };
+
+template <int OUTS, bool RESIDENT> struct linear_shape {
+    static constexpr uint32_t teams = RESIDENT ? WARPGROUPS : 1, team_threads = THREADS / teams;
+    static constexpr uint32_t rows = EGG_GROUP_ROWS * WARPGROUPS / teams;   /* of a team's tile */
+    static constexpr uint32_t x_bytes = rows * EGG_LINE, w_bytes = OUTS * EGG_LINE;
+    static constexpr uint32_t stages = RESIDENT ? 6 : 4, stage_bytes = x_bytes + (RESIDENT ? 0 : w_bytes);
+    static constexpr uint32_t ring_bytes = stages * stage_bytes;
+    static size_t shared_bytes(uint32_t depth)
+    {
+        return EGG_SWIZZLE_BYTES - 1 + teams * ring_bytes + (RESIDENT ? (size_t)depth * w_bytes : 0);
+    }
+};
+
+/* A thread of a team: which, and of how many. */
+struct member_of_team {
+    uint32_t thread, threads;
+};
+
+/* Begins to copy depth k of rows [row, row + ROWS) of X; zeros for what there is not. */
+template <int ROWS>
+static __device__ __forceinline__ void load_inputs(const egg_linear_args &args, uint32_t row, uint32_t k,
+                                                   member_of_team me, int8_t *panel)
+{
+    const uint32_t chunk = me.thread % EGG_LINE_CHUNKS, at = k * EGG_LINE + chunk * EGG_CHUNK;
+    const int8_t *X = (const int8_t *)args.X;
+    EGG_UNROLL
+    for (uint32_t r = me.thread / EGG_LINE_CHUNKS; r < ROWS; r += me.threads / EGG_LINE_CHUNKS) {
+        const bool valid = row + r < args.rows && at < args.in;
+        egg_cp_async16_or_zero(panel + egg_line_offset(r, chunk), valid ? X + (row + r) * args.x_stride + at : X,
+                               valid);
+    }
+}
+
+/* Outputs [out, out + OUTS) of the weights likewise, each in its slot: see egg_weight_slot. */
+template <int OUTS>
+static __device__ __forceinline__ void load_weights(const egg_linear_args &args, uint32_t out, uint32_t k,
+                                                    member_of_team me, int8_t *panel)
+{
+    const uint32_t chunk = me.thread % EGG_LINE_CHUNKS, at = k * EGG_LINE + chunk * EGG_CHUNK;
+    const int8_t *W = (const int8_t *)args.W;
+    EGG_UNROLL
+    for (uint32_t o = me.thread / EGG_LINE_CHUNKS; o < OUTS; o += me.threads / EGG_LINE_CHUNKS) {
+        const bool valid = out + o < args.out && at < args.in;
+        egg_cp_async16_or_zero(panel + egg_line_offset(egg_weight_slot<EGG_RUN>(o), chunk),
+                               valid ? W + (size_t)(out + o) * args.in + at : W, valid);
+    }
+}
+
+/* Results of a warp's 16 rows from 'row' on. */
+template <int OUTS>
+static __device__ __forceinline__ void finish(const egg_linear_args &args, egg_divisor steps,
+                                              const int32_t (&sum)[OUTS / 8][4], uint32_t row, uint32_t out)
+{
+    EGG_UNROLL
+    for (int o = 0; o < OUTS; o += EGG_RUN_OUTS) {
+        int32_t part[1][EGG_RUN_PAIRS][4];
+        EGG_UNROLL
+        for (int i = 0; i < 4 * EGG_RUN_PAIRS; i++) part[0][i / 4][i % 4] = sum[o / 8 + i / 4][i % 4];
+        egg_linear_finish(args, steps, part, row, out + o);
+    }
+    __syncwarp();   /* lanes whose outputs do not exist are back */
+}
+
+/* Block b works on panel b % panels of the outputs, its teams each on every (blocks / panels * teams)-th tile of rows. */
+template <int OUTS, bool RESIDENT>
+static __global__ void __launch_bounds__(THREADS, 1)
+    linear_i8_wgmma(egg_linear_args args, egg_divisor steps, uint32_t panels)
+{
+    using shape = linear_shape<OUTS, RESIDENT>;
+    EGG_SHARED(int8_t, shared);
+    if (!EGG_HAS_WGMMA) {
+        egg_no_wgmma();
+        return;
+    }
+    const uint32_t team = threadIdx.x / shape::team_threads, group = threadIdx.x / EGG_WARPGROUP;
+    const member_of_team me = {threadIdx.x % shape::team_threads, shape::team_threads};
+    const uint32_t depth = egg_divide_up(args.in, (uint32_t)EGG_LINE), out = blockIdx.x % panels * OUTS;
+    const uint32_t begin = (blockIdx.x / panels * shape::teams + team) * shape::rows;
+    const uint32_t stride = gridDim.x / panels * shape::teams * shape::rows;
+    const uint32_t group_row = RESIDENT ? 0 : group * EGG_GROUP_ROWS;   /* within the tile */
+    int8_t *const weights = egg_panels_begin(shared);                   /* if resident */
+    int8_t *const ring = weights + (RESIDENT ? depth * shape::w_bytes : 0) + team * shape::ring_bytes;
+
+    /* What is to be loaded next, and into which stage of the ring. A stage is a group of copies, even an empty one. */
+    uint32_t next_row = begin, next_k = 0, next_stage = 0;
+    const auto load_next = [&]() {
+        if (next_row < args.rows) {
+            int8_t *const stage = ring + next_stage * shape::stage_bytes;
+            load_inputs<shape::rows>(args, next_row, next_k, me, stage);
+            if (!RESIDENT) load_weights<OUTS>(args, out, next_k, me, stage + shape::x_bytes);
+        }
+        egg_cp_async_commit();
+        next_stage = next_stage + 1 == shape::stages ? 0 : next_stage + 1;
+        if (++next_k == depth) next_k = 0, next_row += stride;
+    };
+    for (uint32_t i = 0; i < shape::stages - 2; i++) load_next();
+    if (RESIDENT) {
+        const member_of_team all = {threadIdx.x, THREADS};
+        for (uint32_t k = 0; k < depth; k++) load_weights<OUTS>(args, out, k, all, weights + k * shape::w_bytes);
+        egg_cp_async_commit();
+        egg_cp_async_wait<0>();
+        egg_proxy_fence();
+        __syncthreads();
+    }
+
+    uint32_t stage = 0;
+    for (uint32_t row = begin; row < args.rows; row += stride) {
+        int32_t sum[OUTS / 8][4];
+        for (uint32_t k = 0; k < depth; k++) {
+            egg_cp_async_wait<shape::stages - 3>();
+            egg_proxy_fence();
+            egg_team_barrier(team, shape::team_threads);   /* the stage is there for all, the one before last is free */
+            load_next();
+            const int8_t *const x = ring + stage * shape::stage_bytes;
+            egg_wgmma_fence();
+            egg_wgmma_line(sum, egg_wgmma_operand(x + group_row * EGG_LINE),
+                           egg_wgmma_operand(RESIDENT ? weights + k * shape::w_bytes : x + shape::x_bytes), k > 0);
+            egg_wgmma_commit();
+            egg_wgmma_wait<1>();
+            stage = stage + 1 == shape::stages ? 0 : stage + 1;
+        }
+        egg_wgmma_wait<0>();
+        finish<OUTS>(args, steps, sum, row + group_row + threadIdx.x / EGG_WARP % 4 * 16, out);
+    }
+}
+
+template <int OUTS, bool RESIDENT> static bool launch(const egg_linear_args *args)
+{
+    using shape = linear_shape<OUTS, RESIDENT>;
+    const uint32_t panels = egg_divide_up(args->out, (uint32_t)OUTS), depth = egg_divide_up(args->in, (uint32_t)EGG_LINE);
+    const uint32_t tiles = egg_divide_up(args->rows, shape::rows * shape::teams), most = egg_cuda_processors() / panels;
+    const uint32_t blocks = tiles < most ? tiles : most > 1 ? most : 1;   /* a panel */
+    EGG_LAUNCH((linear_i8_wgmma<OUTS, RESIDENT>), blocks * panels, THREADS, shape::shared_bytes(depth), *args,
+               egg_divisor_of(args->steps), panels);
+    return true;
+}
+
+template <int OUTS> static bool fits(const egg_linear_args *args)
+{
+    const uint32_t depth = egg_divide_up(args->in, (uint32_t)EGG_LINE);
+    return linear_shape<OUTS, true>::shared_bytes(depth) <= egg_cuda_shared_bytes(1);
+}
+
+
+bool egg_cuda_linear_i8_wgmma(const egg_linear_args *args)
+{
+    const uint64_t tiles = (uint64_t)egg_divide_up(args->rows, 128u) * egg_divide_up(args->out, 128u);
+    if (!egg_cuda_uses_wgmma() || args->out <= 64 || args->in <= 64 || tiles < egg_cuda_processors()) return false;
+    if (args->out > 128 && fits<256>(args)) return launch<256, true>(args);
+    if (fits<128>(args)) return launch<128, true>(args);
+    return args->out > 128 && launch<256, false>(args);
+}
