@@ -3,19 +3,19 @@
  * The perturbed matrix product in int8 by Hopper's wgmma, where EGGROLL_CUDA asks for it; product_i8.cu says what there
  * is besides, and what the products of width 256 are bounded by.
  *
- * By reckoning, a processor of an H200 multiplies 4096 pairs of int8 a cycle this way, against about 2500 by mma.sync. A
- * row of 256 in and 256 out then takes 16 cycles of the tensor cores and 20 of the integer units, and remains bound by
- * the 25 that its 512 bytes take from memory: 0.64 of the int8 peak. From widths of 1024 on the tensor cores are the
- * bound. None of this has been measured.
+ * By reckoning, a processor of an H200 multiplies 4096 pairs of int8 a cycle this way, about 2500 by mma.sync. A row of
+ * 256 in and 256 out then takes 16 cycles of the tensor cores and 20 of the integer units, and remains bound by the 25
+ * that its 512 bytes take from memory: 0.64 of the int8 peak. From widths of 1024 on the tensor cores are the bound.
+ * None of this has been measured.
  *
  * - A warpgroup has tiles of 64 rows and OUTS outputs. With 256 of them an instruction reads 10 KiB of shared memory in
- *   128 cycles, with 128 outputs 6 KiB in 64, of the 8 KiB that shared memory delivers in that time: the wider, the more
+ *   128 cycles, with 128 of them 6 KiB in 64 cycles, of the 8 KiB that shared memory delivers in 64: the wider, the more
  *   is left for the copies.
  * - Where the weights of a panel of outputs fit, they stay, and the two warpgroups of the block are teams of their own,
  *   each with its own ring of tiles of X, its own rows and its own barrier: while one finishes results, the other has
  *   the tensor cores. Neither ever waits for the other.
- * - Where they don't, both are one team of 128 rows, whose ring holds tiles of X and of W. A depth of 128 of them is 48
- *   KiB for 1024 cycles of the tensor cores, close to what the second-level cache delivers.
+ * - Where they don't, both are one team of 128 rows, whose ring holds tiles of X and of W. A depth of these is 48 KiB
+ *   for 1024 cycles of the tensor cores, about as much as the second-level cache delivers.
  * - A stage of the ring is refilled two depths after it was multiplied: by then every warp of the team has waited for
  *   that product, and has said so at a barrier.
  */
@@ -25,7 +25,8 @@
 enum { WARPGROUPS = 2, THREADS = WARPGROUPS * EGG_WARPGROUP };
 
 template <int OUTS, bool RESIDENT> struct linear_shape {
-    static constexpr uint32_t teams = RESIDENT ? WARPGROUPS : 1, team_threads = THREADS / teams;
+    static constexpr uint32_t teams = RESIDENT ? WARPGROUPS : 1;
+    static constexpr int team_threads = THREADS / teams;
     static constexpr uint32_t rows = EGG_GROUP_ROWS * WARPGROUPS / teams;   /* of a team's tile */
     static constexpr uint32_t x_bytes = rows * EGG_LINE, w_bytes = OUTS * EGG_LINE;
     static constexpr uint32_t stages = RESIDENT ? 6 : 4, stage_bytes = x_bytes + (RESIDENT ? 0 : w_bytes);
@@ -36,38 +37,40 @@ template <int OUTS, bool RESIDENT> struct linear_shape {
     }
 };
 
-/* A thread of a team: which, and of how many. */
-struct member_of_team {
-    uint32_t thread, threads;
+/* Copies are made by 'THREADS' threads, of which this is 'thread': a line each eight of them, at a time. */
+template <int THREADS> struct copying {
+    static constexpr uint32_t step = THREADS / EGG_LINE_CHUNKS;   /* lines */
+    uint32_t line, chunk;
+    __device__ explicit copying(uint32_t thread) : line(thread / EGG_LINE_CHUNKS), chunk(thread % EGG_LINE_CHUNKS) {}
 };
 
 /* Begins to copy depth k of rows [row, row + ROWS) of X; zeros for what there is not. */
-template <int ROWS>
+template <int ROWS, int THREADS>
 static __device__ __forceinline__ void load_inputs(const egg_linear_args &args, uint32_t row, uint32_t k,
-                                                   member_of_team me, int8_t *panel)
+                                                   copying<THREADS> mine, int8_t *panel)
 {
-    const uint32_t chunk = me.thread % EGG_LINE_CHUNKS, at = k * EGG_LINE + chunk * EGG_CHUNK;
-    const int8_t *X = (const int8_t *)args.X;
+    const uint32_t first = row + mine.line, at = k * EGG_LINE + mine.chunk * EGG_CHUNK;
+    const int8_t *const X = (const int8_t *)args.X, *from = X + first * args.x_stride + at;
+    panel += egg_line_offset(mine.line, mine.chunk);
     EGG_UNROLL
-    for (uint32_t r = me.thread / EGG_LINE_CHUNKS; r < ROWS; r += me.threads / EGG_LINE_CHUNKS) {
-        const bool valid = row + r < args.rows && at < args.in;
-        egg_cp_async16_or_zero(panel + egg_line_offset(r, chunk), valid ? X + (row + r) * args.x_stride + at : X,
-                               valid);
+    for (uint32_t r = 0; r < ROWS; r += mine.step, from += mine.step * args.x_stride) {
+        const bool valid = first + r < args.rows && at < args.in;
+        egg_cp_async16_or_zero(panel + r * EGG_LINE, valid ? from : X, valid);
     }
 }
 
 /* Outputs [out, out + OUTS) of the weights likewise, each in its slot: see egg_weight_slot. */
-template <int OUTS>
+template <int OUTS, int THREADS>
 static __device__ __forceinline__ void load_weights(const egg_linear_args &args, uint32_t out, uint32_t k,
-                                                    member_of_team me, int8_t *panel)
+                                                    copying<THREADS> mine, int8_t *panel)
 {
-    const uint32_t chunk = me.thread % EGG_LINE_CHUNKS, at = k * EGG_LINE + chunk * EGG_CHUNK;
-    const int8_t *W = (const int8_t *)args.W;
+    const uint32_t first = out + mine.line, at = k * EGG_LINE + mine.chunk * EGG_CHUNK;
+    const int8_t *const W = (const int8_t *)args.W, *from = W + (size_t)first * args.in + at;
     EGG_UNROLL
-    for (uint32_t o = me.thread / EGG_LINE_CHUNKS; o < OUTS; o += me.threads / EGG_LINE_CHUNKS) {
-        const bool valid = out + o < args.out && at < args.in;
-        egg_cp_async16_or_zero(panel + egg_line_offset(egg_weight_slot<EGG_RUN>(o), chunk),
-                               valid ? W + (size_t)(out + o) * args.in + at : W, valid);
+    for (uint32_t o = 0; o < OUTS; o += mine.step, from += mine.step * (size_t)args.in) {
+        const bool valid = first + o < args.out && at < args.in;
+        egg_cp_async16_or_zero(panel + egg_line_offset(egg_weight_slot<EGG_RUN>(mine.line + o), mine.chunk),
+                               valid ? from : W, valid);
     }
 }
 
@@ -86,7 +89,7 @@ static __device__ __forceinline__ void finish(const egg_linear_args &args, egg_d
     __syncwarp();   /* lanes whose outputs do not exist are back */
 }
 
-/* Block b works on panel b % panels of the outputs, its teams each on every (blocks / panels * teams)-th tile of rows. */
+/* Block b works on panel b % panels of the outputs; the teams of all that do take turns in the tiles of rows. */
 template <int OUTS, bool RESIDENT>
 static __global__ void __launch_bounds__(THREADS, 1)
     linear_i8_wgmma(egg_linear_args args, egg_divisor steps, uint32_t panels)
@@ -98,7 +101,7 @@ static __global__ void __launch_bounds__(THREADS, 1)
         return;
     }
     const uint32_t team = threadIdx.x / shape::team_threads, group = threadIdx.x / EGG_WARPGROUP;
-    const member_of_team me = {threadIdx.x % shape::team_threads, shape::team_threads};
+    const copying<shape::team_threads> mine(threadIdx.x % shape::team_threads);
     const uint32_t depth = egg_divide_up(args.in, (uint32_t)EGG_LINE), out = blockIdx.x % panels * OUTS;
     const uint32_t begin = (blockIdx.x / panels * shape::teams + team) * shape::rows;
     const uint32_t stride = gridDim.x / panels * shape::teams * shape::rows;
@@ -111,8 +114,8 @@ static __global__ void __launch_bounds__(THREADS, 1)
     const auto load_next = [&]() {
         if (next_row < args.rows) {
             int8_t *const stage = ring + next_stage * shape::stage_bytes;
-            load_inputs<shape::rows>(args, next_row, next_k, me, stage);
-            if (!RESIDENT) load_weights<OUTS>(args, out, next_k, me, stage + shape::x_bytes);
+            load_inputs<shape::rows>(args, next_row, next_k, mine, stage);
+            if (!RESIDENT) load_weights<OUTS>(args, out, next_k, mine, stage + shape::x_bytes);
         }
         egg_cp_async_commit();
         next_stage = next_stage + 1 == shape::stages ? 0 : next_stage + 1;
@@ -120,8 +123,8 @@ static __global__ void __launch_bounds__(THREADS, 1)
     };
     for (uint32_t i = 0; i < shape::stages - 2; i++) load_next();
     if (RESIDENT) {
-        const member_of_team all = {threadIdx.x, THREADS};
-        for (uint32_t k = 0; k < depth; k++) load_weights<OUTS>(args, out, k, all, weights + k * shape::w_bytes);
+        const copying<THREADS> ours(threadIdx.x);
+        for (uint32_t k = 0; k < depth; k++) load_weights<OUTS>(args, out, k, ours, weights + k * shape::w_bytes);
         egg_cp_async_commit();
         egg_cp_async_wait<0>();
         egg_proxy_fence();
@@ -134,13 +137,13 @@ static __global__ void __launch_bounds__(THREADS, 1)
         for (uint32_t k = 0; k < depth; k++) {
             egg_cp_async_wait<shape::stages - 3>();
             egg_proxy_fence();
-            egg_team_barrier(team, shape::team_threads);   /* the stage is there for all, the one before last is free */
-            load_next();
+            egg_team_barrier(team, shape::team_threads);   /* the stage is there for all; that before last is free */
             const int8_t *const x = ring + stage * shape::stage_bytes;
             egg_wgmma_fence();
             egg_wgmma_line(sum, egg_wgmma_operand(x + group_row * EGG_LINE),
                            egg_wgmma_operand(RESIDENT ? weights + k * shape::w_bytes : x + shape::x_bytes), k > 0);
             egg_wgmma_commit();
+            load_next();
             egg_wgmma_wait<1>();
             stage = stage + 1 == shape::stages ? 0 : stage + 1;
         }
@@ -152,7 +155,8 @@ static __global__ void __launch_bounds__(THREADS, 1)
 template <int OUTS, bool RESIDENT> static bool launch(const egg_linear_args *args)
 {
     using shape = linear_shape<OUTS, RESIDENT>;
-    const uint32_t panels = egg_divide_up(args->out, (uint32_t)OUTS), depth = egg_divide_up(args->in, (uint32_t)EGG_LINE);
+    const uint32_t depth = egg_divide_up(args->in, (uint32_t)EGG_LINE);
+    const uint32_t panels = egg_divide_up(args->out, (uint32_t)OUTS);
     const uint32_t tiles = egg_divide_up(args->rows, shape::rows * shape::teams), most = egg_cuda_processors() / panels;
     const uint32_t blocks = tiles < most ? tiles : most > 1 ? most : 1;   /* a panel */
     EGG_LAUNCH((linear_i8_wgmma<OUTS, RESIDENT>), blocks * panels, THREADS, shape::shared_bytes(depth), *args,

@@ -8,25 +8,26 @@
  * factors of A, (64 pairs, rank, 256): stored ones are copied when the block begins, drawn ones are computed a few
  * at a time between the depths, where the tensor cores have enough to do and the other units do not. After the last
  * depth all that is left is to multiply and add.
+ *
+ * By wgmma (EGGROLL_CUDA) the same tile belongs to two warpgroups of 64 x 256, which read the same buffers without
+ * fragments in between, and draw while their products go on by themselves. A depth of 48 KiB is 1024 cycles of an
+ * H200's tensor cores; the second-level cache may well need longer for it, which only sharing tiles between processors
+ * would help. Not measured.
  */
 #include "kernels/cuda/tensor.h"
 
 #include "kernels/cuda/noise.cuh"
 #include "kernels/cuda/rows.cuh"
+#include "kernels/cuda/wgmma.cuh"
 
 enum {
     TILE_ROWS = 128,
     TILE_OUT = 256,
     TILE_PAIRS = TILE_ROWS / 2,
     DEPTH = 64,
-    LINE = 2 * DEPTH,                   /* bytes of a row in a buffer */
-    PARTS = LINE / 16,
+    PARTS = 2 * DEPTH / 16,             /* of a line, a row in a buffer; see egg_line_offset */
     THREADS = 256,
-    WARP_ROWS = 64,
-    WARP_OUT = 64,
-    ROW_TILES = WARP_ROWS / 16,         /* matrices of 16 rows, and of 8 outputs, of a warp */
-    OUT_TILES = WARP_OUT / 8,
-    BUFFER = (TILE_ROWS + TILE_OUT) * LINE,
+    BUFFER = (TILE_ROWS + TILE_OUT) * EGG_LINE,
     FACTOR_STRIDE = TILE_OUT + 8,       /* elements; 16 bytes more than a multiple of all banks */
     FACTORS = TILE_PAIRS * FACTOR_STRIDE,
     RESULT_STRIDE = TILE_OUT + 8
@@ -34,26 +35,19 @@ enum {
 
 /* ------------------------------------------------------------------------------------------------------------ tiles */
 
-/*
- * Part 'part' (16 bytes) of a row in a buffer. Rows lie 128 bytes apart, all banks once; parts change places by the
- * row, so that the eight rows of a fragment are in different banks.
- */
-static __device__ __forceinline__ uint32_t part_at(uint32_t row, uint32_t part)
-{
-    return row * LINE + (part ^ row % 8) * 16;
-}
-
 /* Begins to copy inputs k ... k + 63 of 'lines' rows from 'first' on; zeros where there are none. */
 template <uint32_t lines>
 static __device__ __forceinline__ void copy_lines(const uint16_t *from, uint32_t first, uint32_t rows, uint32_t in,
                                                   uint32_t k, char *to)
 {
-    const uint32_t part = threadIdx.x % PARTS, column = k + 8 * part;
+    constexpr uint32_t step = THREADS / PARTS;   /* lines, a multiple of those after which parts are ordered alike */
+    const uint32_t line = threadIdx.x / PARTS, part = threadIdx.x % PARTS, column = k + 8 * part;
+    const uint16_t *at = from + (size_t)(first + line) * in + column;
+    to += egg_line_offset(line, part);
     EGG_UNROLL
-    for (uint32_t row = threadIdx.x / PARTS; row < lines; row += THREADS / PARTS) {
-        const bool valid = first + row < rows && column < in;
-        const size_t at = valid ? (size_t)(first + row) * in + column : 0;
-        egg_cp_async16_or_zero(to + part_at(row, part), from + at, valid);
+    for (uint32_t i = 0; i < lines; i += step, at += step * (size_t)in) {
+        const bool valid = first + line + i < rows && column < in;
+        egg_cp_async16_or_zero(to + i * EGG_LINE, valid ? at : from, valid);
     }
 }
 
@@ -61,39 +55,63 @@ static __device__ __forceinline__ void copy_depth(const egg_tensor_args &args, u
                                                   uint32_t k, char *buffer)
 {
     copy_lines<TILE_ROWS>(args.X, first_row, args.rows, args.in, k, buffer);
-    copy_lines<TILE_OUT>(args.W, first_out, args.out, args.in, k, buffer + TILE_ROWS * LINE);
+    copy_lines<TILE_OUT>(args.W, first_out, args.out, args.in, k, buffer + TILE_ROWS * EGG_LINE);
 }
 
-/* The warp's part of the tile. */
-typedef struct warp_place {
-    uint32_t row, out, lane;
-} warp_place;
+/*
+ * The part of the tile that a warp's sums are for, in matrices of 16 rows and 8 outputs: 64 x 64 by mma.sync, and by
+ * wgmma 16 x 256.
+ */
+template <bool wgmma> struct warp_part {
+    static constexpr uint32_t rows = wgmma ? 16 : 64, outs = wgmma ? TILE_OUT : 64;
+    static constexpr uint32_t row_tiles = rows / 16, out_tiles = outs / 8, across = TILE_OUT / outs;
+    uint32_t row, out, lane;   /* where it begins */
+};
 
-static __device__ __forceinline__ warp_place warp_here(void)
+template <bool wgmma> static __device__ __forceinline__ warp_part<wgmma> warp_here(void)
 {
+    using part = warp_part<wgmma>;
     const uint32_t warp = threadIdx.x / EGG_WARP;
-    return {warp / (TILE_OUT / WARP_OUT) * WARP_ROWS, warp % (TILE_OUT / WARP_OUT) * WARP_OUT, threadIdx.x % EGG_WARP};
+    return {warp / part::across * part::rows, warp % part::across * part::outs, threadIdx.x % EGG_WARP};
 }
 
 /* Adds the products of a buffer, 16 inputs at a time. */
-static __device__ __forceinline__ void multiply_depth(const char *buffer, warp_place at,
-                                                      float sum[ROW_TILES][OUT_TILES][4])
+template <int ROW_TILES, int OUT_TILES>
+static __device__ __forceinline__ void multiply_depth(const char *buffer, warp_part<false> at,
+                                                      float (&sum)[ROW_TILES][OUT_TILES][4])
 {
-    const char *X = buffer, *W = buffer + TILE_ROWS * LINE;
+    const char *X = buffer, *W = buffer + TILE_ROWS * EGG_LINE;
     const uint32_t x_row = at.row + at.lane % 16, x_part = at.lane / 16;
     const uint32_t w_row = at.out + at.lane / 16 * 8 + at.lane % 8, w_part = at.lane / 8 % 2;
     EGG_UNROLL
     for (uint32_t k = 0; k < PARTS; k += 2) {
         uint32_t x[ROW_TILES][4], w[OUT_TILES / 2][4];
         EGG_UNROLL
-        for (uint32_t r = 0; r < ROW_TILES; r++) egg_ldmatrix_x4(x[r], X + part_at(x_row + 16 * r, k + x_part));
+        for (int r = 0; r < ROW_TILES; r++) egg_ldmatrix_x4(x[r], X + egg_line_offset(x_row + 16 * r, k + x_part));
         EGG_UNROLL
-        for (uint32_t o = 0; o < OUT_TILES / 2; o++) egg_ldmatrix_x4(w[o], W + part_at(w_row + 16 * o, k + w_part));
+        for (int o = 0; o < OUT_TILES / 2; o++) egg_ldmatrix_x4(w[o], W + egg_line_offset(w_row + 16 * o, k + w_part));
         EGG_UNROLL
-        for (uint32_t r = 0; r < ROW_TILES; r++)
+        for (int r = 0; r < ROW_TILES; r++)
             EGG_UNROLL
-            for (uint32_t o = 0; o < OUT_TILES; o++) egg_mma_bf16(sum[r][o], x[r], &w[o / 2][o % 2 * 2]);
+            for (int o = 0; o < OUT_TILES; o++) egg_mma_bf16(sum[r][o], x[r], &w[o / 2][o % 2 * 2]);
     }
+}
+
+template <int ROW_TILES, int OUT_TILES>
+static __device__ __forceinline__ void set_to_zero(float (&sum)[ROW_TILES][OUT_TILES][4])
+{
+    EGG_UNROLL
+    for (int i = 0; i < 4 * ROW_TILES * OUT_TILES; i++) sum[i / 4 / OUT_TILES][i / 4 % OUT_TILES][i % 4] = 0;
+}
+
+/* Puts them under way: sums are there after egg_wgmma_wait. 'first': they begin here. */
+static __device__ __forceinline__ void begin_depth(const char *buffer, bool first, float (&sum)[1][TILE_OUT / 8][4])
+{
+    const uint32_t group = threadIdx.x / EGG_WARPGROUP;
+    egg_wgmma_fence();
+    egg_wgmma_line(sum[0], egg_wgmma_operand(buffer + group * EGG_GROUP_ROWS * EGG_LINE),
+                   egg_wgmma_operand(buffer + TILE_ROWS * EGG_LINE), !first);
+    egg_wgmma_commit();
 }
 
 /* ---------------------------------------------------------------------------------------------------------- factors */
@@ -134,17 +152,18 @@ static __device__ __forceinline__ float2 bf16_pair(uint32_t word)
 }
 
 /* sum += t A: of a fragment of 16 x 8, the thread has two outputs of row lane / 4 and two of the row 8 below. */
-static __device__ __forceinline__ void add_noise(const egg_tensor_args &args, uint32_t first_row, warp_place at,
-                                                 const uint16_t *factors, float sum[ROW_TILES][OUT_TILES][4])
+template <bool wgmma, int ROW_TILES, int OUT_TILES>
+static __device__ __forceinline__ void add_noise(const egg_tensor_args &args, uint32_t first_row, warp_part<wgmma> at,
+                                                 const uint16_t *factors, float (&sum)[ROW_TILES][OUT_TILES][4])
 {
     for (uint32_t k = 0; k < args.rank; k++, factors += FACTORS)
         EGG_UNROLL
-        for (uint32_t r = 0; r < 2 * ROW_TILES; r++) {
+        for (int r = 0; r < 2 * ROW_TILES; r++) {
             const uint32_t row = at.row + 8 * r + at.lane / 4, b = first_row + row;
             const float t = b < args.rows ? args.t[(size_t)b * args.rank + k] : 0;
             const uint16_t *A = factors + row / 2 * FACTOR_STRIDE + at.out + at.lane % 4 * 2;
             EGG_UNROLL
-            for (uint32_t o = 0; o < OUT_TILES; o++) {
+            for (int o = 0; o < OUT_TILES; o++) {
                 const float2 a = bf16_pair(*(const uint32_t *)(A + 8 * o));
                 float *s = &sum[r / 2][o][r % 2 * 2];
                 s[0] = __fmaf_rn(t, a.x, s[0]);
@@ -156,16 +175,17 @@ static __device__ __forceinline__ void add_noise(const egg_tensor_args &args, ui
 /* ----------------------------------------------------------------------------------------------------------- result */
 
 /* The tile goes through shared memory, so that rows of Y are written in whole cache lines. */
+template <bool wgmma, int ROW_TILES, int OUT_TILES>
 static __device__ __forceinline__ void store_tile(const egg_tensor_args &args, uint32_t first_row, uint32_t first_out,
-                                                  warp_place at, const float sum[ROW_TILES][OUT_TILES][4],
+                                                  warp_part<wgmma> at, const float (&sum)[ROW_TILES][OUT_TILES][4],
                                                   uint16_t *result)
 {
     enum { RESULT_PARTS = TILE_OUT / 8 };
     EGG_UNROLL
-    for (uint32_t r = 0; r < 2 * ROW_TILES; r++) {
+    for (int r = 0; r < 2 * ROW_TILES; r++) {
         uint16_t *row = result + (at.row + 8 * r + at.lane / 4) * RESULT_STRIDE + at.out + at.lane % 4 * 2;
         EGG_UNROLL
-        for (uint32_t o = 0; o < OUT_TILES; o++) {
+        for (int o = 0; o < OUT_TILES; o++) {
             const float *s = &sum[r / 2][o][r % 2 * 2];
             *(uint32_t *)(row + 8 * o) = egg_bf16x2(s[0], s[1]);
         }
@@ -181,35 +201,52 @@ static __device__ __forceinline__ void store_tile(const egg_tensor_args &args, u
 
 /* ---------------------------------------------------------------------------------------------------------- product */
 
-/* Neighbouring blocks have the same weights and other rows, which all stay in the second-level cache. */
-template <egg_tensor_noise noise, uint32_t stages>
+/*
+ * Neighbouring blocks have the same weights and other rows, which all stay in the second-level cache. A buffer is
+ * filled again when nobody reads it any more: by mma.sync in the next depth, by wgmma, whose products may go on until
+ * then, in the one after.
+ */
+template <egg_tensor_noise noise, uint32_t stages, bool wgmma>
 static __global__ void __launch_bounds__(THREADS, 1) tensor_linear(const egg_tensor_args args)
 {
-    EGG_SHARED(char, buffers);
+    using part = warp_part<wgmma>;
+    constexpr uint32_t ahead = stages - (wgmma ? 2 : 1);   /* depths whose copies are under way */
+    EGG_SHARED(char, shared);
+    if (wgmma && !EGG_HAS_WGMMA) {
+        egg_no_wgmma();
+        return;
+    }
+    char *const buffers = wgmma ? egg_panels_begin(shared) : shared;
     uint16_t *const factors = (uint16_t *)(buffers + stages * BUFFER);
     const uint32_t first_row = blockIdx.x * TILE_ROWS, first_out = blockIdx.y * TILE_OUT;
     const uint32_t depths = (args.in + DEPTH - 1) / DEPTH;
     const uint32_t draws = noise == EGG_TENSOR_DRAWN ? args.rank * DRAWS_A_RANK : 0;
-    const warp_place at = warp_here();
-    float sum[ROW_TILES][OUT_TILES][4] = {};
+    const part at = warp_here<wgmma>();
+    float sum[part::row_tiles][part::out_tiles][4];
+    if constexpr (!wgmma) set_to_zero(sum);
     if (noise == EGG_TENSOR_STORED) copy_factors(args, first_row, first_out, factors);   /* in the first group */
     EGG_UNROLL
-    for (uint32_t d = 0; d < stages - 1; d++) {
+    for (uint32_t d = 0; d < ahead; d++) {
         if (d < depths) copy_depth(args, first_row, first_out, d * DEPTH, buffers + d * BUFFER);
         egg_cp_async_commit();
     }
     uint32_t drawn = 0, due = 0;   /* 'due' grows by 'draws' a depth; a draw costs 'depths' */
-    for (uint32_t d = 0, stage = 0; d < depths; d++, stage = stage + 1 == stages ? 0 : stage + 1) {
-        const uint32_t ahead = stage == 0 ? stages - 1 : stage - 1;
-        egg_cp_async_wait<stages - 2>();
-        __syncthreads();   /* all see this depth, and nobody reads the one before any more */
-        if (d + stages - 1 < depths)
-            copy_depth(args, first_row, first_out, (d + stages - 1) * DEPTH, buffers + ahead * BUFFER);
+    for (uint32_t d = 0, stage = 0, next = ahead; d < depths; d++) {
+        egg_cp_async_wait<ahead - 1>();
+        if (wgmma) egg_proxy_fence();
+        __syncthreads();   /* all see this depth, and nobody reads 'next' any more */
+        if constexpr (wgmma) begin_depth(buffers + stage * BUFFER, d == 0, sum);
+        if (d + ahead < depths)
+            copy_depth(args, first_row, first_out, (d + ahead) * DEPTH, buffers + next * BUFFER);
         egg_cp_async_commit();
         if (noise == EGG_TENSOR_DRAWN)
             for (due += draws; due >= depths; due -= depths) draw_factors(args, first_row, first_out, drawn++, factors);
-        multiply_depth(buffers + stage * BUFFER, at, sum);
+        if constexpr (wgmma) egg_wgmma_wait<1>();
+        else multiply_depth(buffers + stage * BUFFER, at, sum);
+        stage = stage + 1 == stages ? 0 : stage + 1;
+        next = next + 1 == stages ? 0 : next + 1;
     }
+    if constexpr (wgmma) egg_wgmma_wait<0>();
     __syncthreads();   /* the factors are there, and nobody reads a buffer any more */
     if (noise != EGG_TENSOR_NO_NOISE) {
         egg_grid_wait();   /* for t, and for nothing else */
@@ -218,28 +255,32 @@ static __global__ void __launch_bounds__(THREADS, 1) tensor_linear(const egg_ten
     store_tile(args, first_row, first_out, at, sum, (uint16_t *)buffers);
 }
 
-static size_t shared_bytes(uint32_t stages, const egg_tensor_args *args)
+static size_t shared_bytes(uint32_t stages, bool wgmma, const egg_tensor_args *args)
 {
     const uint32_t rank = args->noise == EGG_TENSOR_NO_NOISE ? 0 : args->rank;
-    return stages * (size_t)BUFFER + rank * FACTORS * sizeof(uint16_t);
+    return (wgmma ? EGG_SWIZZLE_BYTES - 1 : 0) + stages * (size_t)BUFFER + rank * FACTORS * sizeof(uint16_t);
 }
 
-template <egg_tensor_noise noise, uint32_t stages> static void launch_stages(const egg_tensor_args *args)
+template <egg_tensor_noise noise, uint32_t stages, bool wgmma> static void launch_stages(const egg_tensor_args *args)
 {
     const dim3 grid(egg_divide_up<uint32_t>(args->rows, TILE_ROWS), egg_divide_up<uint32_t>(args->out, TILE_OUT));
+    const size_t bytes = shared_bytes(stages, wgmma, args);
     if (noise == EGG_TENSOR_NO_NOISE)
-        EGG_LAUNCH((tensor_linear<noise, stages>), grid, dim3(THREADS), shared_bytes(stages, args), *args);
+        EGG_LAUNCH((tensor_linear<noise, stages, wgmma>), grid, dim3(THREADS), bytes, *args);
     else
-        EGG_LAUNCH_EARLY((tensor_linear<noise, stages>), grid, dim3(THREADS), shared_bytes(stages, args), *args);
+        EGG_LAUNCH_EARLY((tensor_linear<noise, stages, wgmma>), grid, dim3(THREADS), bytes, *args);
 }
 
 /* With as many buffers as there is room for: a block may have 227 KiB on an H100 or H200, 163 on an A100. */
 template <egg_tensor_noise noise> static void launch_linear(const egg_tensor_args *args)
 {
     const size_t limit = egg_cuda_shared_bytes(1);
-    if (shared_bytes(4, args) <= limit) launch_stages<noise, 4>(args);
-    else if (shared_bytes(3, args) <= limit) launch_stages<noise, 3>(args);
-    else launch_stages<noise, 2>(args);
+    const bool wgmma = egg_cuda_uses_wgmma();
+    if (wgmma && shared_bytes(4, true, args) <= limit) launch_stages<noise, 4, true>(args);
+    else if (wgmma) launch_stages<noise, 3, true>(args);
+    else if (shared_bytes(4, false, args) <= limit) launch_stages<noise, 4, false>(args);
+    else if (shared_bytes(3, false, args) <= limit) launch_stages<noise, 3, false>(args);
+    else launch_stages<noise, 2, false>(args);
 }
 
 extern "C" void egg_cuda_tensor_linear(const egg_tensor_args *args)

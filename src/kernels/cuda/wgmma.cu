@@ -60,7 +60,8 @@ const char *egg_cuda_choose_products(const char *device, int major, int minor)
     }
     if (!wgmma) return NULL;
     if (major != 9 || minor != 0) {
-        snprintf(why, sizeof why, "EGGROLL_CUDA=wgmma is for compute capability 9.0; %s has %d.%d", device, major, minor);
+        snprintf(why, sizeof why, "EGGROLL_CUDA=wgmma is for compute capability 9.0; %s has %d.%d", device, major,
+                 minor);
         return why;
     }
     const char *none = find_wgmma(device);
