@@ -178,6 +178,32 @@ static void test_drawn_is_stored(void **state)
     }
 }
 
+/* The vendor's library is asked for the same product. Its operands are where a stand-in could read them, too. */
+static void test_cublas(void **state)
+{
+    (void)state;
+    const char *why, *name = egg_cuda_cublas(&why);
+    if (!name) {
+        assert_non_null(why);
+        skip();
+    }
+    assert_non_null(strstr(name, "version"));
+    product p;
+    open_product(&p, (struct shape){37, 48, 400, 1});
+    const size_t x = (size_t)37 * 400, w = (size_t)48 * 400, y = (size_t)37 * 48;
+    uint16_t *shared = egg_cuda_take_shared((x + w + y) * sizeof *shared);
+    assert_non_null(shared);
+    memcpy(shared, p.x, x * sizeof *shared);
+    memcpy(shared + x, p.w, w * sizeof *shared);
+    egg_tensor_args args = p.args;
+    args.X = shared, args.W = shared + x, args.Y = shared + x + w;
+    egg_cuda_cublas_linear(&args);
+    assert_null(device->wait());
+    memcpy(p.y, args.Y, y * sizeof *p.y);
+    check(&p, false);
+    close_product(&p);
+}
+
 static void test_dense(void **state)
 {
     (void)state;
@@ -224,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_drawn_is_stored),
+        cmocka_unit_test(test_cublas),
         cmocka_unit_test(test_dense),
         cmocka_unit_test(test_timer),
     };

@@ -13,9 +13,10 @@
 #include "base/compiler.h"
 #include "bench/calls.h"
 #include "es/device_memory.h"
+#include "kernels/cuda/cuda_level.h"
 #include "kernels/cuda/tensor.h"
 
-enum { PLAIN, STORED, DRAWN, DENSE, WAYS };
+enum { PLAIN, STORED, DRAWN, DENSE, PEER, WAYS };   /* PEER: plain inference by the vendor's library */
 
 typedef struct linear_bench {
     const egg_kernels *kernels;
@@ -140,6 +141,10 @@ static void run_tensor(const linear_bench *bench, int way)
     static const egg_tensor_noise noises[WAYS] = {[STORED] = EGG_TENSOR_STORED, [DRAWN] = EGG_TENSOR_DRAWN};
     egg_tensor_args args = bench->tensor;
     args.noise = noises[way];
+    if (way == PEER) {
+        egg_cuda_cublas_linear(&args);
+        return;
+    }
     if (args.noise != EGG_TENSOR_NO_NOISE) egg_cuda_tensor_shrink(&args);
     egg_cuda_tensor_linear(&args);
     if (way == DENSE) egg_cuda_tensor_dense(&args);
@@ -154,19 +159,47 @@ static void run_way(const egg_kernels *kernels, const void *args)
     way->run(way->bench, way->way);
 }
 
-static egg_status measure(const egg_bench_setting *setting, const linear_bench *bench,
-                          void (*run)(const linear_bench *bench, int way), const char *what, egg_error *error)
+/* The sooner of two. */
+static const egg_contender *faster(const egg_contender *a, const egg_contender *b, uint32_t repetitions)
 {
-    static const char *const names[WAYS] = {"plain inference", "EGGROLL, factors stored", "EGGROLL, factors drawn",
-                                            "dense noise"};
-    static const char *const ratios[WAYS] = {NULL, "stored_vs_plain", "drawn_vs_plain", "dense_vs_plain"};
+    const double seconds_a = egg_median(a->seconds, repetitions), seconds_b = egg_median(b->seconds, repetitions);
+    return a->work / seconds_a >= b->work / seconds_b ? a : b;
+}
+
+/* Ratios are to the best plain inference there is: ours, or that of the vendor's library, where 'peer' names it. */
+static void report_ways(const egg_bench_setting *setting, const char *size, const egg_contender contenders[WAYS],
+                        bool peer)
+{
+    static const char *const ratios[WAYS] = {[STORED] = "stored_vs_plain", [DRAWN] = "drawn_vs_plain",
+                                             [DENSE] = "dense_vs_plain"};
+    const uint32_t repetitions = setting->repetitions;
+    const egg_contender *plain = &contenders[PLAIN];
+    for (int i = 0; i < (peer ? WAYS : PEER); i++) egg_report_rate(&setting->report, size, &contenders[i], repetitions);
+    if (peer) plain = faster(plain, &contenders[PEER], repetitions);
+    for (int i = STORED; i <= DENSE; i++)
+        egg_report_ratio(&setting->report, size, ratios[i], &contenders[i], plain, repetitions);
+}
+
+static void describe(const linear_bench *bench, const char *what, char size[80])
+{
+    snprintf(size, 80, "%ux%ux%u, %s", bench->rows, bench->n, bench->n, what);
+}
+
+/* 'peer': the name of the vendor's library, or NULL. */
+static egg_status measure(const egg_bench_setting *setting, const linear_bench *bench,
+                          void (*run)(const linear_bench *bench, int way), const char *what, const char *peer,
+                          egg_error *error)
+{
+    const char *const names[WAYS] = {"plain inference", "EGGROLL, factors stored", "EGGROLL, factors drawn",
+                                     "dense noise", peer};
     egg_status status = EGG_OK;
     egg_contender contenders[WAYS];
     egg_call calls[WAYS];
     linear_way ways[WAYS];
+    const int count = peer ? WAYS : PEER;
     char size[80];
-    snprintf(size, sizeof size, "%ux%ux%u, %s", bench->rows, bench->n, bench->n, what);
-    for (int i = 0; i < WAYS; i++) {
+    describe(bench, what, size);
+    for (int i = 0; i < count; i++) {
         ways[i] = (linear_way){.bench = bench, .run = run, .way = i};
         calls[i] = (egg_call){.kernels = bench->kernels, .args = &ways[i], .run = run_way};
         contenders[i] = (egg_contender){.name = names[i], .unit = "GFLOP/s",
@@ -174,12 +207,27 @@ static egg_status measure(const egg_bench_setting *setting, const linear_bench *
                                         .stopwatch = egg_bench_stopwatch(bench->kernels)};
         egg_call_calibrate(&contenders[i], &calls[i]);
     }
-    EGG_TRY(egg_contest(contenders, WAYS, setting->repetitions, error));
+    EGG_TRY(egg_contest(contenders, (size_t)count, setting->repetitions, error));
     EGG_TRY(egg_device_wait(bench->kernels->device, error));
-    for (int i = 0; i < WAYS; i++)
-        egg_report_rate(&setting->report, size, &contenders[i], setting->repetitions);
-    for (int i = STORED; i < WAYS; i++)
-        egg_report_ratio(&setting->report, size, ratios[i], &contenders[i], &contenders[PLAIN], setting->repetitions);
+    report_ways(setting, size, contenders, peer != NULL);
+out:
+    return status;
+}
+
+/* On tensor cores, and by the vendor's library on the same operands. */
+static egg_status measure_tensor(const egg_bench_setting *setting, const linear_bench *bench, egg_error *error)
+{
+    char what[64], peer[400];
+    const char *why, *library = egg_cuda_cublas(&why);
+    egg_status status = EGG_OK;
+    snprintf(what, sizeof what, "bf16 on tensor cores by %s", egg_cuda_products());
+    snprintf(peer, sizeof peer, "plain inference, %s", library ? library : "cuBLAS: not found");
+    EGG_TRY(measure(setting, bench, run_tensor, what, library ? peer : NULL, error));
+    if (!library) {
+        char size[80];
+        describe(bench, what, size);
+        egg_report_value(&setting->report, size, peer, "GFLOP/s", 0);
+    }
 out:
     return status;
 }
@@ -197,8 +245,8 @@ egg_status egg_bench_linear(const egg_bench_setting *setting, egg_error *error)
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for a layer of %u outputs and %u rows", n, rows);
         goto out;
     }
-    EGG_TRY(measure(setting, &bench, run_table, "float32 activations", error));
-    if (device) EGG_TRY(measure(setting, &bench, run_tensor, "bf16 on tensor cores", error));
+    EGG_TRY(measure(setting, &bench, run_table, "float32 activations", NULL, error));
+    if (device) EGG_TRY(measure_tensor(setting, &bench, error));
 out:
     close_bench(&bench);
     return status;

@@ -15,6 +15,7 @@
 #include "comm/comm.h"
 #include "envs/env.h"
 #include "kernels/cuda/cuda_level.h"
+#include "kernels/cuda/tensor.h"
 #include "kernels/kernels.h"
 #include "train/checkpoint.h"
 #include "train/policy_file.h"
@@ -292,6 +293,8 @@ static void set_devices(json_t *object)
     }
     json_object_set_new(object, "cuda_devices", devices);
     set_text(object, "cuda_products", egg_cuda_products());
+    const char *why, *cublas = egg_cuda_cublas(&why);   /* only measured against */
+    set_text(object, "cublas", cublas ? cublas : why);
 }
 
 egg_status egg_describe_build(char **json, bool devices, egg_error *error)

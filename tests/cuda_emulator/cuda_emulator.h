@@ -66,7 +66,8 @@ typedef enum cudaError_t {
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
-    cudaErrorStreamCaptureUnsupported = 900
+    cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorUnknown = 999
 } cudaError_t;
 
 typedef enum cudaMemcpyKind {

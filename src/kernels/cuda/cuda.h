@@ -44,6 +44,9 @@ bool egg_cuda_prepare(const void *kernel, size_t shared_bytes, const char *what)
 uint32_t egg_cuda_processors(void);
 size_t egg_cuda_shared_bytes(uint32_t blocks);
 
+/* Before the device goes: what cuBLAS, if it was used, has of it. */
+void egg_cuda_cublas_close(void);
+
 /* egg_device's, in graph.cu; forget: what was kept is never replayed. */
 bool egg_cuda_begin_replay(const void *key, size_t bytes);
 void egg_cuda_end_replay(void);

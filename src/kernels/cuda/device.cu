@@ -183,6 +183,7 @@ static void let_go(void)
 {
     cudaStreamSynchronize(egg_cuda_stream);
     egg_cuda_graphs_forget();
+    egg_cuda_cublas_close();
     cudaStreamDestroy(egg_cuda_stream);
     cudaFreeHost(staging);
     cudaDeviceReset();

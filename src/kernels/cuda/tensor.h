@@ -55,6 +55,15 @@ void egg_cuda_tensor_linear(const egg_tensor_args *args);
  */
 void egg_cuda_tensor_dense(const egg_tensor_args *args);
 
+/*
+ * The library of NVIDIA, which is loaded if this machine has it: its name and version, or NULL and '*why' there is
+ * none. EGGROLL_CUBLAS may name its file.
+ */
+const char *egg_cuda_cublas(const char **why);
+
+/* The product without noise by it, where it is there. */
+void egg_cuda_cublas_linear(const egg_tensor_args *args);
+
 /* 'to' (n) = 'from' rounded to bf16, n a multiple of 16: what the products take. */
 void egg_cuda_tensor_round(const float *from, size_t n, uint16_t *to);
 
