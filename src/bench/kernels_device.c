@@ -145,11 +145,39 @@ static void fill(const device_bench *bench, egg_noise_fn *noise, uint32_t stream
 
 /* ----------------------------------------------------------------------------------------------------- int8 kernels */
 
+/* Shrinking and the product, in one where the device can. */
+typedef struct whole_product {
+    egg_shrink_args shrink;
+    egg_linear_args linear;
+} whole_product;
+
+static void run_whole_product(const egg_kernels *kernels, const void *args)
+{
+    const whole_product *whole = args;
+    kernels->perturbed_i8(&whole->shrink, &whole->linear);
+}
+
+/* 'row': that of the product alone. */
+static egg_status measure_whole_product(const device_bench *bench, device_row row, const egg_linear_args *linear,
+                                        egg_error *error)
+{
+    const whole_product whole = {
+        .linear = *linear,
+        .shrink = {.X = linear->X, .x_stride = linear->x_stride, .B = bench->b, .t = bench->c, .rows = linear->rows,
+                   .steps = linear->steps, .in = linear->in, .rank = linear->rank, .scale = 256},
+    };
+    row.slot = "shrink and linear_i8, rank 1";
+    row.run = run_whole_product;
+    row.args = &whole;
+    return measure(bench, &row, error);
+}
+
 /* Of every row of the population, perturbed, or plain with rank 0. The shrunk rows are in 'c'. */
 static egg_status measure_linear_i8(const device_bench *bench, uint32_t out, uint32_t in, uint32_t rank,
                                     egg_error *error)
 {
     const uint32_t rows = bench->members * bench->steps;
+    egg_status status = EGG_OK;
     const egg_linear_args args = {.X = bench->a, .x_stride = in, .W = bench->weights, .A = rank ? bench->b : NULL,
                                   .t = bench->c, .Y = bench->d, .y_stride = out, .rows = rows, .steps = bench->steps,
                                   .out = out, .in = in, .rank = rank, .shift = 8, .noise_shift = 8};
@@ -157,7 +185,10 @@ static egg_status measure_linear_i8(const device_bench *bench, uint32_t out, uin
                       .bound = BOUND_BY_I8, .work = (double)rows * out * in};
     bench->kernels->pack_i8(bench->b, out, in, bench->weights);
     snprintf(row.size, sizeof row.size, "%ux%ux%u", rows, out, in);
-    return measure(bench, &row, error);
+    EGG_TRY(measure(bench, &row, error));
+    if (rank && bench->kernels->perturbed_i8) EGG_TRY(measure_whole_product(bench, row, &args, error));
+out:
+    return status;
 }
 
 static egg_status measure_products_i8(const device_bench *bench, egg_error *error)

@@ -125,6 +125,12 @@ typedef struct egg_linear_args {
 typedef void egg_linear_fn(const egg_linear_args *args);
 
 /*
+ * perturbed (int8):  shrink and then linear, which take the same X and t. Nobody looks at t afterwards, so it may be
+ * left unwritten.
+ */
+typedef void egg_perturbed_fn(const egg_shrink_args *shrink, const egg_linear_args *linear);
+
+/*
  * dense (float32):  Y[b,o] += s(b) * c * sum_i X[b,i] * E[p(b),o,i]           full-rank noise: OpenES, which we compare
  * with
  *
@@ -469,6 +475,7 @@ typedef struct egg_kernels {
     egg_pack_fn *pack_i8, *pack_f32, *pack_bf16, *pack_q8;
     egg_shrink_fn *shrink_i8, *shrink_f32;
     egg_linear_fn *linear_i8, *linear_f32, *linear_bf16, *linear_q8;
+    egg_perturbed_fn *perturbed_i8;         /* may be NULL: one after the other */
     egg_dense_fn *dense_f32;
     egg_embed_fn *embed_i8;
     egg_lookup_fn *lookup_f32;

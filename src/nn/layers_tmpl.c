@@ -38,6 +38,23 @@ egg_factors NAME(egg_factors)(egg_pass *pass, const egg_param *param)
     return factors;
 }
 
+/* shrink into linear's t, and linear. */
+static void NAME(multiply_perturbed)(egg_pass *pass, const egg_param *W, const egg_linear_args *linear, const void *B)
+{
+    const egg_shrink_args shrink = {.X = linear->X, .x_stride = linear->x_stride, .B = B, .t = (void *)linear->t,
+                                    .member = linear->member, .rows = linear->rows, .steps = linear->steps,
+                                    .in = linear->in, .rank = linear->rank, .scale = pass->law->scale,
+                                    .c = pass->law->c};
+#if EGG_I8
+    if (pass->kernels->perturbed_i8) {
+        pass->kernels->perturbed_i8(&shrink, linear);
+        return;
+    }
+#endif
+    KERNEL(pass, shrink)(&shrink);
+    egg_param_linear(W, pass->kernels)(linear);
+}
+
 /* Y = X W^T + perturbation + bias; bias.data may be NULL. Where the noise is dense, factors.A is all of it. */
 static void NAME(product)(egg_pass *pass, const egg_param *W, egg_factors factors, egg_member_vector bias, egg_mat X,
                           egg_mat Y)
@@ -46,17 +63,16 @@ static void NAME(product)(egg_pass *pass, const egg_param *W, egg_factors factor
     uint32_t rows = egg_mat_rows(pass, X), rank = factors.A && factors.B ? pass->law->rank : 0;
     void *t = rank ? egg_pass_take(pass, (size_t)rows * rank * SUM_BYTES) : NULL;
     if (pass->failed) return;
+    const egg_linear_args linear = {.X = X.data, .x_stride = X.stride, .W = W->packed,
+                                    .A = rank ? factors.A : NULL, .t = t, .bias = bias.data,
+                                    .bias_stride = bias.stride, .Y = Y.data, .y_stride = Y.stride,
+                                    .member = pass->row_member, .rows = rows, .steps = X.steps, .out = W->out,
+                                    .in = W->in, .rank = rank, .shift = egg_product_shift(W->in),
+                                    .noise_shift = rank ? pass->law->noise_shift : 0};
     if (rank)
-        KERNEL(pass, shrink)(&(egg_shrink_args){.X = X.data, .x_stride = X.stride, .B = factors.B, .t = t,
-                                                .member = pass->row_member, .rows = rows, .steps = X.steps, .in = W->in,
-                                                .rank = rank, .scale = pass->law->scale, .c = pass->law->c});
-    egg_linear_fn *linear = egg_param_linear(W, pass->kernels);
-    linear(&(egg_linear_args){.X = X.data, .x_stride = X.stride, .W = W->packed,
-                            .A = rank ? factors.A : NULL, .t = t, .bias = bias.data,
-                            .bias_stride = bias.stride, .Y = Y.data, .y_stride = Y.stride,
-                            .member = pass->row_member, .rows = rows, .steps = X.steps, .out = W->out,
-                            .in = W->in, .rank = rank, .shift = egg_product_shift(W->in),
-                            .noise_shift = rank ? pass->law->noise_shift : 0});
+        NAME(multiply_perturbed)(pass, W, &linear, factors.B);
+    else
+        egg_param_linear(W, pass->kernels)(&linear);
 #if !EGG_I8
     if (factors.A && !factors.B)
         pass->kernels->dense_f32(&(egg_dense_args){.X = X.data, .x_stride = X.stride, .E = factors.A, .Y = Y.data,

@@ -62,6 +62,9 @@ bool egg_cuda_uses_wgmma(void);
 /* linear_i8 by wgmma; false: not on this device or of this shape, and nothing has been done. */
 bool egg_cuda_linear_i8_wgmma(const egg_linear_args *args);
 
+/* The same of perturbed_i8. */
+bool egg_cuda_perturbed_i8_wgmma(const egg_shrink_args *shrink, const egg_linear_args *linear);
+
 extern "C" {
 void egg_cuda_noise(egg_kernels *kernels);
 void egg_cuda_product_i8(egg_kernels *kernels);

@@ -65,16 +65,18 @@ static __device__ __forceinline__ uint32_t egg_present_row(const egg_linear_args
     return min(row, args.rows - 1);
 }
 
+/* 't': that of the rows, or NULL: it is in memory. */
 template <int ROWS>
 static __device__ __forceinline__ void egg_linear_read_noise(const egg_linear_args &args, egg_divisor steps,
-                                                             uint32_t row, uint32_t out, egg_linear_noise<ROWS> &noise)
+                                                             uint32_t row, uint32_t out, const int32_t *t,
+                                                             egg_linear_noise<ROWS> &noise)
 {
     const int8_t *A = (const int8_t *)args.A + out;
     EGG_UNROLL
     for (int i = 0; i < ROWS; i++) {
         const uint32_t b = egg_present_row(args, row + 8 * i);
         noise.pair[i] = egg_divide(b, steps) / 2;
-        noise.t[i] = __ldg((const int32_t *)args.t + (size_t)b * args.rank);
+        noise.t[i] = t ? t[i] : __ldg((const int32_t *)args.t + (size_t)b * args.rank);
         noise.a[i] = __ldg((const uint4 *)(A + (size_t)noise.pair[i] * args.rank * args.out));
     }
 }
@@ -114,11 +116,14 @@ static __device__ __forceinline__ void egg_linear_finish_plain(const egg_linear_
     }
 }
 
-/* Turns a warp's sums into results: rows from 'row' on, EGG_RUN outputs a thread from 'out' on. */
+/*
+ * Turns a warp's sums into results: rows from 'row' on, EGG_RUN outputs a thread from 'out' on. 't', if it is not in
+ * memory, has rank 1: that of rows lane / 4 + 8 i.
+ */
 template <int M>
 static __device__ __forceinline__ void egg_linear_finish(const egg_linear_args &args, egg_divisor steps,
                                                          const int32_t (&sum)[M][EGG_RUN_PAIRS][4], uint32_t row,
-                                                         uint32_t out)
+                                                         uint32_t out, const int32_t *t = nullptr)
 {
     row += threadIdx.x % EGG_WARP / 4;
     out += threadIdx.x % 4 * EGG_RUN;
@@ -128,7 +133,7 @@ static __device__ __forceinline__ void egg_linear_finish(const egg_linear_args &
         return;
     }
     egg_linear_noise<2 * M> noise;
-    egg_linear_read_noise(args, steps, row, out, noise);
+    egg_linear_read_noise(args, steps, row, out, t, noise);
     if (noise.pair[0] == noise.pair[2 * M - 1])   /* pairs ascend with the rows */
         egg_linear_finish_noisy<true>(args, noise, sum, row, out);
     else

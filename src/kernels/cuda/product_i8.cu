@@ -207,6 +207,13 @@ static void linear_i8(const egg_linear_args *args)
     }
 }
 
+static void perturbed_i8(const egg_shrink_args *shrink, const egg_linear_args *linear)
+{
+    if (egg_cuda_perturbed_i8_wgmma(shrink, linear)) return;
+    shrink_i8(shrink);
+    linear_i8(linear);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ table */
 
 extern "C" void egg_cuda_product_i8(egg_kernels *kernels)
@@ -215,4 +222,5 @@ extern "C" void egg_cuda_product_i8(egg_kernels *kernels)
     kernels->pack_i8 = pack_i8;
     kernels->shrink_i8 = shrink_i8;
     kernels->linear_i8 = linear_i8;
+    kernels->perturbed_i8 = perturbed_i8;
 }

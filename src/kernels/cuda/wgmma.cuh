@@ -128,6 +128,19 @@ template <int groups> static __device__ __forceinline__ void egg_wgmma_wait()
     "%124, %125, %126, %127}"
 
 /* d = a b or, where 'add', d += a b, of the type of d; other shapes of d are not there. */
+static __device__ __forceinline__ void egg_wgmma(int32_t (&d)[1][4], uint64_t a, uint64_t b, bool add)
+{
+#if EGG_HAS_WGMMA
+    asm volatile("{\n\t"
+                 ".reg .pred add;\n\t"
+                 "setp.ne.b32 add, %6, 0;\n\t"
+                 "wgmma.mma_async.sync.aligned.m64n8k32.s32.s8.s8 {%0, %1, %2, %3}, %4, %5, add;\n\t"
+                 "}"
+                 : EGG_D1("+r", d, 0)
+                 : "l"(a), "l"(b), "r"((uint32_t)add));
+#endif
+}
+
 static __device__ __forceinline__ void egg_wgmma(int32_t (&d)[16][4], uint64_t a, uint64_t b, bool add)
 {
 #if EGG_HAS_WGMMA
