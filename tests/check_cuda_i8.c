@@ -155,12 +155,12 @@ static void check_products(void)
     check_product(500, 100, 256, 256, 1);      /* a block with several tiles of rows */
     check_product(300, 3, 144, 48, 4);         /* an output panel that is mostly not there */
     check_product(200, 3, 400, 272, 2);        /* two of the wider ones, inputs that end within a depth */
-    check_product(700, 100, 256, 512, 0);
-    check_product(333, 5, 272, 256, 1);        /* as many pairs in a tile as there can be */
-    check_product(650, 9, 656, 400, 1);
+    check_product(200, 100, 256, 512, 0);
+    check_product(150, 5, 272, 256, 1);        /* as many pairs in a tile as there can be */
+    check_product(200, 9, 528, 144, 1);
     check_product(257, 64, 1024, 64, 2);
     check_product(260, 25, 144, 1024, 1);      /* the larger block */
-    check_product(300, 100, 256, 1024, 1);     /* t from eight depths */
+    check_product(150, 100, 256, 1024, 1);     /* t from eight depths */
     check_product(140, 7, 64, 1088, 3);
     check_product(140, 25, 144, 2048, 1);      /* weights that do not fit */
     check_product(33, 2, 64, 4096, 1);

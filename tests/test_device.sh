@@ -42,13 +42,13 @@ compare() {
 compare fractional --width 32 --layers 2 --population 36 --seq-len 5 --group-size 4 --epochs 3
 compare vote --width 16 --layers 1 --population 26 --seq-len 7 --update vote --rank 2 --state reset --epochs 3
 compare chunks --width 64 --layers 1 --population 40 --seq-len 9 --chunk 3 --rank 3 --epochs 2
-compare wide --width 256 --layers 1 --population 6 --seq-len 11 --epochs 1 --valid-bytes 300
+wide="--width 256 --layers 1 --population 6 --seq-len 11 --epochs 1 --valid-bytes 300"
+compare wide $wide
 
 # Hopper's own products, where the GPU has them.
 if EGGROLL_CUDA=wgmma "$program" plan text --device cuda >out 2>err; then
-    EGGROLL_CUDA=wgmma run $common --width 256 --layers 1 --population 24 --seq-len 11 --epochs 2 --out wgmma --device cuda
-    run $common --width 256 --layers 1 --population 24 --seq-len 11 --epochs 2 --out mma --device cuda
-    same mma wgmma "wgmma"
+    EGGROLL_CUDA=wgmma run $common $wide --out wgmma --device cuda
+    same wide-cpu wgmma "wgmma"
 else
     grep -q "wgmma is for compute capability 9.0" err || fail "EGGROLL_CUDA=wgmma: $(cat err)"
 fi

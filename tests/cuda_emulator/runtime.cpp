@@ -374,5 +374,6 @@ cudaError_t cudaDeviceReset(void)
 {
     cudaStreamSynchronize(nullptr);
     while (!allocations.empty()) cudaFree(memory + allocations.begin()->first);
+    while (!page_locked.empty()) cudaFreeHost((void *)page_locked.begin()->first);
     return cudaSuccess;
 }
