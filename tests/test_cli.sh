@@ -146,7 +146,10 @@ ends 2 pretrain text.txt $small --device cuda:
 ends 1 pretrain text.txt $small --device cuda:9999 --out nowhere
 complains "--device: there is no "
 [ ! -e nowhere ] || fail "$last: left a run behind"
-ends 2 rl CartPole --device cuda
+ends 1 rl CartPole-v1 --epochs 1 --device cuda:9999 --out nowhere
+complains "--device: there is no "
+[ ! -e nowhere ] || fail "$last: left a run behind"
+ends 2 eval text.txt --device cuda
 
 ends 2 pretrain text.txt $small --population 63 --out odd
 complains "--population: 63 is odd"
