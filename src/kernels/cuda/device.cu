@@ -176,7 +176,8 @@ static char device_name[256];
 static uint32_t processors;
 static size_t block_shared_bytes;
 static egg_device device = {
-    device_name, 0, take, give, upload, download, fill, wait_for_all, memory, start_timer, stop_timer, egg_cuda_begin_replay, egg_cuda_end_replay,
+    device_name, 0, take, give, upload, download, fill, wait_for_all, memory, start_timer, stop_timer,
+    egg_cuda_begin_replay, egg_cuda_end_replay,
 };
 
 static void let_go(void)
