@@ -16,7 +16,7 @@ static const struct {
     {"kernels", egg_bench_kernels, true}, {"population", egg_bench_population, true},
     {"update", egg_bench_update, false},   {"noise", egg_bench_noise, false},
     {"scaling", egg_bench_scaling, false}, {"envs", egg_bench_envs, false},
-    {"finetune", egg_bench_finetune, false}, {"decode", egg_bench_decode, false},
+    {"finetune", egg_bench_finetune, true}, {"decode", egg_bench_decode, true},
     {"linear", egg_bench_linear, true},
 };
 
@@ -38,6 +38,7 @@ egg_status egg_bench_run(const char *suite, const egg_options *options, const eg
     egg_options *resolved = NULL;
     egg_bench_setting setting = {
         .one_size = egg_options_is_set(options, "width") || egg_options_is_set(options, "layers"),
+        .population_named = egg_options_is_set(options, "population"),
         .levels = egg_cpu_levels(&unknown),
         .report = *report,
     };

@@ -12,6 +12,7 @@
 typedef struct egg_bench_setting {
     const egg_settings *settings;
     bool one_size;               /* width or layers were named: measure that model only */
+    bool population_named;       /* its default does not suit every suite */
     uint32_t levels;             /* egg_cpu_level bits to measure */
     egg_kernels kernels;         /* the strongest of them */
     egg_pool *pool;

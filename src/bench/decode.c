@@ -1,77 +1,53 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Plain decoding on one thread with the weights held as float32, as bfloat16 and as int8, and what memory they take.
- * The model has the shapes of RWKV-7 0.1B with the World vocabulary, and random weights.
+ * Plain decoding with the weights held as float32, as bfloat16 and as int8, and what memory they take, on one thread
+ * of the processor or on a device; there also a population that decodes, against plain decoding of the same rows. The
+ * models have the shapes of published ones with the World vocabulary, and random weights.
  */
-#include <math.h>
 #include <stdio.h>
 
 #include "base/compiler.h"
-#include "base/memory.h"
-#include "bench/bench.h"
+#include "bench/calls.h"
+#include "bench/language_model.h"
+#include "nn/bank.h"
 #include "tasks/decode.h"
 
-enum { STORAGES = 3, PART_FLOATS = 1 << 20 };
+enum { STORAGES = 3 };
 
 static const char *const storage_names[STORAGES] = {"f32", "bf16", "int8"};   /* in the order of egg_storage */
 
 typedef struct decode_bench {
     egg_decoder *decoder;
-    uint32_t rows, steps;
+    const egg_bank *bank;        /* NULL: unperturbed */
+    uint32_t rows, steps, vocabulary;
 } decode_bench;
-
-/* Rows of a parameter: matrices of deviation 1/sqrt(in), the rest about one half. */
-static void draw_rows(const egg_param *param, uint32_t first, uint32_t rows, float *W)
-{
-    const bool matrix = param->kind == EGG_PARAM_MATRIX;
-    const float deviation = matrix ? 1 / sqrtf((float)param->in) : 0.1f, mean = matrix ? 0 : 0.5f;
-    const size_t n = (size_t)rows * param->in;
-    const egg_noise_at at = {.param = param->id};
-    egg_noise_f32(egg_key_make(1, EGG_DOMAIN_INITIAL_WEIGHTS), at, (uint64_t)first * param->in, n, W);
-    for (size_t i = 0; i < n; i++) W[i] = mean + deviation * W[i];
-}
-
-static egg_status open_models(egg_rwkv7 *models[STORAGES], const egg_bench_setting *setting, float *W, egg_error *error)
-{
-    egg_status status = EGG_OK;
-    const egg_settings *s = setting->settings;
-    const uint32_t width = setting->one_size ? (uint32_t)s->width : 768;
-    const egg_rwkv7_shape shape = {.vocabulary = 65536, .width = width, .head_size = width < 64 ? width : 64,
-                                   .layers = setting->one_size ? (uint32_t)s->layers : 12, .hidden = 4 * width,
-                                   .w_rank = 64, .a_rank = 64, .v_rank = 32, .g_rank = 128};
-    for (uint32_t i = 0; i < STORAGES; i++) EGG_TRY(egg_rwkv7_open(&models[i], &shape, NULL, error));
-    for (uint32_t id = 0; id < models[0]->param_count; id++) {
-        const egg_param *param = &models[0]->params[id];
-        for (uint32_t i = 0; i < STORAGES; i++)
-            EGG_TRY(egg_rwkv7_open_param(models[i], id, &setting->kernels, (egg_storage)i, true, error));
-        const uint32_t most = PART_FLOATS / param->in / EGG_ROW_QUANTUM * EGG_ROW_QUANTUM;
-        for (uint32_t first = 0, rows; first < param->out; first += rows) {
-            rows = param->out - first < most ? param->out - first : most;
-            draw_rows(param, first, rows, W);
-            for (uint32_t i = 0; i < STORAGES; i++)
-                EGG_TRY(egg_param_store(&models[i]->params[id], &setting->kernels, first, rows, W, error));
-        }
-    }
-out:
-    return status;
-}
 
 /* Every sequence reads 'steps' tokens, one a step. */
 static egg_status run(void *context, egg_error *error)
 {
     decode_bench *bench = context;
+    const uint32_t words = bench->vocabulary - 1 < 1000 ? bench->vocabulary - 1 : 1000;
     for (uint32_t step = 0; step < bench->steps; step++) {
-        egg_decoder_step(bench->decoder, NULL, NULL);
+        egg_decoder_step(bench->decoder, bench->bank, NULL);
         if (egg_decoder_failed(bench->decoder))
             return egg_fail(error, EGG_ERR_NOMEM, "decoding outgrew its scratch memory");
         for (uint32_t slot = 0; slot < bench->rows; slot++)
-            egg_decoder_push(bench->decoder, slot, 1 + (slot * 7919 + step * 31) % 1000);
+            egg_decoder_push(bench->decoder, slot, 1 + (slot * 7919 + step * 31) % words);
     }
     return EGG_OK;
 }
 
-static egg_status measure(const egg_bench_setting *setting, egg_rwkv7 *const models[STORAGES], uint32_t rows,
-                          uint32_t steps, egg_error *error)
+/* A device has merely been asked when run() returns, and is timed by its own clock. */
+static egg_contender contender_of(const egg_bench_setting *setting, const char *name, decode_bench *bench)
+{
+    return (egg_contender){.name = name, .run = run, .context = bench, .work = (double)bench->rows * bench->steps,
+                           .unit = "tokens/s", .stopwatch = egg_bench_stopwatch(&setting->kernels)};
+}
+
+/* ----------------------------------------------------------------------------------------------- weights by storage */
+
+static egg_status measure_storages(const egg_bench_setting *setting, egg_rwkv7 *const models[STORAGES], uint32_t rows,
+                                   uint32_t steps, egg_error *error)
 {
     static const uint32_t start = 1;
     egg_status status = EGG_OK;
@@ -81,14 +57,14 @@ static egg_status measure(const egg_bench_setting *setting, egg_rwkv7 *const mod
     const egg_rwkv7_shape *shape = &models[0]->shape;
     snprintf(size, sizeof size, "RWKV-7 %ux%u, %u text%s", shape->layers, shape->width, rows, rows > 1 ? "s" : "");
     for (uint32_t i = 0; i < STORAGES; i++) {
-        benches[i] = (decode_bench){.rows = rows, .steps = steps};
+        benches[i] = (decode_bench){.rows = rows, .steps = steps, .vocabulary = shape->vocabulary};
         EGG_TRY(egg_decoder_open(&benches[i].decoder, models[i], &setting->kernels,
                                  &(egg_decoder_shape){.slots = rows, .rows = rows}, error));
         for (uint32_t slot = 0; slot < rows; slot++) egg_decoder_start(benches[i].decoder, slot, 0, &start, 1);
-        contenders[i] = (egg_contender){.name = storage_names[i], .run = run, .context = &benches[i],
-                                        .work = (double)rows * steps, .unit = "tokens/s"};
+        contenders[i] = contender_of(setting, storage_names[i], &benches[i]);
     }
     EGG_TRY(egg_contest(contenders, STORAGES, setting->repetitions, error));
+    EGG_TRY(egg_device_wait(setting->kernels.device, error));
     for (uint32_t i = 0; i < STORAGES; i++)
         egg_report_rate(&setting->report, size, &contenders[i], setting->repetitions);
     egg_report_ratio(&setting->report, size, "bf16_vs_f32", &contenders[1], &contenders[0], setting->repetitions);
@@ -98,23 +74,103 @@ out:
     return status;
 }
 
-egg_status egg_bench_decode(const egg_bench_setting *setting, egg_error *error)
+static egg_status bench_storages(const egg_bench_setting *setting, const egg_rwkv7_shape *shape, egg_error *error)
 {
     static const struct {
         uint32_t rows, steps;
-    } sizes[] = {{1, 8}, {2, 4}, {4, 4}, {8, 2}, {16, 2}, {64, 1}};
+    } sizes[] = {{1, 8}, {2, 4}, {4, 4}, {8, 2}, {16, 2}, {64, 1}};   /* steps that a processor has time for */
+    static const egg_storage storages[STORAGES] = {EGG_STORAGE_F32, EGG_STORAGE_BF16, EGG_STORAGE_Q8};
+    const bool device = setting->kernels.device;
     egg_status status = EGG_OK;
     egg_rwkv7 *models[STORAGES] = {0};
-    float *W = egg_alloc_array(PART_FLOATS, sizeof *W);
-    if (!W) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a benchmark");
-    EGG_TRY(open_models(models, setting, W, error));
-    for (uint32_t i = 0; i < STORAGES; i++)
-        egg_report_value(&setting->report, "weights in memory", storage_names[i], "MiB",
-                         (double)egg_rwkv7_bytes(models[i], &setting->kernels) / (1 << 20));
-    for (size_t i = 0; i < EGG_COUNT(sizes); i++)
-        EGG_TRY(measure(setting, models, sizes[i].rows, sizes[i].steps, error));
+    char size[64] = "weights in memory";
+    if (device) snprintf(size, sizeof size, "RWKV-7 %ux%u, weights in the device's memory", shape->layers, shape->width);
+    EGG_TRY(egg_bench_rwkv7_open(models, storages, STORAGES, shape, setting, error));
+    for (uint32_t i = 0; i < STORAGES; i++) {
+        const uint64_t bytes = device ? egg_rwkv7_device_bytes(models[i], &setting->kernels)
+                                      : egg_rwkv7_bytes(models[i], &setting->kernels);
+        egg_report_value(&setting->report, size, storage_names[i], "MiB", (double)bytes / (1 << 20));
+    }
+    for (size_t i = 0; i < EGG_COUNT(sizes); i++) {
+        if (device && sizes[i].rows > 2 * egg_bench_pairs(setting) * EGG_BENCH_PROMPTS) break;
+        EGG_TRY(measure_storages(setting, models, sizes[i].rows,
+                                 device ? (uint32_t)setting->settings->seq_len : sizes[i].steps, error));
+    }
 out:
     for (uint32_t i = 0; i < STORAGES; i++) egg_rwkv7_close(models[i]);
-    egg_free(W);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------- a population, rows by member */
+
+/* Both contenders have the same decoder, whose states are most of the memory. */
+static egg_status measure_population(const egg_bench_setting *setting, egg_rwkv7 *model, uint32_t pairs,
+                                     uint64_t free_before, egg_error *error)
+{
+    enum { POPULATION, PLAIN, CONTENDERS };
+    static const uint32_t start = 1;
+    egg_status status = EGG_OK;
+    const egg_kernels *kernels = &setting->kernels;
+    const uint32_t rank = (uint32_t)setting->settings->rank, rows = 2 * pairs * EGG_BENCH_PROMPTS;
+    const egg_decoder_shape shape = {.slots = rows, .rows = rows, .rank = rank};
+    const egg_perturb law = egg_perturb_f32(1, 0, rank, 1e-3f);
+    const uint64_t weights = egg_rwkv7_device_bytes(model, kernels), planned = egg_decoder_bytes(model, &shape).device +
+                             egg_bank_bytes(model->params, model->param_count, pairs, rank, false).device;
+    egg_bank bank = {0};
+    egg_decoder *decoder = NULL;
+    char size[64];
+    snprintf(size, sizeof size, "RWKV-7 %ux%u bf16, %ux%u texts", model->shape.layers, model->shape.width, 2 * pairs,
+             EGG_BENCH_PROMPTS);
+    EGG_TRY(egg_bench_device_check(setting, planned, error));
+    EGG_TRY(egg_decoder_open(&decoder, model, kernels, &shape, error));
+    EGG_TRY(egg_bank_open(&bank, model->params, model->param_count, pairs, rank, false, error));
+    for (uint32_t pair = 0; pair < pairs; pair++) egg_bank_draw(&bank, kernels, &law, pair, pair, false);
+    for (uint32_t slot = 0; slot < rows; slot++) egg_decoder_start(decoder, slot, slot / EGG_BENCH_PROMPTS, &start, 1);
+    decode_bench perturbed = {.decoder = decoder, .bank = &bank, .rows = rows,
+                              .steps = (uint32_t)setting->settings->seq_len, .vocabulary = model->shape.vocabulary},
+                 plain = perturbed;
+    plain.bank = NULL;
+    egg_contender contenders[CONTENDERS] = {[POPULATION] = contender_of(setting, "population", &perturbed),
+                                            [PLAIN] = contender_of(setting, "plain, one shared model", &plain)};
+    EGG_TRY(egg_contest(contenders, CONTENDERS, setting->repetitions, error));
+    EGG_TRY(egg_device_wait(kernels->device, error));
+    for (int i = 0; i < CONTENDERS; i++)
+        egg_report_rate(&setting->report, size, &contenders[i], setting->repetitions);
+    egg_report_ratio(&setting->report, size, "population_vs_plain", &contenders[POPULATION], &contenders[PLAIN],
+                     setting->repetitions);
+    egg_bench_report_memory(setting, size, free_before, weights + planned);
+out:
+    egg_bank_close(&bank);
+    egg_decoder_close(decoder);
+    return status;
+}
+
+/* Few members, whose noise is read for few rows, and all of them. */
+static egg_status bench_population(const egg_bench_setting *setting, const egg_rwkv7_shape *shape, egg_error *error)
+{
+    enum { FEW_PAIRS = 8 };
+    static const egg_storage storage = EGG_STORAGE_BF16;
+    const uint64_t free_before = egg_bench_device_free(setting);
+    const uint32_t pairs = egg_bench_pairs(setting);
+    egg_status status = EGG_OK;
+    egg_rwkv7 *model = NULL;
+    EGG_TRY(egg_bench_rwkv7_open(&model, &storage, 1, shape, setting, error));
+    if (pairs > FEW_PAIRS) EGG_TRY(measure_population(setting, model, FEW_PAIRS, free_before, error));
+    EGG_TRY(measure_population(setting, model, pairs, free_before, error));
+out:
+    egg_rwkv7_close(model);
+    return status;
+}
+
+egg_status egg_bench_decode(const egg_bench_setting *setting, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_rwkv7_shape shapes[EGG_BENCH_RWKV7_SHAPES];
+    const uint32_t count = egg_bench_rwkv7_shapes(setting, shapes);
+    for (uint32_t i = 0; i < count; i++) {
+        EGG_TRY(bench_storages(setting, &shapes[i], error));
+        if (setting->kernels.device) EGG_TRY(bench_population(setting, &shapes[i], error));
+    }
+out:
     return status;
 }

@@ -237,6 +237,13 @@ uint64_t egg_rwkv7_bytes(const egg_rwkv7 *model, const egg_kernels *kernels)
     return bytes;
 }
 
+uint64_t egg_rwkv7_device_bytes(const egg_rwkv7 *model, const egg_kernels *kernels)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < model->param_count; i++) bytes += egg_param_device_bytes(&model->params[i], kernels);
+    return bytes;
+}
+
 /* Of a layer: the rows before of both mixes, and the heads. */
 static size_t layer_state_floats(const egg_rwkv7_shape *shape)
 {

@@ -70,6 +70,7 @@ void egg_rwkv7_set_thaw(egg_rwkv7 *model, egg_rwkv7_thaw thaw);
 
 uint64_t egg_rwkv7_parameters(const egg_rwkv7 *model);
 uint64_t egg_rwkv7_bytes(const egg_rwkv7 *model, const egg_kernels *kernels);   /* of the weights in memory */
+uint64_t egg_rwkv7_device_bytes(const egg_rwkv7 *model, const egg_kernels *kernels);   /* of them on a device */
 size_t egg_rwkv7_state_floats(const egg_rwkv7 *model);   /* of one sequence; all zeros at its start */
 
 typedef struct egg_rwkv7_batch {

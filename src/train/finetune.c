@@ -673,11 +673,8 @@ const char *egg_finetune_option(egg_finetune *finetune, const char *name)
 static void add_device(const egg_finetune *finetune, egg_plan *plan)
 {
     const egg_rwkv7 *model = finetune->model;
-    uint64_t parameters = 0;
-    for (uint32_t i = 0; i < model->param_count; i++)
-        parameters += egg_param_device_bytes(&model->params[i], &finetune->kernels);
     plan->device_available_bytes = finetune->kernels.device->memory().free_bytes;
-    egg_plan_add_device(plan, "device: parameters", parameters);
+    egg_plan_add_device(plan, "device: parameters", egg_rwkv7_device_bytes(model, &finetune->kernels));
     egg_plan_add_device(plan, "device: optimizer, scratch for updating",
                         egg_evolution_device_bytes(&finetune->shape, model->params, model->param_count));
     egg_plan_add_device(plan, "device: states, noise, logits, scratch", finetune->facts.task_bytes.device);
