@@ -577,7 +577,10 @@ typedef struct egg_bench_row {
 
 typedef void egg_bench_fn(void *context, const egg_bench_row *row);   /* the strings live until it returns */
 
-/* Suites: "kernels", "population", "update", "noise", "scaling", "envs", "finetune". Options: "bench". */
+/*
+ * Suites: "kernels", "population", "update", "noise", "scaling", "envs", "finetune", "decode", "linear". Options:
+ * "bench".
+ */
 EGG_API egg_status egg_bench(const char *suite, const egg_options *options, egg_bench_fn *row, void *context,
                              egg_error *error);
 

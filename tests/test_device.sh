@@ -171,11 +171,22 @@ fi
 
 run bench kernels --device cuda --width 16 --repetitions 1
 grep -q "gru_sequence_i8, rank 1 of peak" out || fail "bench kernels: $(cat out)"
+for suite in decode finetune; do
+    run bench $suite --device cuda --width 16 --layers 1 --population 2 --seq-len 1 --repetitions 1
+    for row in population "population_vs_[a-z]*" "device memory, planned" memory_vs_plan; do
+        grep -q "^  $row  *[0-9]*[1-9.]" out || fail "bench $suite: no $row: $(cat out)"
+    done
+done
 
 # What cannot be.
 "$program" $common --device cuda:999 --out none >out 2>err && fail "cuda:999 was accepted"
 grep -q "there is no cuda:999" err || fail "cuda:999: $(cat err)"
 "$program" plan text --width 1024 --layers 64 --population 1048576 --device cuda >out 2>err && fail "64 GiB were planned"
 grep -q "the run needs .* MiB of .*memory" err || fail "too large a plan: $(cat err)"
+for suite in decode finetune; do
+    "$program" bench $suite --device cuda --width 64 --layers 64 --population 1048576 >out 2>err &&
+        fail "bench $suite: 1048576 members were measured"
+    grep -q "need .* MiB of the device's memory" err || fail "bench $suite, too many members: $(cat err)"
+done
 
 [ $failures -eq 0 ] || { echo "$failures failed"; exit 1; }

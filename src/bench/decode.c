@@ -103,6 +103,32 @@ out:
 
 /* ------------------------------------------------------------------------------------- a population, rows by member */
 
+static egg_decoder_shape decoder_of(const egg_bench_setting *setting, uint32_t pairs)
+{
+    const uint32_t rows = 2 * pairs * EGG_BENCH_PROMPTS;
+    return (egg_decoder_shape){.slots = rows, .rows = rows, .rank = (uint32_t)setting->settings->rank};
+}
+
+/* Of the device's memory: weights, decoder and noise. */
+static uint64_t planned_bytes(const egg_bench_setting *setting, const egg_rwkv7 *model, uint32_t pairs)
+{
+    const egg_decoder_shape shape = decoder_of(setting, pairs);
+    return egg_rwkv7_device_bytes(model, &setting->kernels) + egg_decoder_bytes(model, &shape).device +
+           egg_bank_bytes(model->params, model->param_count, pairs, shape.rank, false).device;
+}
+
+/* Before anything is measured. */
+static egg_status check_population(const egg_bench_setting *setting, const egg_rwkv7_shape *shape, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_rwkv7 *model = NULL;
+    EGG_TRY(egg_bench_rwkv7_plan(&model, EGG_STORAGE_BF16, shape, setting, error));
+    EGG_TRY(egg_bench_device_check(setting, planned_bytes(setting, model, egg_bench_pairs(setting)), error));
+out:
+    egg_rwkv7_close(model);
+    return status;
+}
+
 /* Both contenders have the same decoder, whose states are most of the memory. */
 static egg_status measure_population(const egg_bench_setting *setting, egg_rwkv7 *model, uint32_t pairs,
                                      uint64_t free_before, egg_error *error)
@@ -111,22 +137,20 @@ static egg_status measure_population(const egg_bench_setting *setting, egg_rwkv7
     static const uint32_t start = 1;
     egg_status status = EGG_OK;
     const egg_kernels *kernels = &setting->kernels;
-    const uint32_t rank = (uint32_t)setting->settings->rank, rows = 2 * pairs * EGG_BENCH_PROMPTS;
-    const egg_decoder_shape shape = {.slots = rows, .rows = rows, .rank = rank};
-    const egg_perturb law = egg_perturb_f32(1, 0, rank, 1e-3f);
-    const uint64_t weights = egg_rwkv7_device_bytes(model, kernels), planned = egg_decoder_bytes(model, &shape).device +
-                             egg_bank_bytes(model->params, model->param_count, pairs, rank, false).device;
+    const egg_decoder_shape shape = decoder_of(setting, pairs);
+    const egg_perturb law = egg_perturb_f32(1, 0, shape.rank, 1e-3f);
     egg_bank bank = {0};
     egg_decoder *decoder = NULL;
     char size[64];
     snprintf(size, sizeof size, "RWKV-7 %ux%u bf16, %ux%u texts", model->shape.layers, model->shape.width, 2 * pairs,
              EGG_BENCH_PROMPTS);
-    EGG_TRY(egg_bench_device_check(setting, planned, error));
     EGG_TRY(egg_decoder_open(&decoder, model, kernels, &shape, error));
-    EGG_TRY(egg_bank_open(&bank, model->params, model->param_count, pairs, rank, false, error));
+    EGG_TRY(egg_bank_open(&bank, model->params, model->param_count, pairs, shape.rank, false, error));
     for (uint32_t pair = 0; pair < pairs; pair++) egg_bank_draw(&bank, kernels, &law, pair, pair, false);
-    for (uint32_t slot = 0; slot < rows; slot++) egg_decoder_start(decoder, slot, slot / EGG_BENCH_PROMPTS, &start, 1);
-    decode_bench perturbed = {.decoder = decoder, .bank = &bank, .rows = rows,
+    egg_bank_flush(&bank, kernels);
+    for (uint32_t slot = 0; slot < shape.slots; slot++)
+        egg_decoder_start(decoder, slot, slot / EGG_BENCH_PROMPTS, &start, 1);
+    decode_bench perturbed = {.decoder = decoder, .bank = &bank, .rows = shape.rows,
                               .steps = (uint32_t)setting->settings->seq_len, .vocabulary = model->shape.vocabulary},
                  plain = perturbed;
     plain.bank = NULL;
@@ -138,7 +162,7 @@ static egg_status measure_population(const egg_bench_setting *setting, egg_rwkv7
         egg_report_rate(&setting->report, size, &contenders[i], setting->repetitions);
     egg_report_ratio(&setting->report, size, "population_vs_plain", &contenders[POPULATION], &contenders[PLAIN],
                      setting->repetitions);
-    egg_bench_report_memory(setting, size, free_before, weights + planned);
+    egg_bench_report_memory(setting, size, free_before, planned_bytes(setting, model, pairs));
 out:
     egg_bank_close(&bank);
     egg_decoder_close(decoder);
@@ -168,6 +192,7 @@ egg_status egg_bench_decode(const egg_bench_setting *setting, egg_error *error)
     egg_rwkv7_shape shapes[EGG_BENCH_RWKV7_SHAPES];
     const uint32_t count = egg_bench_rwkv7_shapes(setting, shapes);
     for (uint32_t i = 0; i < count; i++) {
+        if (setting->kernels.device) EGG_TRY(check_population(setting, &shapes[i], error));
         EGG_TRY(bench_storages(setting, &shapes[i], error));
         if (setting->kernels.device) EGG_TRY(bench_population(setting, &shapes[i], error));
     }

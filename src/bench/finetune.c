@@ -158,9 +158,37 @@ out:
 
 /* --------------------------------------------------------------------------------------------------------- a device */
 
+static egg_answers_shape device_shape(const egg_bench_setting *setting, const answer_size *size)
+{
+    egg_answers_shape shape = shape_of(setting, size);
+    shape.most = 2 * size->pairs * size->questions;
+    return shape;
+}
+
+/* Of the device's memory: weights and the table of answers. */
+static uint64_t planned_bytes(const egg_bench_setting *setting, const egg_language *language, const answer_size *size)
+{
+    const egg_answers_shape shape = device_shape(setting, size);
+    return egg_rwkv7_device_bytes(language->model, language->kernels) + egg_answers_bytes(&shape, language).device;
+}
+
+/* Before there is anything. */
+static egg_status check_device(const egg_bench_setting *setting, const egg_rwkv7_shape *shape,
+                               const egg_tokenizer *tokenizer, const answer_size *size, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    egg_rwkv7 *model = NULL;
+    EGG_TRY(egg_bench_rwkv7_plan(&model, EGG_STORAGE_BF16, shape, setting, error));
+    const egg_language language = {.model = model, .tokenizer = tokenizer, .kernels = &setting->kernels};
+    EGG_TRY(egg_bench_device_check(setting, planned_bytes(setting, &language, size), error));
+out:
+    egg_rwkv7_close(model);
+    return status;
+}
+
 /*
  * Both contenders have the same table of answers, since the states of so many are most of the memory. The host's clock
- * will do: the last thing that a run does is to wait for logits.
+ * will do: the last thing that a run does is to wait for what it draws tokens from.
  */
 static egg_status measure_device(const egg_bench_setting *setting, const egg_language *language, answer_size all,
                                  const egg_prompt *prompts, uint64_t free_before, egg_error *error)
@@ -170,17 +198,13 @@ static egg_status measure_device(const egg_bench_setting *setting, const egg_lan
     const egg_bench_report *report = &setting->report;
     const egg_rwkv7_shape *model = &language->model->shape;
     const uint32_t n = setting->repetitions;
-    egg_answers_shape shape = shape_of(setting, &all);
-    shape.most = 2 * all.pairs * all.questions;
-    const uint64_t weights = egg_rwkv7_device_bytes(language->model, language->kernels),
-                   planned = egg_answers_bytes(&shape, language).device;
+    const egg_answers_shape shape = device_shape(setting, &all);
     answer_bench benches[CONTENDERS] = {[POPULATION] = bench_of(setting, true, all, prompts),
                                         [INFERENCE] = bench_of(setting, false, all, prompts)};
     egg_answers *answers = NULL;
     char size[64];
     snprintf(size, sizeof size, "RWKV-7 %ux%u bf16, %ux%u answers", model->layers, model->width, 2 * all.pairs,
              all.questions);
-    EGG_TRY(egg_bench_device_check(setting, planned, error));
     EGG_TRY(egg_answers_open(&answers, &shape, language, error));
     for (int i = 0; i < CONTENDERS; i++) benches[i].answers = answers;
     egg_contender contenders[CONTENDERS] = {
@@ -189,7 +213,7 @@ static egg_status measure_device(const egg_bench_setting *setting, const egg_lan
     };
     EGG_TRY(contest(setting, contenders, benches, CONTENDERS, size, error));
     egg_report_ratio(report, size, "population_vs_inference", &contenders[POPULATION], &contenders[INFERENCE], n);
-    egg_bench_report_memory(setting, size, free_before, weights + planned);
+    egg_bench_report_memory(setting, size, free_before, planned_bytes(setting, language, &all));
 out:
     egg_answers_close(answers);
     return status;
@@ -216,6 +240,7 @@ static egg_status bench_shape(const egg_bench_setting *setting, const egg_rwkv7_
     egg_status status = EGG_OK;
     egg_rwkv7 *model = NULL;
     prompt_list list = {0};
+    if (device) EGG_TRY(check_device(setting, shape, tokenizer, &size, error));
     EGG_TRY(egg_bench_rwkv7_open(&model, &storage, 1, shape, setting, error));
     const egg_language language = {.model = model, .tokenizer = tokenizer, .kernels = &setting->kernels};
     EGG_TRY(open_prompts(&list, &size, shape->vocabulary, error));

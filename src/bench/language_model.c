@@ -84,6 +84,19 @@ out:
     return status;
 }
 
+egg_status egg_bench_rwkv7_plan(egg_rwkv7 **model, egg_storage storage, const egg_rwkv7_shape *shape,
+                                const egg_bench_setting *setting, egg_error *error)
+{
+    egg_status status = EGG_OK;
+    EGG_TRY(egg_rwkv7_open(model, shape, NULL, error));
+    for (uint32_t id = 0; id < (*model)->param_count; id++)
+        EGG_TRY(egg_rwkv7_open_param(*model, id, NULL, storage, true, error));
+    egg_params_plan_for((*model)->params, (*model)->param_count, &setting->kernels);
+    egg_rwkv7_set_thaw(*model, (egg_rwkv7_thaw){0});
+out:
+    return status;
+}
+
 /* ----------------------------------------------------------------------------------------------- the device's memory */
 
 uint64_t egg_bench_device_free(const egg_bench_setting *setting)

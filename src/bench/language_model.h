@@ -21,6 +21,10 @@ uint32_t egg_bench_rwkv7_shapes(const egg_bench_setting *setting, egg_rwkv7_shap
 egg_status egg_bench_rwkv7_open(egg_rwkv7 **models, const egg_storage *storages, uint32_t count,
                                 const egg_rwkv7_shape *shape, const egg_bench_setting *setting, egg_error *error);
 
+/* A model without weights that such a one's memory is planned with. */
+egg_status egg_bench_rwkv7_plan(egg_rwkv7 **model, egg_storage storage, const egg_rwkv7_shape *shape,
+                                const egg_bench_setting *setting, egg_error *error);
+
 /* Answers that a population writes on a device unless --population is given: 256 directions, 6 prompts. */
 enum { EGG_BENCH_MEMBERS = 512, EGG_BENCH_PROMPTS = 6 };
 
