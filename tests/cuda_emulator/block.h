@@ -16,7 +16,7 @@ uint32_t egg_emulator_thread(void);   /* the one that runs, in its block */
 enum { EGG_EMULATOR_CHUNK = 16 };
 const char *egg_emulator_chunk(uint32_t address);                       /* fails if there is none */
 bool egg_emulator_is_fenced(uint32_t address);                          /* what cp.async wrote there */
-void egg_emulator_add_readers(uint32_t address, int32_t readers);       /* asynchronous ones; none may write meanwhile */
+void egg_emulator_add_readers(uint32_t address, int32_t readers);       /* asynchronous; nobody may write meanwhile */
 
 float egg_emulator_bf16(uint16_t bits);
 

@@ -378,7 +378,7 @@ void egg_emulator_exchange_act(void *const operands[32])
     }
 }
 
-/* ---------------------------------------------------------------------------------- shared memory and who works on it */
+/* --------------------------------------------------------------------------------- shared memory and who works on it */
 
 void egg_emulator_fail(const char *text)
 {
@@ -398,7 +398,7 @@ uint32_t egg_emulator_thread(void)
 uint32_t egg_shared_address(const void *shared)
 {
     const size_t at = (size_t)((const char *)shared - block.shared);
-    if (at >= block.shared_bytes) fail(block.kernel, "the address of something that is not in the launch's shared memory");
+    if (at >= block.shared_bytes) fail(block.kernel, "an address of what is not in the launch's shared memory");
     return block.shared_address + (uint32_t)at;
 }
 

@@ -6,8 +6,8 @@
  * A block's threads are fibers, which run until they wait for one another: at a barrier, or at an instruction of their
  * warp. Who goes on is drawn at random, and rarely from a warp that is slow, so that a missing barrier gives a wrong
  * result sooner or later; one that not all threads reach is reported and ends the process, and so is a warp whose lanes
- * are not at the same instruction. Shared memory holds rubbish when a block begins. An asynchronous copy happens at once
- * or when it is waited for, at random; so do the reads of an asynchronous product, whose results are not there before.
+ * are not at the same instruction. Shared memory holds rubbish when a block begins. An asynchronous copy happens at
+ * once or when it is waited for, at random; so do the reads of an asynchronous product, whose results are not there before.
  * Products whose operands are not fenced, or are written while they may be read, are reported.
  *
  * The stream is a queue: nothing that is put into it has happened until somebody waits, and outside of the kernels the
@@ -248,7 +248,7 @@ void egg_cp_async_commit(void);
 void egg_emulator_cp_async_wait(uint32_t groups);
 template <int groups> static inline void egg_cp_async_wait() { egg_emulator_cp_async_wait(groups); }
 
-/* -------------------------------------------------------------------------------- warpgroups; wgmma.cuh has the words */
+/* ------------------------------------------------------------------------------- warpgroups; wgmma.cuh has the words */
 
 enum egg_emulator_type { EGG_EMULATOR_S8, EGG_EMULATOR_BF16 };
 
@@ -261,7 +261,7 @@ void egg_wgmma_commit(void);
 void egg_emulator_wgmma_wait(uint32_t groups);
 template <int groups> static inline void egg_wgmma_wait() { egg_emulator_wgmma_wait(groups); }
 
-/* d: (columns / 2) sums of this thread; a, b: operands as the instruction takes them, 64 lines and 'columns' of them. */
+/* d: (columns / 2) sums of this thread; a, b: operands as the instruction takes them, of 64 and 'columns' lines. */
 void egg_emulator_wgmma(void *d, egg_emulator_type type, uint32_t columns, uint64_t a, uint64_t b, bool add);
 
 /* ------------------------------------------------------------------------------------------------ matrix fragments */

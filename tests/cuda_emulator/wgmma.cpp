@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Asynchronous products of warpgroups. Each warp computes its 16 rows on its own, at some time between its instruction
- * and its wait, from what shared memory then holds; its sums are rubbish meanwhile. A warp need not be at the same place
- * as the others of its group, as on the device, but all four must give the same instructions in the same order.
+ * and its wait, from what shared memory then holds; its sums are rubbish meanwhile. A warp need not be at the same
+ * place as the others of its group, as on the device, but all four must give the same instructions in the same order.
  */
 #include <stdio.h>
 
@@ -99,7 +99,7 @@ static uint32_t chunk_address(const operand &o, uint32_t line, uint32_t chunk)
     return address ^ (address >> 3 & (width - 1) & ~15u);
 }
 
-/* The pattern of the swizzle has to begin with line 0, and lines with the chunks that are asked for have to hold them. */
+/* The pattern of the swizzle has to begin with line 0, and its lines have to hold the chunks that are asked for. */
 static void check_operand(const operand &o)
 {
     static const uint32_t bytes[4] = {16, 128, 64, 32};

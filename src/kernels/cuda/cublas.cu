@@ -64,7 +64,7 @@ extern "C" const char *egg_cuda_cublas(const char **why)
     static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so"};
     for (const char *name : names)
         if (!(named && *named) && load(name)) return cublas.name;
-    *why = "libcublas.so.13 and .12 were not found or are no cuBLAS; LD_LIBRARY_PATH or EGGROLL_CUBLAS may name a place";
+    *why = "neither libcublas.so.13 nor .12 was found; LD_LIBRARY_PATH or EGGROLL_CUBLAS may name a place";
 #endif
     return NULL;
 }

@@ -9,16 +9,16 @@
  * None of this has been measured.
  *
  * - A warpgroup has tiles of 64 rows and OUTS outputs. With 256 of them an instruction reads 10 KiB of shared memory in
- *   128 cycles, with 128 of them 6 KiB in 64 cycles, of the 8 KiB that shared memory delivers in 64: the wider, the more
- *   is left for the copies.
+ *   128 cycles, with 128 of them 6 KiB in 64 cycles, of the 8 KiB that shared memory delivers in 64: the wider, the
+ *   more is left for the copies.
  * - Where the weights of a panel of outputs fit, they stay, and the two warpgroups of the block are teams of their own,
  *   each with its own ring of tiles of X, its own rows and its own barrier: while one finishes results, the other has
  *   the tensor cores. Neither ever waits for the other.
  * - Where they don't, both are one team of 128 rows, whose ring holds tiles of X and of W. A depth of these is 48 KiB
  *   for 1024 cycles of the tensor cores, about as much as the second-level cache delivers.
- * - Of perturbed products the same pass over X computes t, as eight more outputs: the factors B of the pairs that a tile
- *   has rows of, one an output. The tensor cores take 16 cycles for 32 bytes of depth of them, 2 a row of 256 and panel.
- *   To read X once more, in a pass of its own, takes 12 of such a row's memory. So at 6x256, where memory is the bound,
+ * - Of perturbed products the same pass over X computes t, as eight more outputs: the factors B of the pairs that a
+ *   tile has rows of, one an output. The tensor cores take 16 cycles for 32 bytes of depth of them, 2 a row of 256 and
+ *   panel. To read X once more, in a pass of its own, takes 12 of such a row's memory. So at 6x256, where memory is the bound,
  *   it pays in every product, and most in that of 1024 inputs: a fifth of all that an epoch's forward pass moves. It
  *   would not from seven panels on: at a width of 4096 reading X again is a twentieth of the product, and computing t
  *   with each of the 16 panels an eighth.
