@@ -139,6 +139,12 @@ static void linear_f32(const egg_linear_args *args)
     }
 }
 
+/* Input i of a row as a product with held weights takes it. */
+static float activation(const egg_linear_args *args, const float *x, uint32_t i)
+{
+    return args->bf16_activations ? egg_bf16_value(egg_bf16_of(x[i])) : x[i];
+}
+
 static size_t packed_bytes_bf16(uint32_t out, uint32_t in)
 {
     return (size_t)out * in * sizeof(uint16_t);
@@ -157,7 +163,7 @@ static void linear_bf16(const egg_linear_args *args)
         float *y = (float *)args->Y + b * args->y_stride;
         for (uint32_t o = 0; o < args->out; o++, w += args->in) {
             float sum = 0;
-            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * egg_bf16_value(w[i]);
+            for (uint32_t i = 0; i < args->in; i++) sum += activation(args, x, i) * egg_bf16_value(w[i]);
             y[o] = linear_f32_finish(args, b, o, sum);
         }
     }
@@ -190,7 +196,7 @@ static void linear_q8(const egg_linear_args *args)
         for (uint32_t o = 0; o < args->out; o++, row += packed_bytes_q8(1, args->in)) {
             const int8_t *q = (const int8_t *)row + sizeof(float);
             float sum = 0, scale;
-            for (uint32_t i = 0; i < args->in; i++) sum += x[i] * q[i];
+            for (uint32_t i = 0; i < args->in; i++) sum += activation(args, x, i) * q[i];
             memcpy(&scale, row, sizeof scale);
             y[o] = linear_f32_finish(args, b, o, scale * sum);
         }

@@ -558,6 +558,42 @@ float egg_emulator_bf16(uint16_t bits)
 }
 
 /* The products are exact; hardware adds them in an order of its own. */
+/* The power of two whose bit is the first of 'value', a normal number that is not 0. */
+static double first_bit(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    bits &= (uint64_t)0x7FF << 52;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* 'value', less than 2^25 times 'unit', a power of two, without what is less than that. */
+static double cut_below(double value, double unit)
+{
+    return (double)(int64_t)(value / unit) * unit;
+}
+
+/*
+ * The sum as a tensor core may make it: terms lose what lies more than 23 bits below the largest one's first bit, and
+ * the sum what a float has no room for. Nothing is rounded. Products of floats' halves are normal doubles.
+ */
+static float cut_sum(const double *terms, uint32_t count)
+{
+    double most = 0, sum = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (fabs(terms[i]) > most) most = fabs(terms[i]);
+        sum += terms[i];
+    }
+    if (most == 0 || !(fabs(sum) <= 0x1p127)) return (float)sum;
+    const double unit = first_bit(most) * 0x1p-23;
+    sum = 0;
+    for (uint32_t i = 0; i < count; i++) sum += cut_below(terms[i], unit);
+    if (sum == 0) return 0;
+    const double last = first_bit(sum) * 0x1p-23;
+    return (float)cut_below(sum, last < 0x1p-149 ? 0x1p-149 : last);
+}
+
 static void mma_bf16_act(void *const operands[32])
 {
     uint16_t a[16][16], b[8][16];
@@ -571,9 +607,12 @@ static void mma_bf16_act(void *const operands[32])
         float *d = (float *)((const mma_operands *)operands[lane])->d;
         for (uint32_t i = 0; i < 4; i++) {
             const uint16_t *row = a[lane / 4 + i / 2 * 8], *column = b[lane % 4 * 2 + i % 2];
-            double sum = d[i];
-            for (uint32_t k = 0; k < 16; k++) sum += (double)egg_emulator_bf16(row[k]) * egg_emulator_bf16(column[k]);
-            d[i] = (float)sum;
+            for (uint32_t half = 0; half < 16; half += 8) {
+                double terms[9] = {d[i]};
+                for (uint32_t k = 0; k < 8; k++)
+                    terms[1 + k] = (double)egg_emulator_bf16(row[half + k]) * egg_emulator_bf16(column[half + k]);
+                d[i] = cut_sum(terms, 9);
+            }
         }
     }
 }
@@ -582,6 +621,12 @@ void egg_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])
 {
     mma_operands operands = {d, a, b};
     egg_emulator_collective(mma_bf16_act, &operands);
+}
+
+void egg_mma_bf16_first(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+    for (uint32_t i = 0; i < 4; i++) d[i] = 0;
+    egg_mma_bf16(d, a, b);
 }
 
 static uint32_t bf16_of(float value)

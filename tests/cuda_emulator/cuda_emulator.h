@@ -271,6 +271,7 @@ void egg_ldmatrix_x4_transposed(uint32_t r[4], const void *row);
 void egg_ldmatrix_x2(uint32_t r[2], const void *row);
 void egg_mma_s8(int32_t d[4], const uint32_t a[4], const uint32_t b[2]);
 void egg_mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2]);
+void egg_mma_bf16_first(float d[4], const uint32_t a[4], const uint32_t b[2]);
 uint32_t egg_bf16x2(float low, float high);
 
 /* --------------------------------------------------------------------------------------------- single instructions */

@@ -74,6 +74,7 @@ void egg_cuda_outer_i8(egg_kernels *kernels);
 void egg_cuda_peak_i8(egg_kernels *kernels);
 void egg_cuda_gru_i8(egg_kernels *kernels);
 void egg_cuda_product_f32(egg_kernels *kernels);
+void egg_cuda_product_tensor(egg_kernels *kernels);
 void egg_cuda_elementwise_f32(egg_kernels *kernels);
 void egg_cuda_update_f32(egg_kernels *kernels);
 void egg_cuda_rwkv7(egg_kernels *kernels);
@@ -253,6 +254,15 @@ static __device__ __forceinline__ void egg_mma_bf16(float d[4], const uint32_t a
                  "{%0, %1, %2, %3};"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/* d = a * b, as if d had been 0. */
+static __device__ __forceinline__ void egg_mma_bf16_first(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%10, %10, %10, %10};"
+                 : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(0.0f));
 }
 
 /* Two floats, rounded to nearest even, as bf16 in one word. */
