@@ -568,10 +568,10 @@ static double first_bit(double value)
     return value;
 }
 
-/* 'value', less than 2^25 times 'unit', a power of two, without what is less than that. */
-static double cut_below(double value, double unit)
+/* 'value', less than 2^25 times 'unit', a power of two, without what is less than that; 'units' is 1 / unit. */
+static double cut_below(double value, double unit, double units)
 {
-    return (double)(int64_t)(value / unit) * unit;
+    return (double)(int32_t)(value * units) * unit;
 }
 
 /*
@@ -586,12 +586,13 @@ static float cut_sum(const double *terms, uint32_t count)
         sum += terms[i];
     }
     if (most == 0 || !(fabs(sum) <= 0x1p127)) return (float)sum;
-    const double unit = first_bit(most) * 0x1p-23;
+    const double unit = first_bit(most) * 0x1p-23, units = 1 / unit;
     sum = 0;
-    for (uint32_t i = 0; i < count; i++) sum += cut_below(terms[i], unit);
+    for (uint32_t i = 0; i < count; i++) sum += cut_below(terms[i], unit, units);
     if (sum == 0) return 0;
-    const double last = first_bit(sum) * 0x1p-23;
-    return (float)cut_below(sum, last < 0x1p-149 ? 0x1p-149 : last);
+    double last = first_bit(sum) * 0x1p-23;
+    if (last < 0x1p-149) last = 0x1p-149;
+    return (float)cut_below(sum, last, 1 / last);
 }
 
 static void mma_bf16_act(void *const operands[32])

@@ -274,19 +274,13 @@ static __device__ __forceinline__ void window_sums(const uint32_t (&x)[row_tiles
             }
 }
 
-/* The scales of outputs o ... o + 3, if they have any. */
+/* Sums times the scales of outputs o ... o + 3, if they have any. */
 template <egg_storage storage>
-static __device__ __forceinline__ float4 scales_at(const egg_linear_args &args, uint32_t o)
-{
-    if (storage != EGG_STORAGE_Q8) return make_float4(1, 1, 1, 1);
-    return egg_load_four((const float *)panel_at<storage>(args.W, o / PANEL, args.in) + o % PANEL);
-}
-
-template <egg_storage storage> static __device__ __forceinline__ float4 scaled(float4 scale, float4 sum)
+static __device__ __forceinline__ float4 scaled_four(const egg_linear_args &args, uint32_t o, float4 sum)
 {
     if (storage != EGG_STORAGE_Q8) return sum;
-    return make_float4(__fmul_rn(scale.x, sum.x), __fmul_rn(scale.y, sum.y), __fmul_rn(scale.z, sum.z),
-                       __fmul_rn(scale.w, sum.w));
+    const float4 s = egg_load_four((const float *)panel_at<storage>(args.W, o / PANEL, args.in) + o % PANEL);
+    return make_float4(__fmul_rn(s.x, sum.x), __fmul_rn(s.y, sum.y), __fmul_rn(s.z, sum.z), __fmul_rn(s.w, sum.w));
 }
 
 template <egg_storage storage>
@@ -315,7 +309,9 @@ template <int row_warps_, int out_warps_, int warp_panels_> struct tile_shape {
         rows = row_warps_ * warp_rows,
         panels = out_warps_ * warp_panels_,
         out = panels * PANEL,
-        threads = row_warps_ * out_warps_ * EGG_WARP
+        threads = row_warps_ * out_warps_ * EGG_WARP,
+        result_stride = out + 16,
+        result_bytes = rows * result_stride * 4
     };
 };
 
@@ -326,7 +322,8 @@ template <egg_storage storage, typename shape> struct tile_buffer {
     enum {
         panel_bytes = DEPTH_STEPS * block_bytes<storage>(),
         x_bytes = shape::rows * DEPTH * sizeof(float),
-        bytes = x_bytes + shape::panels * panel_bytes
+        bytes = x_bytes + shape::panels * panel_bytes,
+        shared_bytes = STAGES * bytes > (int)shape::result_bytes ? STAGES * bytes : (int)shape::result_bytes
     };
 };
 
@@ -385,7 +382,8 @@ static __device__ __forceinline__ void tile_multiply(const char *buffer, tile_pl
     typedef tile_buffer<storage, shape> layout;
     typedef typename held<storage>::lane_words lane_words;
     enum { steps = window<rounded>::steps };
-    const float *X = (const float *)buffer;
+    const lane_words *const W = (const lane_words *)(buffer + layout::x_bytes + at.panel * layout::panel_bytes) +
+                                4 * at.g + at.c;
     EGG_NO_UNROLL   /* one window's fragments at a time fit the registers */
     for (uint32_t step = 0; step < DEPTH_STEPS; step += steps) {
         uint32_t x[shape::row_tiles][window<rounded>::terms][4];
@@ -393,21 +391,19 @@ static __device__ __forceinline__ void tile_multiply(const char *buffer, tile_pl
         for (uint32_t r = 0; r < shape::row_tiles; r++) {
             float4 rows[steps][2];
             EGG_UNROLL
-            for (uint32_t s = 0; s < steps; s++)
-                EGG_UNROLL
-                for (uint32_t half = 0; half < 2; half++)
-                    rows[s][half] = egg_load_four(X + part_at(at.row + 16 * r + 8 * half + at.g,
-                                                              4 * (step + s) + at.c));
+            for (uint32_t s = 0; s < steps; s++) {   /* rows 8 apart are turned alike */
+                const float *X = (const float *)buffer + part_at(at.row + at.g, 4 * (step + s) + at.c);
+                rows[s][0] = egg_load_four(X + 16 * r * DEPTH);
+                rows[s][1] = egg_load_four(X + (16 * r + 8) * DEPTH);
+            }
             window<rounded>::fragments(rows, x[r]);
         }
         EGG_UNROLL
         for (uint32_t p = 0; p < shape::warp_panels; p++) {
-            const char *blocks = buffer + layout::x_bytes + (at.panel + p) * layout::panel_bytes;
             uint32_t w[steps][4];
             EGG_UNROLL
             for (uint32_t s = 0; s < steps; s++)
-                held<storage>::fragments(
-                    ((const lane_words *)(blocks + (step + s) * block_bytes<storage>()))[4 * at.g + at.c], w[s]);
+                held<storage>::fragments(W[(p * DEPTH_STEPS + step + s) * EGG_WARP], w[s]);
             float sums[shape::row_tiles][2][4];
             window_sums<rounded>(x, w, sums);
             EGG_UNROLL
@@ -419,25 +415,34 @@ static __device__ __forceinline__ void tile_multiply(const char *buffer, tile_pl
     }
 }
 
+/*
+ * The sums go through shared memory, where the buffers were: there are registers for them or for finishing them, and
+ * neighbouring threads then read factors and write results that are neighbours. Rows of it are half of all banks apart.
+ */
 template <egg_storage storage, typename shape>
 static __device__ __forceinline__ void tile_finish(const egg_linear_args &args, uint32_t first_row, uint32_t first_panel,
                                                    tile_place<shape> at,
-                                                   const float (&sum)[shape::row_tiles][shape::warp_panels][2][4])
+                                                   const float (&sum)[shape::row_tiles][shape::warp_panels][2][4],
+                                                   float *results)
 {
+    enum { FOURS = shape::out / 4 };
+    __syncthreads();   /* nobody reads the last buffer any more */
     EGG_UNROLL
-    for (uint32_t p = 0; p < shape::warp_panels; p++) {
-        const uint32_t o = (first_panel + at.panel + p) * PANEL + 4 * at.c;
-        if (o >= args.out) continue;
-        const float4 scale = scales_at<storage>(args, o);
+    for (uint32_t r = 0; r < 2 * shape::row_tiles; r++)
         EGG_UNROLL
-        for (uint32_t r = 0; r < 2 * shape::row_tiles; r++) {
-            const uint32_t b = first_row + at.row + 8 * r + at.g;
-            if (b >= args.rows) continue;
-            const uint32_t m = egg_cuda_row_member(args.member, b, args.steps);
+        for (uint32_t p = 0; p < shape::warp_panels; p++) {
             const float *low = sum[r / 2][p][0] + r % 2 * 2, *high = sum[r / 2][p][1] + r % 2 * 2;
-            const float4 four = scaled<storage>(scale, make_float4(low[0], low[1], high[0], high[1]));
-            egg_store_four((float *)args.Y + b * args.y_stride + o, egg_finish_four(args, b, m, o, four));
+            egg_store_four(results + (at.row + 8 * r + at.g) * shape::result_stride + (at.panel + p) * PANEL + 4 * at.c,
+                           make_float4(low[0], low[1], high[0], high[1]));
         }
+    __syncthreads();
+    for (uint32_t n = threadIdx.x; n < shape::rows * FOURS; n += shape::threads) {
+        const uint32_t b = first_row + n / FOURS, o = first_panel * PANEL + n % FOURS * 4;
+        if (b >= args.rows || o >= args.out) continue;
+        const uint32_t m = egg_cuda_row_member(args.member, b, args.steps);
+        const float4 four = egg_load_four(results + n / FOURS * shape::result_stride + n % FOURS * 4);
+        egg_store_four((float *)args.Y + b * args.y_stride + o,
+                       egg_finish_four(args, b, m, o, scaled_four<storage>(args, o, four)));
     }
 }
 
@@ -457,17 +462,18 @@ static __global__ void __launch_bounds__(shape::threads, 512 / shape::threads) l
             tile_copy<storage, shape>(args, first_row, first_panel, d * DEPTH, buffers + d * layout::bytes);
         egg_cp_async_commit();
     }
-    for (uint32_t d = 0; d < depths; d++) {
-        const uint32_t next = d + STAGES - 1;
+    EGG_NO_UNROLL
+    for (uint32_t d = 0, stage = 0; d < depths; d++, stage = stage + 1 == STAGES ? 0 : stage + 1) {
+        const uint32_t ahead = stage == 0 ? STAGES - 1 : stage - 1;
         egg_cp_async_wait<STAGES - 2>();
         __syncthreads();   /* all see depth d, and nobody reads the buffer of depth d - 1 any more */
-        if (next < depths)
-            tile_copy<storage, shape>(args, first_row, first_panel, next * DEPTH,
-                                      buffers + next % STAGES * layout::bytes);
+        if (d + STAGES - 1 < depths)
+            tile_copy<storage, shape>(args, first_row, first_panel, (d + STAGES - 1) * DEPTH,
+                                      buffers + ahead * layout::bytes);
         egg_cp_async_commit();
-        tile_multiply<storage, shape, rounded>(buffers + d % STAGES * layout::bytes, at, sum);
+        tile_multiply<storage, shape, rounded>(buffers + stage * layout::bytes, at, sum);
     }
-    tile_finish<storage, shape>(args, first_row, first_panel, at, sum);
+    tile_finish<storage, shape>(args, first_row, first_panel, at, sum, (float *)buffers);
 }
 
 /* ------------------------------------------------------------------------------------------------------- a few rows */
@@ -572,7 +578,7 @@ template <egg_storage storage, typename shape, bool rounded> static void launch_
 {
     const dim3 grid(egg_divide_up<uint32_t>(args->rows, shape::rows), egg_divide_up<uint32_t>(args->out, shape::out));
     EGG_LAUNCH((linear_tile<storage, shape, rounded>), grid, dim3(shape::threads),
-               (STAGES * tile_buffer<storage, shape>::bytes), *args);
+               (tile_buffer<storage, shape>::shared_bytes), *args);
 }
 
 /* The largest tiles that give all processors something to do. */
