@@ -595,26 +595,49 @@ static float cut_sum(const double *terms, uint32_t count)
     return (float)cut_below(sum, last, 1 / last);
 }
 
+/* 16 values; 'zero': all of them, so that nothing finite times them adds anything. */
+struct mma_vector {
+    double values[16];
+    bool zero, finite;
+};
+
+static void widen(const uint16_t from[16], mma_vector *vector)
+{
+    vector->zero = vector->finite = true;
+    for (uint32_t k = 0; k < 16; k++) {
+        vector->values[k] = egg_emulator_bf16(from[k]);
+        vector->zero = vector->zero && vector->values[k] == 0;
+        vector->finite = vector->finite && (from[k] & 0x7F80) != 0x7F80;
+    }
+}
+
+static float mma_bf16_sum(const mma_vector *row, const mma_vector *column, float d)
+{
+    if (row->zero && column->finite) return d;
+    for (uint32_t half = 0; half < 16; half += 8) {
+        double terms[9] = {d};
+        for (uint32_t k = 0; k < 8; k++) terms[1 + k] = row->values[half + k] * column->values[half + k];
+        d = cut_sum(terms, 9);
+    }
+    return d;
+}
+
 static void mma_bf16_act(void *const operands[32])
 {
     uint16_t a[16][16], b[8][16];
+    mma_vector rows[16], columns[8];
     for (uint32_t lane = 0; lane < LANES; lane++) {
         const mma_operands *mine = (const mma_operands *)operands[lane];
         const uint32_t g = lane / 4, c = lane % 4;
         for (uint32_t i = 0; i < 4; i++) memcpy(&a[g + i % 2 * 8][2 * c + i / 2 * 8], &mine->a[i], 4);
         for (uint32_t i = 0; i < 2; i++) memcpy(&b[g][2 * c + i * 8], &mine->b[i], 4);
     }
+    for (uint32_t i = 0; i < 16; i++) widen(a[i], &rows[i]);
+    for (uint32_t i = 0; i < 8; i++) widen(b[i], &columns[i]);
     for (uint32_t lane = 0; lane < LANES; lane++) {
         float *d = (float *)((const mma_operands *)operands[lane])->d;
-        for (uint32_t i = 0; i < 4; i++) {
-            const uint16_t *row = a[lane / 4 + i / 2 * 8], *column = b[lane % 4 * 2 + i % 2];
-            for (uint32_t half = 0; half < 16; half += 8) {
-                double terms[9] = {d[i]};
-                for (uint32_t k = 0; k < 8; k++)
-                    terms[1 + k] = (double)egg_emulator_bf16(row[half + k]) * egg_emulator_bf16(column[half + k]);
-                d[i] = cut_sum(terms, 9);
-            }
-        }
+        for (uint32_t i = 0; i < 4; i++)
+            d[i] = mma_bf16_sum(&rows[lane / 4 + i / 2 * 8], &columns[lane % 4 * 2 + i % 2], d[i]);
     }
 }
 
