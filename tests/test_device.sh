@@ -181,6 +181,19 @@ part_finetune()
             near "$(figure sft-$weights-cpu $name)" "$(figure sft-$weights-cuda $name)" "sft, $weights, $name"
         done
     done
+    for weights in $others; do
+        run $sft --weights $weights --activations bf16 --device cuda --out sft-$weights-rounded
+        cmp -s sft-$weights-cuda/model.safetensors sft-$weights-rounded/model.safetensors &&
+            fail "$weights: no activation was rounded"
+        rounded=$(figure sft-$weights-rounded valid)
+        awk -v a="$(figure sft-$weights-cuda valid)" -v b="$rounded" \
+            'BEGIN { exit !(a != "" && b != "" && (a - b)^2 <= 1e-4 * a^2) }' ||
+            fail "$weights, rounded activations: $rounded instead of $(figure sft-$weights-cuda valid)"
+    done
+    "$program" $sft --weights bf16 --activations bf16 --out none >out 2>err && fail "rounded activations on a processor"
+    grep -q "found --device cpu" err || fail "rounded activations on a processor: $(cat err)"
+    "$program" $sft --activations bf16 --device cuda --out none >out 2>err && fail "rounded activations of float32 weights"
+    grep -q "goes with --weights" err || fail "rounded activations of float32 weights: $(cat err)"
     run $countdown --device cuda --out countdown
     run $countdown --device cuda --rows 3 --epochs 2 --out parted
     run finetune --resume parted --epochs 3 --device cuda --rows 5 --quiet

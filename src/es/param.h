@@ -41,6 +41,7 @@ typedef struct egg_param {
     bool frozen;           /* neither perturbed nor updated */
     egg_dtype dtype;
     egg_storage storage;   /* float32: how 'packed' holds the weights */
+    bool bf16_activations; /* a device's product with 'packed', bf16 or q8, rounds what it multiplies by to bf16 */
     bool packed_only;      /* nothing changes the weights: no 'data' where there is 'packed' */
     uint32_t out, in;      /* a vector of n elements: out = 1, in = n */
     uint32_t used_out, used_in;   /* float32: what of (out, in) is meant; the rest pads to EGG_ROW_QUANTUM, stays 0 */

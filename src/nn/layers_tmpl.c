@@ -68,7 +68,8 @@ static void NAME(product)(egg_pass *pass, const egg_param *W, egg_factors factor
                                     .bias_stride = bias.stride, .Y = Y.data, .y_stride = Y.stride,
                                     .member = pass->row_member, .rows = rows, .steps = X.steps, .out = W->out,
                                     .in = W->in, .rank = rank, .shift = egg_product_shift(W->in),
-                                    .noise_shift = rank ? pass->law->noise_shift : 0};
+                                    .noise_shift = rank ? pass->law->noise_shift : 0,
+                                    .bf16_activations = W->bf16_activations};
     if (rank)
         NAME(multiply_perturbed)(pass, W, &linear, factors.B);
     else

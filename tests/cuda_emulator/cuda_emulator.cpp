@@ -557,7 +557,6 @@ float egg_emulator_bf16(uint16_t bits)
     return __uint_as_float((uint32_t)bits << 16);
 }
 
-/* The products are exact; hardware adds them in an order of its own. */
 /* The power of two whose bit is the first of 'value', a normal number that is not 0. */
 static double first_bit(double value)
 {
