@@ -23,7 +23,7 @@ typedef struct device_bench {
 
 /* ----------------------------------------------------------------------------------------------------------- bounds */
 
-enum { BOUND_BY_I8, BOUND_BY_F32, BOUND_BY_MEMORY, BOUNDS };
+enum { BOUND_BY_I8, BOUND_BY_F32, BOUND_BY_BF16, BOUND_BY_MEMORY, BOUNDS };
 
 static void run_peak_i8(const egg_kernels *kernels, const void *args)
 {
@@ -33,6 +33,11 @@ static void run_peak_i8(const egg_kernels *kernels, const void *args)
 static void run_peak_f32(const egg_kernels *kernels, const void *args)
 {
     kernels->peak_f32(((const device_bench *)args)->rounds);
+}
+
+static void run_peak_bf16(const egg_kernels *kernels, const void *args)
+{
+    kernels->peak_bf16(((const device_bench *)args)->rounds);
 }
 
 static void run_stream(const egg_kernels *kernels, const void *args)
@@ -53,6 +58,9 @@ static egg_contender bound_of(const device_bench *bench, int bound, egg_call *ca
     } else if (bound == BOUND_BY_F32) {
         call->run = run_peak_f32;
         contender.work = 1e-9 * (double)k->peak_f32(bench->rounds);
+    } else if (bound == BOUND_BY_BF16) {
+        call->run = run_peak_bf16;
+        contender.work = 1e-9 * (double)k->peak_bf16(bench->rounds);
     } else {
         call->run = run_stream;
         contender.work = 3e-9 * (double)bench->bytes;
@@ -74,6 +82,7 @@ typedef struct device_row {
 
 static egg_status measure(const device_bench *bench, const device_row *row, egg_error *error)
 {
+    static const char *const bounds[BOUNDS] = {"peak_i8", "peak_f32", "peak_bf16", "the memory's rate"};
     egg_status status = EGG_OK;
     const egg_bench_setting *setting = bench->setting;
     egg_call calls[2];
@@ -87,7 +96,7 @@ static egg_status measure(const device_bench *bench, const device_row *row, egg_
     EGG_TRY(egg_contest(contenders, 2, setting->repetitions, error));
     EGG_TRY(egg_device_wait(bench->kernels->device, error));
     egg_report_rate(&setting->report, row->size, &contenders[1], setting->repetitions);
-    snprintf(ratio, sizeof ratio, "%s of %s", row->slot, row->bound == BOUND_BY_MEMORY ? "the memory's rate" : "peak");
+    snprintf(ratio, sizeof ratio, "%s of %s", row->slot, bounds[row->bound]);
     egg_report_ratio(&setting->report, row->size, ratio, &contenders[1], &contenders[0], setting->repetitions);
 out:
     return status;
@@ -95,7 +104,8 @@ out:
 
 static egg_status report_bounds(const device_bench *bench, egg_error *error)
 {
-    static const char *const names[BOUNDS] = {"peak_i8, registers only", "peak_f32, registers only", "add_f32, memory"};
+    static const char *const names[BOUNDS] = {"peak_i8, registers only", "peak_f32, registers only",
+                                               "peak_bf16, registers only", "add_f32, memory"};
     egg_status status = EGG_OK;
     const egg_bench_setting *setting = bench->setting;
     for (int bound = 0; bound < BOUNDS; bound++) {
@@ -278,17 +288,23 @@ out:
 
 /* -------------------------------------------------------------------------------------------------- float32 kernels */
 
-/* A member a row, as decoding has it; the weights are packed from 'b'. */
-static egg_status measure_linear(const device_bench *bench, egg_storage storage, uint32_t rows, uint32_t out,
-                                 egg_error *error)
+/*
+ * A member a row, as decoding has it; the weights are packed from 'b'. Held weights are multiplied on tensor cores,
+ * three times where activations are not 'rounded': of their peak it can then be a third.
+ */
+static egg_status measure_linear(const device_bench *bench, egg_storage storage, bool rounded, uint32_t rows,
+                                 uint32_t out, egg_error *error)
 {
-    static const char *const names[] = {"linear_f32, rank 1", "linear_bf16, rank 1", "linear_q8, rank 1"};
+    static const char *const names[][2] = {{"linear_f32, rank 1", NULL},
+                                           {"linear_bf16, rank 1", "linear_bf16, rounded"},
+                                           {"linear_q8, rank 1", "linear_q8, rounded"}};
     egg_call_fn *const runs[] = {run_linear_f32, run_linear_bf16, run_linear_q8};
     egg_pack_fn *const packs[] = {bench->kernels->pack_f32, bench->kernels->pack_bf16, bench->kernels->pack_q8};
     const egg_linear_args args = {.X = bench->a, .x_stride = bench->width, .W = bench->weights, .A = bench->b,
                                   .t = bench->b, .Y = bench->d, .y_stride = out, .rows = rows, .steps = 1, .out = out,
-                                  .in = bench->width, .rank = 1};
-    device_row row = {.slot = names[storage], .run = runs[storage], .args = &args, .bound = BOUND_BY_F32,
+                                  .in = bench->width, .rank = 1, .bf16_activations = rounded};
+    device_row row = {.slot = names[storage][rounded], .run = runs[storage], .args = &args,
+                      .bound = storage == EGG_STORAGE_F32 ? BOUND_BY_F32 : BOUND_BY_BF16,
                       .work = (double)rows * out * bench->width};
     packs[storage](bench->b, out, bench->width, bench->weights);
     snprintf(row.size, sizeof row.size, "%ux%ux%u", rows, out, bench->width);
@@ -301,7 +317,8 @@ static egg_status measure_products_f32(const device_bench *bench, egg_error *err
     const uint32_t few = 16, w = bench->width, shapes[][2] = {{bench->rows, w}, {bench->rows, 4 * w}, {few, 4 * w}};
     for (size_t i = 0; i < EGG_COUNT(shapes); i++)
         for (int storage = EGG_STORAGE_F32; storage <= EGG_STORAGE_Q8; storage++)
-            EGG_TRY(measure_linear(bench, (egg_storage)storage, shapes[i][0], shapes[i][1], error));
+            for (int rounded = 0; rounded <= (storage != EGG_STORAGE_F32); rounded++)
+                EGG_TRY(measure_linear(bench, (egg_storage)storage, rounded, shapes[i][0], shapes[i][1], error));
 out:
     return status;
 }

@@ -103,9 +103,9 @@ typedef void egg_shrink_fn(const egg_shrink_args *args);
  *   bias, float32 only: (members, out; bias_stride, 0 where all members share one), or NULL: none
  *
  * bf16, q8: as float32, with W as it is held: the sum over i runs over its values, in q8 over q, and is then multiplied
- * by the scale of o. So on the processor bf16 gives the same bits as float32 does with the same values; a device may add
- * in another order. 'bf16_activations', with these two and only on a device or by the reference: X[b,i] is rounded to
- * bf16, too.
+ * by the scale of o. So on the processor bf16 gives the same bits as float32 does with the same values; a device may
+ * add in another order. 'bf16_activations', with these two and only on a device or by the reference: X[b,i] is rounded
+ * to bf16, too.
  *
  * int8: |sum_k t*A| < 2^31 (egg_law_check sees to it); 4 <= shift <= 15; 4 <= noise_shift <= 15. Y must not overlap X.
  */
@@ -504,6 +504,7 @@ typedef struct egg_kernels {
     egg_gradient_fn *gradient_f32;
     egg_optimize_fn *optimize_f32;
     egg_peak_fn *peak_i8, *peak_f32;
+    egg_peak_fn *peak_bf16;                 /* of bf16 and q8 on a device; NULL where they are made of peak_f32's */
     egg_rwkv7_kernels rwkv7;
 } egg_kernels;
 

@@ -72,6 +72,7 @@ void egg_cuda_elementwise_i8(egg_kernels *kernels);
 void egg_cuda_update_i8(egg_kernels *kernels);
 void egg_cuda_outer_i8(egg_kernels *kernels);
 void egg_cuda_peak_i8(egg_kernels *kernels);
+void egg_cuda_peak_bf16(egg_kernels *kernels);
 void egg_cuda_gru_i8(egg_kernels *kernels);
 void egg_cuda_product_f32(egg_kernels *kernels);
 void egg_cuda_product_tensor(egg_kernels *kernels);

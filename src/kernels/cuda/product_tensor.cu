@@ -19,7 +19,7 @@
  *
  * from the exact one, where the reference, a chain of additions, may be (in + 2 rank + 2) u M from it.
  *
- * With bf16_activations x is rounded to one bf16 instead, and a window is 32 inputs in two steps: 81 in the place of 41.
+ * With bf16_activations x is rounded to one bf16 instead, and a window is 32 inputs in two steps: 81 in place of 41.
  *
  * A window depends on nothing but its row's inputs and its output's weights, and the order of windows is fixed. So
  * a row has the same bits in tiles of any shape, and whether one warp goes through the windows or many share them.
@@ -253,9 +253,9 @@ template <> struct window<true> {
 };
 
 /*
- * The sums of a window for 16 rows, 'row_tiles' times, and a panel: sums[r][j] is what the instruction leaves in a lane,
- * outputs 4 c + 2 j and one more of rows g and g + 8. Sums take turns, since a product waits for the one before it of
- * its own sum.
+ * The sums of a window for 16 rows, 'row_tiles' times, and a panel: sums[r][j] is what the instruction leaves in a
+ * lane, outputs 4 c + 2 j and one more of rows g and g + 8. Sums take turns, since a product waits for the one before
+ * it of its own sum.
  */
 template <bool rounded, int row_tiles>
 static __device__ __forceinline__ void window_sums(const uint32_t (&x)[row_tiles][window<rounded>::terms][4],
@@ -420,8 +420,8 @@ static __device__ __forceinline__ void tile_multiply(const char *buffer, tile_pl
  * neighbouring threads then read factors and write results that are neighbours. Rows of it are half of all banks apart.
  */
 template <egg_storage storage, typename shape>
-static __device__ __forceinline__ void tile_finish(const egg_linear_args &args, uint32_t first_row, uint32_t first_panel,
-                                                   tile_place<shape> at,
+static __device__ __forceinline__ void tile_finish(const egg_linear_args &args, uint32_t first_row,
+                                                   uint32_t first_panel, tile_place<shape> at,
                                                    const float (&sum)[shape::row_tiles][shape::warp_panels][2][4],
                                                    float *results)
 {
