@@ -372,11 +372,63 @@ static void unusual_case(const egg_kernels *level, egg_storage storage)
     release_all();
 }
 
+/* An activation that is no number or infinite makes its row not finite, and no other row. */
+static void unusual_row_case(const egg_kernels *level, egg_storage storage)
+{
+    const storage_slots slots = slots_of(level, storage);
+    const uint32_t rows = 1 + random_below(40), out = 16 * (1 + random_below(6)), in = 16 * (1 + random_below(4));
+    const uint32_t at = random_below(rows);
+    float *W = take_f32((size_t)out * in, 0), *X = take_f32((size_t)rows * in, 0), *Y = take(rows * out * sizeof *Y, 0);
+    const float unusual[] = {NAN, INFINITY, -INFINITY};
+    X[(size_t)at * in + random_below(in)] = unusual[random_below(3)];
+    slots.linear(&(egg_linear_args){.X = X, .x_stride = in, .W = take_packed(&slots, W, out, in), .Y = Y,
+                                    .y_stride = out, .rows = rows, .steps = 1, .out = out, .in = in});
+    finish();
+    bool good = true;
+    for (uint32_t i = 0; i < rows * out; i++) good = good && !isfinite(Y[i]) == (i / out == at);
+    count_case(good, "rows, out, in, at", rows, out, in, at);
+    release_all();
+}
+
+/*
+ * Activations of all magnitudes, the largest floats among them, whose parts must not overflow, and the smallest. With
+ * one input that is not 0 the product is exact to its last roundings; parts below 2^-126 may count as 0.
+ */
+static void magnitude_case(const egg_kernels *level, egg_storage storage)
+{
+    const storage_slots slots = slots_of(level, storage);
+    enum { OUT = 16, IN = 48 };
+    const uint32_t rows = 1 + random_below(20);
+    float *W = take_f32(OUT * IN, 0), *X = take(rows * IN * sizeof *X, 0), *Y = take(rows * OUT * sizeof *Y, 0);
+    for (uint32_t i = 0; i < OUT * IN; i++) W[i] = i % 3 ? 1 : -1;
+    memset(X, 0, rows * IN * sizeof *X);
+    for (uint32_t r = 0; r < rows; r++) {
+        const float largest = storage == EGG_STORAGE_Q8 ? 0x1.fffffep120f : 0x1.fffffep127f;   /* q is up to 127 */
+        const float magnitudes[] = {largest, 0x1.fffdfep100f, 0x1p-126f, 0x1.fffffep-120f, 0x1p-149f, 1};
+        X[r * IN + r % IN] = magnitudes[random_below(6)] * (random_below(2) ? 1 : -1);
+    }
+    slots.linear(&(egg_linear_args){.X = X, .x_stride = IN, .W = take_packed(&slots, W, OUT, IN), .Y = Y,
+                                    .y_stride = OUT, .rows = rows, .steps = 1, .out = OUT, .in = IN});
+    finish();
+    bool good = true;
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t o = 0; o < OUT; o++) {
+            const double expected = (double)X[r * IN + r % IN] * W[o * IN + r % IN], value = Y[r * OUT + o];
+            good = good && fabs(value - expected) <= 0x1p-22 * fabs(expected) + 3 * 0x1p-126;
+        }
+    count_case(good, "rows", rows, 0, 0, 0);
+    release_all();
+}
+
 static void stored_cases(const egg_kernels *ref, const egg_kernels *level, egg_storage storage)
 {
     linear_f32_cases(ref, level, storage);
     for (uint32_t i = 0; i < rounds(100); i++) held_case(ref, level, storage);
-    for (uint32_t i = 0; i < 20; i++) unusual_case(level, storage);
+    for (uint32_t i = 0; i < 20; i++) {
+        unusual_case(level, storage);
+        unusual_row_case(level, storage);
+        magnitude_case(level, storage);
+    }
 }
 
 void check_linear_bf16(const egg_kernels *ref, const egg_kernels *level)
