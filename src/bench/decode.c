@@ -84,7 +84,8 @@ static egg_status bench_storages(const egg_bench_setting *setting, const egg_rwk
     egg_status status = EGG_OK;
     egg_rwkv7 *models[STORAGES] = {0};
     char size[64] = "weights in memory";
-    if (device) snprintf(size, sizeof size, "RWKV-7 %ux%u, weights in the device's memory", shape->layers, shape->width);
+    if (device)
+        snprintf(size, sizeof size, "RWKV-7 %ux%u, weights in the device's memory", shape->layers, shape->width);
     EGG_TRY(egg_bench_rwkv7_open(models, storages, STORAGES, shape, setting, error));
     for (uint32_t i = 0; i < STORAGES; i++) {
         const uint64_t bytes = device ? egg_rwkv7_device_bytes(models[i], &setting->kernels)
