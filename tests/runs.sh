@@ -31,3 +31,13 @@ write_text()
         i=$((i + 1))
     done
 }
+
+# write_questions LINES: each with its answer
+write_questions()
+{
+    i=0
+    while [ $i -lt "$1" ]; do
+        echo "{\"prompt\": \"question $i\", \"completion\": \" $((i * i))\"}"
+        i=$((i + 1))
+    done
+}

@@ -165,11 +165,7 @@ part_finetune()
     [ -z "$short" ] || others=bf16
     # Fine-tuning. Float results are near the processor's; on the device itself they are the same however a run is carried out.
     "$write_rwkv7" base.safetensors || fail "write_rwkv7"
-    i=0
-    while [ $i -lt 9 ]; do
-        echo "{\"prompt\": \"question $i\", \"completion\": \" $((i * i))\"}"
-        i=$((i + 1))
-    done >texts.jsonl
+    write_questions 9 >texts.jsonl
     tune="finetune base.safetensors --preset none --population 14 --questions 2 --max-tokens 6 --epochs 3 --eval-epochs 2 --sigma 0.02
         --seed 7 --check-epochs 2 --quiet"
     sft="$tune --task sft --data texts.jsonl --valid-fraction 0.4 --optimizer adam --rate 0.01 --clip-norm 0.5"

@@ -75,11 +75,7 @@ same_tuned() {
 }
 
 "$write_rwkv7" base.safetensors || fail "write_rwkv7"
-i=0
-while [ $i -lt 9 ]; do
-    echo "{\"prompt\": \"question $i\", \"completion\": \" $((i * i))\"}"
-    i=$((i + 1))
-done >texts.jsonl
+write_questions 9 >texts.jsonl
 # 11 pairs, 2 questions each; what answers score is mostly how they begin.
 tune="finetune base.safetensors --preset none --population 22 --questions 2 --max-tokens 6 --epochs 5 --eval-epochs 2 --sigma 0.02 --seed 7 --check-epochs 2 --quiet"
 sft="$tune --task sft --data texts.jsonl --valid-fraction 0.4 --optimizer adam --rate 0.01 --clip-norm 0.5"
