@@ -102,6 +102,20 @@ out:
     return status;
 }
 
+/* Kernels that memory bounds, over 'rows' rows of n elements. */
+static egg_status measure_moves(const device_bench *bench, device_row *list, size_t count, uint32_t rows, uint32_t n,
+                                egg_error *error)
+{
+    egg_status status = EGG_OK;
+    for (size_t i = 0; i < count; i++) {
+        snprintf(list[i].size, sizeof list[i].size, "%ux%u", rows, n);
+        list[i].bound = BOUND_BY_MEMORY;
+        EGG_TRY(measure(bench, &list[i], error));
+    }
+out:
+    return status;
+}
+
 static egg_status report_bounds(const device_bench *bench, egg_error *error)
 {
     static const char *const names[BOUNDS] = {"peak_i8, registers only", "peak_f32, registers only",
@@ -243,7 +257,6 @@ static egg_status measure_outer_i8(const device_bench *bench, egg_error *error)
 
 static egg_status measure_rows_i8(const device_bench *bench, egg_error *error)
 {
-    egg_status status = EGG_OK;
     const uint32_t n = bench->n, rows = bench->members * bench->steps, steps = bench->steps;
     const double cells = (double)rows * n;
     const egg_shrink_args shrink = {.X = bench->a, .x_stride = n, .B = bench->b, .t = bench->c, .rows = rows,
@@ -264,13 +277,7 @@ static egg_status measure_rows_i8(const device_bench *bench, egg_error *error)
         {.slot = "loss_i8", .run = run_loss_i8, .args = &loss, .work = cells},
         {.slot = "shrink_i8", .run = run_shrink_i8, .args = &shrink, .work = cells},   /* leaves what products read */
     };
-    for (size_t i = 0; i < EGG_COUNT(list); i++) {
-        snprintf(list[i].size, sizeof list[i].size, "%ux%u", rows, n);
-        list[i].bound = BOUND_BY_MEMORY;
-        EGG_TRY(measure(bench, &list[i], error));
-    }
-out:
-    return status;
+    return measure_moves(bench, list, EGG_COUNT(list), rows, n, error);
 }
 
 static egg_status measure_i8(device_bench *bench, egg_error *error)
@@ -352,14 +359,11 @@ static egg_status measure_rows_f32(const device_bench *bench, egg_error *error)
         {.slot = "noise_f32", .run = run_noise_f32, .args = &noise, .work = bytes},
         {.slot = "shrink_f32", .run = run_shrink_f32, .args = &shrink, .work = 1.5 * bytes},
         {.slot = "layer_norm_f32", .run = run_layer_norm_f32, .args = &norm, .work = 2 * bytes},
-        {.slot = "optimize_f32, adam", .run = run_optimize_f32, .args = &adam,
-         .work = 7.0 * sizeof(float) * (double)weights},
     };
-    for (size_t i = 0; i < EGG_COUNT(list); i++) {
-        snprintf(list[i].size, sizeof list[i].size, "%ux%u", list[i].args == &adam ? w : rows, w);
-        list[i].bound = BOUND_BY_MEMORY;
-        EGG_TRY(measure(bench, &list[i], error));
-    }
+    device_row step = {.slot = "optimize_f32, adam", .run = run_optimize_f32, .args = &adam,
+                       .work = 7.0 * sizeof(float) * (double)weights};
+    EGG_TRY(measure_moves(bench, list, EGG_COUNT(list), rows, w, error));
+    EGG_TRY(measure_moves(bench, &step, 1, w, w, error));
 out:
     return status;
 }
