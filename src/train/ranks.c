@@ -302,7 +302,8 @@ egg_status egg_ranks_compare_weights(egg_ranks *ranks, const egg_param *params, 
     return status;
 }
 
-egg_status egg_ranks_kernels(egg_ranks *ranks, egg_kernels *kernels, egg_error *error)
+/* The levels that all ranks have, since float results depend on the table. */
+static egg_status common_levels(egg_ranks *ranks, egg_kernels *kernels, egg_error *error)
 {
     uint32_t levels = 0;
     egg_status status = egg_machine_levels(&levels, error);
@@ -322,7 +323,7 @@ egg_status egg_ranks_machine(egg_ranks *ranks, const char *device, egg_kernels *
 {
     egg_status status = egg_machine_open(kernels, device, egg_launch_find().local_rank, error);
     EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
-    if (!kernels->device) EGG_TRY(egg_ranks_kernels(ranks, kernels, error));
+    if (!kernels->device) EGG_TRY(common_levels(ranks, kernels, error));
 out:
     return status;
 }

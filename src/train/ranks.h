@@ -82,9 +82,6 @@ egg_status egg_ranks_compare(egg_ranks *ranks, egg_hash hash, const char *what, 
 egg_status egg_ranks_compare_weights(egg_ranks *ranks, const egg_param *params, uint32_t count, uint64_t epoch,
                                      egg_error *error);
 
-/* The kernel levels that all ranks have: float results depend on the table. */
-egg_status egg_ranks_kernels(egg_ranks *ranks, egg_kernels *kernels, egg_error *error);
-
 /*
  * The kernel table of option "device", which all ranks have: of the processor with levels that all have, or of every
  * rank's GPU. To be closed with egg_machine_close(); on failure, too, where kernels->device is set.
