@@ -38,6 +38,12 @@ typedef struct egg_rwkv7 {
     uint32_t param_count;
 } egg_rwkv7;
 
+/* The device that the kernels work on; NULL: in the host's memory. */
+static inline const egg_device *egg_rwkv7_device(const egg_rwkv7 *model)
+{
+    return egg_params_device(model->params, model->param_count);
+}
+
 /* EGG_ERR_ARGUMENT says which size cannot be. */
 egg_status egg_rwkv7_check_shape(const egg_rwkv7_shape *shape, egg_error *error);
 

@@ -84,7 +84,7 @@ static size_t capacity_of(const egg_answers_shape *shape)
 
 static egg_decoder_shape decoder_with(const egg_rwkv7 *model, uint32_t rows, uint32_t rank)
 {
-    const bool device = egg_params_device(model->params, model->param_count);
+    const bool device = egg_rwkv7_device(model);
     return (egg_decoder_shape){.slots = rows, .rows = rows + (device ? rows : PROMPT_ROWS), .rank = rank};
 }
 
@@ -99,7 +99,7 @@ static uint32_t device_rows(const egg_device *device, const egg_rwkv7 *model, ui
 
 static uint32_t rows_of(const egg_answers_shape *shape, const egg_rwkv7 *model)
 {
-    const egg_device *device = egg_params_device(model->params, model->param_count);
+    const egg_device *device = egg_rwkv7_device(model);
     size_t rows = device ? device_rows(device, model, shape->rank) : ROWS;
     size_t share = (capacity_of(shape) + shape->threads - 1) / shape->threads;
     if (shape->rows) rows = shape->rows;
@@ -130,7 +130,7 @@ egg_memory_bytes egg_answers_bytes(const egg_answers_shape *shape, const egg_lan
     const uint64_t record = sizeof(answer_record) + shape->max_tokens * sizeof(uint32_t);
     egg_memory_bytes worker = egg_decoder_bytes(model, &decoder);
     egg_memory_bytes bank = egg_bank_bytes(model->params, model->param_count, units, shape->rank, false);
-    egg_memory_bytes sampler = egg_sampler_bytes(egg_params_device(model->params, model->param_count),
+    egg_memory_bytes sampler = egg_sampler_bytes(egg_rwkv7_device(model),
                                                  model->shape.vocabulary, rows);
     worker.host += sizeof(answer_worker) + bank.host + sampler.host + units * sizeof(answer_unit) +
                    rows * (sizeof(answer_row) + tail);

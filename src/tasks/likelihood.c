@@ -67,7 +67,7 @@ static uint32_t between(uint64_t value, uint32_t least, uint32_t most)
 /* What a worker has at once. */
 static egg_batch_shape batch_of(const egg_likelihood_shape *shape, const egg_rwkv7 *model)
 {
-    const egg_device *device = egg_params_device(model->params, model->param_count);
+    const egg_device *device = egg_rwkv7_device(model);
     const size_t logits = model->shape.vocabulary * sizeof(float);
     uint32_t rows = between(LOGIT_BYTES / logits, LEAST_ROWS, ROWS), lanes = LANES;
     if (device) {
