@@ -44,6 +44,18 @@ egg_pass egg_pass_begin(const egg_kernels *kernels, egg_arena *arena, const egg_
 egg_pass egg_pass_begin_rows(const egg_kernels *kernels, egg_arena *arena, const egg_bank *bank,
                              const uint32_t *row_member, uint32_t rows);
 
+/* What the calls of a pass over rows depend on beside what is in memory: a key for egg_device_begin_replay. */
+typedef struct egg_pass_key {
+    const void *owner;           /* of all that the pass reads and writes */
+    const egg_bank *bank;        /* NULL: unperturbed, and then nothing below 'wanted' counts */
+    uint32_t rows, sequences, wanted;
+    uint32_t rank;
+    float c, sigma;
+} egg_pass_key;
+
+egg_pass_key egg_pass_key_of(const void *owner, const egg_bank *bank, uint32_t rows, uint32_t sequences,
+                             uint32_t wanted);
+
 static inline uint32_t egg_mat_rows(const egg_pass *pass, egg_mat mat)
 {
     return pass->row_member ? pass->rows : pass->members * mat.steps;

@@ -50,7 +50,7 @@ egg_memory_bytes egg_batch_bytes(const egg_rwkv7 *model, const egg_batch_shape *
     const uint64_t states = shape->slots * egg_rwkv7_state_floats(model) * sizeof(float);
     const uint64_t logits = shape->wanted * (uint64_t)model->shape.vocabulary * sizeof(float);
     const uint64_t all = block + loss + states + logits + scratch_bytes(model, shape);
-    if (!egg_params_device(model->params, model->param_count)) return (egg_memory_bytes){.host = all};
+    if (!egg_rwkv7_device(model)) return (egg_memory_bytes){.host = all};
     return (egg_memory_bytes){.host = block + loss, .device = all};
 }
 
@@ -99,31 +99,6 @@ void egg_batch_clear(egg_batch *batch, uint32_t slot)
 
 /* -------------------------------------------------------------------------------------------------------------- run */
 
-/* What the calls of a forward depend on beside what is in memory. */
-typedef struct forward_key {
-    const egg_batch *batch;
-    const egg_bank *bank;
-    uint32_t rows, sequences, wanted, rank;
-    float c, sigma;
-} forward_key;
-
-static forward_key key_of(const egg_batch *batch, const egg_bank *bank, uint32_t sequences, uint32_t wanted)
-{
-    forward_key key;
-    memset(&key, 0, sizeof key);   /* padding is compared, too */
-    key.batch = batch;
-    key.bank = bank;
-    key.rows = batch->first[sequences];
-    key.sequences = sequences;
-    key.wanted = wanted;
-    if (bank) {
-        key.rank = bank->law.rank;
-        key.c = bank->law.c;
-        key.sigma = bank->law.sigma;
-    }
-    return key;
-}
-
 static bool forward(egg_batch *batch, const egg_bank *bank, uint32_t sequences, uint32_t wanted)
 {
     const egg_batch_shape *shape = &batch->shape;
@@ -148,7 +123,7 @@ static bool forward(egg_batch *batch, const egg_bank *bank, uint32_t sequences, 
 bool egg_batch_run(egg_batch *batch, const egg_bank *bank, uint32_t sequences, uint32_t wanted)
 {
     const egg_device *device = batch->kernels->device;
-    const forward_key key = key_of(batch, bank, sequences, wanted);
+    const egg_pass_key key = egg_pass_key_of(batch, bank, batch->first[sequences], sequences, wanted);
     batch->wanted_count = wanted;
     batch->fetched = false;
     egg_device_upload(device, batch->block_there, batch->block,

@@ -500,30 +500,12 @@ static void fill_slots(egg_rollout *rollout, rollout_worker *worker)
 
 /* ------------------------------------------------------------------------------------------------------------ steps */
 
-/* What the calls of a forward depend on beside what is in memory. */
-typedef struct forward_key {
-    const rollout_worker *worker;
-    uint32_t rows, rank;
-    float c, sigma;
-} forward_key;
-
-static forward_key key_of(const rollout_worker *worker, const egg_perturb *law)
-{
-    forward_key key = {.worker = worker, .rows = worker->count};
-    if (law) {
-        key.rank = law->rank;
-        key.c = law->c;
-        key.sigma = law->sigma;
-    }
-    return key;
-}
-
 static void run_policy(egg_rollout *rollout, rollout_worker *worker)
 {
-    const forward_key key = key_of(worker, rollout->law);
+    const egg_bank *bank = rollout->law ? &worker->bank : NULL;
+    const egg_pass_key key = egg_pass_key_of(worker, bank, worker->count, 0, 0);
     if (egg_device_begin_replay(rollout->device, &key, sizeof key)) return;
-    egg_pass pass = egg_pass_begin_rows(rollout->kernels, &worker->arena, rollout->law ? &worker->bank : NULL,
-                                        worker->member_there, worker->count);
+    egg_pass pass = egg_pass_begin_rows(rollout->kernels, &worker->arena, bank, worker->member_there, worker->count);
     egg_mat X = {.data = worker->X_there, .stride = rollout->inputs, .steps = 1, .cols = rollout->inputs};
     egg_mat Y = {.data = worker->Y_there, .stride = rollout->outputs, .steps = 1, .cols = rollout->outputs};
     egg_mlp_forward(&pass, rollout->policy, X, Y);
