@@ -68,6 +68,16 @@ uint64_t egg_param_device_bytes(const egg_param *param, const egg_kernels *kerne
     return kernels->device ? data_bytes(param) + packed_bytes(param, kernels) : 0;
 }
 
+egg_memory_bytes egg_params_bytes(const egg_param *params, uint32_t count, const egg_kernels *kernels)
+{
+    egg_memory_bytes bytes = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        bytes.host += egg_param_bytes(&params[i], kernels);
+        bytes.device += egg_param_device_bytes(&params[i], kernels);
+    }
+    return bytes;
+}
+
 /* so_far = the hash of so_far and of the hash of the data, if there is any. */
 static void chain_hash(egg_hash *so_far, const void *data, size_t bytes)
 {

@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/status.h"
+#include "es/device_memory.h"
 #include "kernels/kernels.h"
 
 typedef enum egg_param_kind {
@@ -154,6 +155,7 @@ egg_linear_fn *egg_param_linear(const egg_param *param, const egg_kernels *kerne
  */
 uint64_t egg_param_bytes(const egg_param *param, const egg_kernels *kernels);
 uint64_t egg_param_device_bytes(const egg_param *param, const egg_kernels *kernels);
+egg_memory_bytes egg_params_bytes(const egg_param *params, uint32_t count, const egg_kernels *kernels);   /* of all */
 
 /* Gives up the packed copies, which then are not kept up either: for who updates, but never multiplies. */
 void egg_params_unpack(egg_param *params, uint32_t count);

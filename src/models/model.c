@@ -22,16 +22,12 @@ uint64_t egg_model_parameters(const egg_model *model)
 
 uint64_t egg_model_bytes(const egg_model *model, const egg_kernels *kernels)
 {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < model->param_count; i++) bytes += egg_param_bytes(&model->params[i], kernels);
-    return bytes;
+    return egg_params_bytes(model->params, model->param_count, kernels).host;
 }
 
 uint64_t egg_model_device_bytes(const egg_model *model, const egg_kernels *kernels)
 {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < model->param_count; i++) bytes += egg_param_device_bytes(&model->params[i], kernels);
-    return bytes;
+    return egg_params_bytes(model->params, model->param_count, kernels).device;
 }
 
 egg_status egg_model_open_fractions(egg_model *model, egg_error *error)

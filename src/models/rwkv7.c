@@ -232,16 +232,12 @@ uint64_t egg_rwkv7_parameters(const egg_rwkv7 *model)
 
 uint64_t egg_rwkv7_bytes(const egg_rwkv7 *model, const egg_kernels *kernels)
 {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < model->param_count; i++) bytes += egg_param_bytes(&model->params[i], kernels);
-    return bytes;
+    return egg_params_bytes(model->params, model->param_count, kernels).host;
 }
 
 uint64_t egg_rwkv7_device_bytes(const egg_rwkv7 *model, const egg_kernels *kernels)
 {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < model->param_count; i++) bytes += egg_param_device_bytes(&model->params[i], kernels);
-    return bytes;
+    return egg_params_bytes(model->params, model->param_count, kernels).device;
 }
 
 /* Of a layer: the rows before of both mixes, and the heads. */

@@ -688,9 +688,7 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
     const egg_settings *s = finetune->settings;
     const egg_rwkv7 *model = finetune->model;
     uint32_t threads = egg_pool_threads(finetune->pool);
-    uint64_t parameters = 0, held = egg_system_resident_bytes();
-    for (uint32_t i = 0; i < model->param_count; i++)
-        parameters += egg_param_bytes(&model->params[i], &finetune->kernels);
+    uint64_t held = egg_system_resident_bytes();
     uint32_t ranks = egg_launch_find().size;   /* nobody is asked: a plan is of this rank alone */
     finetune->shape.shard = egg_ranks_first_shard(0, ranks, (uint32_t)s->update_sharding);
     uint64_t evolution = egg_evolution_bytes(&finetune->shape, model->params, model->param_count);
@@ -700,7 +698,7 @@ static egg_status add_up(egg_finetune *finetune, uint64_t file_bytes, egg_plan *
     *plan = (egg_plan){.parameters = egg_rwkv7_parameters(model), .epochs = s->epochs,
                        .available_bytes = egg_system_available_bytes()};
     egg_plan_add(plan, "program, vocabulary and questions", egg_plan_program_bytes(held, threads));
-    egg_plan_add(plan, "parameters", parameters);
+    egg_plan_add(plan, "parameters", egg_rwkv7_bytes(model, &finetune->kernels));
     egg_plan_add(plan, "optimizer, scratch for updating", evolution);
     if (exchanged) egg_plan_add(plan, "rows on their way between ranks", exchanged);
     egg_plan_add(plan,

@@ -49,25 +49,21 @@ static egg_status add_up(const planned_run *run, egg_plan *plan, egg_error *erro
     const egg_memory_bytes episodes = egg_rollout_bytes(&rollout, policy);
     egg_evolution_shape shape = egg_rl_evolution(s, threads);
     shape.shard = egg_ranks_first_shard(0, ranks, sharding);
-    uint64_t parameters = 0, there = 0;
-    for (uint32_t i = 0; i < policy->param_count; i++) {
-        parameters += egg_param_bytes(&policy->params[i], &run->kernels);
-        there += egg_param_device_bytes(&policy->params[i], &run->kernels);
-    }
+    const egg_memory_bytes parameters = egg_params_bytes(policy->params, policy->param_count, &run->kernels);
     uint64_t exchanged = egg_ranks_update_bytes(ranks, sharding, policy->params, policy->param_count);
     uint64_t kept = egg_policy_floats(policy) * sizeof(float) + s->eval_episodes * sizeof(float);
 
     *plan = (egg_plan){.parameters = egg_mlp_parameters(policy), .epochs = s->epochs,
                        .available_bytes = egg_system_available_bytes()};
     egg_plan_add(plan, "program", egg_plan_program_bytes(run->held, threads));
-    egg_plan_add(plan, "parameters, a copy to save", parameters + kept);
+    egg_plan_add(plan, "parameters, a copy to save", parameters.host + kept);
     egg_plan_add(plan, run->kernels.device ? "optimizer" : "optimizer, scratch for updating",
                  egg_evolution_bytes(&shape, policy->params, policy->param_count));
     if (exchanged) egg_plan_add(plan, "rows on their way between ranks", exchanged);
     egg_plan_add(plan, "episodes in flight, returns", episodes.host);
     if (run->kernels.device) {
         plan->device_available_bytes = run->kernels.device->memory().free_bytes;
-        egg_plan_add_device(plan, "device: parameters", there);
+        egg_plan_add_device(plan, "device: parameters", parameters.device);
         egg_plan_add_device(plan, "device: optimizer, scratch for updating",
                             egg_evolution_device_bytes(&shape, policy->params, policy->param_count));
         egg_plan_add_device(plan, "device: noise, scratch for the policy", episodes.device);
