@@ -213,12 +213,22 @@ static egg_status open_journal(egg_finetune *finetune, bool resumed, egg_error *
     return status;
 }
 
+/* Weights and moments to the host; what a broken device gave would be no state to go on from. */
+static egg_status fetch_model(const egg_finetune *finetune, egg_error *error)
+{
+    egg_params_fetch(finetune->model->params, finetune->model->param_count);
+    return egg_device_wait(finetune->kernels.device, error);
+}
+
 static egg_status write_model(const egg_finetune *finetune, const char *name, egg_error *error)
 {
+    egg_status status = EGG_OK;
     char path[EGG_PATH_BYTES];
-    egg_status status = egg_run_path(finetune->folder, name, path, error);
-    egg_params_fetch(finetune->model->params, finetune->model->param_count);
-    return status == EGG_OK ? egg_finetune_save_model(finetune->model, &finetune->progress, path, error) : status;
+    EGG_TRY(egg_run_path(finetune->folder, name, path, error));
+    EGG_TRY(fetch_model(finetune, error));
+    EGG_TRY(egg_finetune_save_model(finetune->model, &finetune->progress, path, error));
+out:
+    return status;
 }
 
 static egg_status write_save(egg_finetune *finetune, egg_error *error)
@@ -229,8 +239,7 @@ static egg_status write_save(egg_finetune *finetune, egg_error *error)
     egg_status metrics =
         egg_metrics_flush(finetune->metrics, error); /* first: lines behind a checkpoint can be dropped */
     egg_status journal = egg_journal_save(finetune->journal, finetune->progress.epoch, error);
-    egg_params_fetch(finetune->model->params, finetune->model->param_count);
-    EGG_TRY(egg_device_wait(finetune->kernels.device, error));   /* or what was fetched is worth nothing */
+    EGG_TRY(fetch_model(finetune, error));
     EGG_TRY(egg_run_path(finetune->folder, EGG_RUN_CHECKPOINT, path, error));
     EGG_TRY(egg_finetune_checkpoint_save(&checkpoint, path, error));
     EGG_TRY(write_model(finetune, EGG_RUN_MODEL, error));
