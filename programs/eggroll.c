@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "args.h"
 #include "command.h"
@@ -122,7 +123,19 @@ static int run(int count, char **words)
     return first[0] == '-' ? report_usage(NULL, "unknown flag '%s'", first) : unknown_command(first);
 }
 
+/*
+ * A launcher that sees one rank fail ends the others, within a second and whether or not rank 0 has told why. So others
+ * wait to be ended; where their launcher does not do that, they end by themselves.
+ */
+static void let_first_rank_speak(void)
+{
+    const struct timespec longest = {.tv_sec = 10};
+    nanosleep(&longest, NULL);   /* any signal ends it */
+}
+
 int main(int argc, char **argv)
 {
-    return finish_output(run(argc - 1, argv + 1));
+    int status = finish_output(run(argc - 1, argv + 1));
+    if (status != STATUS_OK && egg_rank() > 0) let_first_rank_speak();
+    return status;
 }

@@ -210,6 +210,10 @@ fitness=$(value fitness_bytes_received <countdown-3-rows-2/metrics.jsonl)
 ranks 2 pretrain no-such-text --epochs 1 --out none && fail "no text: status 0"
 [ "$(grep -c 'no-such-text' err)" = 1 ] || fail "no text: told $(grep -c 'no-such-text' err) times: $(cat err)"
 [ ! -e none ] || fail "no text: there is a folder"
+"$mpirun" $flags -n 1 sh -c 'sleep 2; exec "$0" "$@"' "$program" pretrain --no-such-flag : \
+    -n 1 "$program" pretrain --no-such-flag >out 2>err </dev/null && fail "a wrong flag: status 0"
+[ "$(grep -c 'no-such-flag' err)" = 1 ] ||
+    fail "a wrong flag, rank 0 sees it last: told $(grep -c 'no-such-flag' err) times: $(cat err)"
 mkdir elsewhere && { cat text; echo more; } >elsewhere/text
 "$mpirun" $flags -n 2 "$program" pretrain text --epochs 1 --out differ --quiet : \
     -n 1 sh -c 'cd elsewhere && exec "$0" "$@"' "$program" pretrain text --epochs 1 --quiet >out 2>err </dev/null &&
