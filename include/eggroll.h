@@ -204,7 +204,10 @@ typedef struct egg_model egg_model;
  */
 EGG_API egg_status egg_model_open(egg_model **model, const char *path, egg_error *error);
 
-/* With options of "eval" or "generate", whose 'weights' say how the weights of an RWKV-7 are held in memory. */
+/*
+ * With options of "eval" or "generate": 'device' says what the model then works on, 'weights' how those of an RWKV-7 are
+ * held in memory. Of a GPU, which a process has one of, all that use it must name the same.
+ */
 EGG_API egg_status egg_model_open_with(egg_model **model, const char *path, const egg_options *options,
                                        egg_error *error);
 EGG_API void egg_model_close(egg_model *model);
@@ -326,6 +329,10 @@ typedef struct egg_policy egg_policy;
 
 /* 'path': a .safetensors file or a run folder. Opens the policy's environment too. */
 EGG_API egg_status egg_policy_open(egg_policy **policy, const char *path, egg_error *error);
+
+/* With options of "eval", whose 'device' says what the policy then works on. */
+EGG_API egg_status egg_policy_open_with(egg_policy **policy, const char *path, const egg_options *options,
+                                        egg_error *error);
 EGG_API void egg_policy_close(egg_policy *policy);
 
 typedef struct egg_returns {

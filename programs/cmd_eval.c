@@ -39,7 +39,7 @@ static int eval_policy(const struct invocation *invocation)
     if (invocation->operand_count > 1)
         return report_usage(invocation->command, "'%s': a policy is scored in its environment, not on data",
                             invocation->operands[1]);
-    egg_status status = egg_policy_open(&policy, invocation->operands[0], &error);
+    egg_status status = egg_policy_open_with(&policy, invocation->operands[0], invocation->options, &error);
     if (status == EGG_OK) status = egg_policy_evaluate(policy, invocation->options, &returns, &error);
     if (status == EGG_OK) print_returns(&returns, wants_json(invocation));
     egg_policy_close(policy);

@@ -38,21 +38,20 @@ uint32_t egg_rank_count(void)
 }
 
 /* A handle over an RWKV-7; '*out' stays NULL where the file holds none. */
-static egg_status open_rwkv7(egg_model **out, const char *path, egg_rwkv7_weights weights, egg_error *error)
+static egg_status open_rwkv7(egg_model **out, const char *path, egg_rwkv7_weights weights, const egg_kernels *kernels,
+                             egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_shards *shards = NULL;
     egg_model *model = NULL;
-    egg_kernels kernels;
     EGG_TRY(egg_shards_open(&shards, path, error));
     if (!egg_rwkv7_file_is_one(shards)) goto out;
-    EGG_TRY(egg_machine_kernels(&kernels, error));
     model = egg_alloc(sizeof *model);
     if (!model) {
         status = egg_fail(error, EGG_ERR_NOMEM, "%s: no memory for a model", path);
         goto out;
     }
-    EGG_TRY(egg_rwkv7_file_read_as(&model->rwkv7, shards, &kernels, EGG_RWKV7_INFERENCE, weights, error));
+    EGG_TRY(egg_rwkv7_file_read_as(&model->rwkv7, shards, kernels, EGG_RWKV7_INFERENCE, weights, error));
     *out = model;
     model = NULL;
 out:
@@ -61,59 +60,74 @@ out:
     return status;
 }
 
-static egg_status open_egg(egg_model **model, const char *path, egg_error *error)
+static egg_status open_egg(egg_model **model, const char *path, const egg_kernels *kernels, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_safetensors *file = NULL;
-    egg_kernels kernels;
-    EGG_TRY(egg_machine_kernels(&kernels, error));
     EGG_TRY(egg_safetensors_open(&file, path, error));
-    EGG_TRY(egg_model_file_read(model, file, path, &kernels, error));
+    EGG_TRY(egg_model_file_read(model, file, path, kernels, error));
 out:
     egg_safetensors_close(file);
     return status;
 }
 
-static egg_status open_model(egg_model **model, const char *path, egg_rwkv7_weights weights, egg_error *error)
+static egg_status open_any(egg_model **model, const char *path, egg_rwkv7_weights weights, const egg_kernels *kernels,
+                           egg_error *error)
 {
     char model_path[EGG_PATH_BYTES];
-    *model = NULL;
     if (egg_shards_is_index(path)) {
-        egg_status status = open_rwkv7(model, path, weights, error);
+        egg_status status = open_rwkv7(model, path, weights, kernels, error);
         if (status == EGG_OK && !*model)
-            status = egg_fail(error, EGG_ERR_UNSUPPORTED, 
+            status = egg_fail(error, EGG_ERR_UNSUPPORTED,
                               "%s: a model in several files, expected an RWKV-7, which has a tensor 'emb.weight'", path);
         return status;
     }
     egg_status status = egg_describe_model_path(path, model_path, sizeof model_path, error);
-    if (status == EGG_OK) status = open_rwkv7(model, model_path, weights, error);
+    if (status == EGG_OK) status = open_rwkv7(model, model_path, weights, kernels, error);
     if (status != EGG_OK || *model) return status;
     if (weights != EGG_WEIGHTS_AUTO) return egg_fail(error, EGG_ERR_ARGUMENT, "--weights: only for models of RWKV-7");
-    return open_egg(model, model_path, error);
+    return open_egg(model, model_path, kernels, error);
+}
+
+static egg_status open_model(egg_model **model, const char *path, egg_rwkv7_weights weights, const char *device,
+                             egg_error *error)
+{
+    egg_kernels kernels;
+    *model = NULL;
+    egg_status status = egg_machine_open(&kernels, device, 0, error);
+    if (status != EGG_OK) return status;
+    status = open_any(model, path, weights, &kernels, error);
+    if (status == EGG_OK) (*model)->kernels = kernels;
+    else egg_machine_close(&kernels);
+    return status;
 }
 
 egg_status egg_model_open(egg_model **model, const char *path, egg_error *error)
 {
-    return open_model(model, path, EGG_WEIGHTS_AUTO, error);
+    return open_model(model, path, EGG_WEIGHTS_AUTO, "cpu", error);
 }
 
 egg_status egg_model_open_with(egg_model **model, const char *path, const egg_options *options, egg_error *error)
 {
-    return open_model(model, path, (egg_rwkv7_weights)egg_options_values(options)->weights, error);
+    const egg_settings *settings = egg_options_values(options);
+    return open_model(model, path, (egg_rwkv7_weights)settings->weights, settings->device, error);
 }
 
 void egg_model_close(egg_model *model)
 {
+    if (!model) return;
+    const egg_kernels kernels = model->kernels;
     egg_model_free(model);
+    egg_machine_close(&kernels);
 }
 
-static egg_status score_language(const egg_model *model, const egg_settings *settings, const egg_kernels *kernels,
-                                 egg_pool *pool, const egg_corpus *corpus, egg_score_result *result, egg_error *error)
+static egg_status score_language(const egg_model *model, const egg_settings *settings, egg_pool *pool,
+                                 const egg_corpus *corpus, egg_score_result *result, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_tokenizer *tokenizer = NULL;
     EGG_TRY(egg_language_tokenizer(&tokenizer, model->rwkv7, settings->vocab, error));
-    const egg_language language = {.model = model->rwkv7, .tokenizer = tokenizer, .kernels = kernels};
+    const egg_language language = {.model = model->rwkv7, .tokenizer = tokenizer, .kernels = &model->kernels};
     EGG_TRY(egg_language_check(&language, error));
     EGG_TRY(egg_language_score(&language, pool, corpus, result, error));
 out:
@@ -121,13 +135,13 @@ out:
     return status;
 }
 
-static egg_status score_egg(const egg_model *model, const egg_kernels *kernels, egg_pool *pool,
-                            const egg_corpus *corpus, egg_score_result *result, egg_error *error)
+static egg_status score_egg(const egg_model *model, egg_pool *pool, const egg_corpus *corpus, egg_score_result *result,
+                            egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_scorer *scorer = NULL;
     EGG_TRY(egg_scorer_open(&scorer, model, egg_pool_threads(pool), error));
-    EGG_TRY(egg_scorer_run(scorer, kernels, pool, corpus, 0, egg_corpus_bytes(corpus), result, error));
+    EGG_TRY(egg_scorer_run(scorer, &model->kernels, pool, corpus, 0, egg_corpus_bytes(corpus), result, error));
 out:
     egg_scorer_close(scorer);
     return status;
@@ -138,16 +152,14 @@ egg_status egg_model_score(egg_model *model, const egg_options *options, const c
 {
     egg_status status = EGG_OK;
     const egg_settings *settings = egg_options_values(options);
-    egg_kernels kernels;
     egg_pool *pool = NULL;
     egg_corpus *corpus = NULL;
     egg_score_result result;
-    EGG_TRY(egg_machine_kernels(&kernels, error));
-    EGG_TRY(egg_pool_open(&pool, (uint32_t)settings->threads, error));
+    EGG_TRY(egg_pool_open(&pool, egg_machine_threads(&model->kernels, settings->threads), error));
     EGG_TRY(egg_corpus_open(&corpus, data, data_count, settings->field, NULL, error));
     double begun = egg_clock_seconds();
-    EGG_TRY(model->rwkv7 ? score_language(model, settings, &kernels, pool, corpus, &result, error)
-                         : score_egg(model, &kernels, pool, corpus, &result, error));
+    EGG_TRY(model->rwkv7 ? score_language(model, settings, pool, corpus, &result, error)
+                         : score_egg(model, pool, corpus, &result, error));
     if (result.bytes == 0) {
         status = egg_fail(error, EGG_ERR_ARGUMENT, "'%s'%s: no document has the two %s that a score needs", data[0],
                           data_count > 1 ? " and the rest" : "", model->rwkv7 ? "tokens" : "bytes");
@@ -179,15 +191,14 @@ out:
 }
 
 static egg_status generate_egg(const egg_model *model, const egg_settings *settings, const egg_sampling *sampling,
-                               const egg_kernels *kernels, egg_pool *pool, egg_text_fn *write, void *context,
-                               egg_error *error)
+                               egg_pool *pool, egg_text_fn *write, void *context, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_generator *generator = NULL;
     if (*settings->stop || *settings->vocab)
         return egg_fail(error, EGG_ERR_ARGUMENT, "--%s: only for models of RWKV-7", *settings->stop ? "stop" : "vocab");
-    EGG_TRY(egg_generator_open(&generator, model, kernels, (uint32_t)settings->streams, egg_pool_threads(pool),
-                               sampling, error));
+    EGG_TRY(egg_generator_open(&generator, model, &model->kernels, (uint32_t)settings->streams,
+                               egg_pool_threads(pool), sampling, error));
     EGG_TRY(egg_generator_prompt(generator, pool, (const uint8_t *)settings->prompt, strlen(settings->prompt), error));
     EGG_TRY(write_texts(generator, pool, settings, write, context, error));
 out:
@@ -196,15 +207,14 @@ out:
 }
 
 static egg_status generate_language(const egg_model *model, const egg_settings *settings, const egg_sampling *sampling,
-                                    const egg_kernels *kernels, egg_pool *pool, egg_text_fn *write, void *context,
-                                    egg_error *error)
+                                    egg_pool *pool, egg_text_fn *write, void *context, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_tokenizer *tokenizer = NULL;
     egg_stops stops = {0};
     EGG_TRY(egg_stops_open(&stops, settings->stop, error));
     EGG_TRY(egg_language_tokenizer(&tokenizer, model->rwkv7, settings->vocab, error));
-    const egg_language language = {.model = model->rwkv7, .tokenizer = tokenizer, .kernels = kernels};
+    const egg_language language = {.model = model->rwkv7, .tokenizer = tokenizer, .kernels = &model->kernels};
     EGG_TRY(egg_language_check(&language, error));
     EGG_TRY(egg_language_write(&language, pool,
                                &(egg_writing){.prompt = settings->prompt, .sampling = *sampling,
@@ -224,12 +234,10 @@ egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_
     const egg_settings *settings = egg_options_values(options);
     const egg_sampling sampling = {.seed = settings->seed, .temperature = settings->temperature,
                                    .top_p = settings->top_p, .min_p = settings->min_p};
-    egg_kernels kernels;
     egg_pool *pool = NULL;
-    EGG_TRY(egg_machine_kernels(&kernels, error));
-    EGG_TRY(egg_pool_open(&pool, (uint32_t)settings->threads, error));
-    status = model->rwkv7 ? generate_language(model, settings, &sampling, &kernels, pool, write, context, error)
-                          : generate_egg(model, settings, &sampling, &kernels, pool, write, context, error);
+    EGG_TRY(egg_pool_open(&pool, egg_machine_threads(&model->kernels, settings->threads), error));
+    status = model->rwkv7 ? generate_language(model, settings, &sampling, pool, write, context, error)
+                          : generate_egg(model, settings, &sampling, pool, write, context, error);
 out:
     egg_pool_close(pool);
     return status;

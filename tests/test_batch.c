@@ -180,6 +180,9 @@ static void test_device(void **state)
         print_message("no device: %s\n", why);
         skip();
     }
+    assert_ptr_equal(egg_cuda_open(0, &why), found);   /* of two who have it the first that closes it leaves it open */
+    assert_null(egg_cuda_open(1, &why));
+    egg_cuda_close();
     egg_kernels_cuda(&device, found);
     said *expected = malloc(sizeof *expected), *out = malloc(sizeof *out);
     for (int storage = EGG_STORAGE_F32; storage <= EGG_STORAGE_Q8; storage++)

@@ -13,6 +13,7 @@
 #include "es/update.h"
 #include "models/egg.h"
 #include "pretended_device.h"
+#include "tasks/generate.h"
 #include "tasks/pretrain.h"
 #include "tasks/score.h"
 
@@ -115,6 +116,44 @@ static void test_same_bits(void **state)
     }
 }
 
+/* More streams than a device reads at once, a prompt that takes several forwards. */
+enum { STREAMS = 1030, WRITTEN = 3 };
+
+static void write_texts(const egg_kernels *kernels, uint8_t written[WRITTEN][STREAMS])
+{
+    static const egg_sampling sampling = {.seed = 5, .temperature = 1, .top_p = 1};
+    egg_model *model;
+    egg_generator *generator;
+    assert_int_equal(egg_egg_open(&model, (egg_shape){16, 1}, kernels, NULL), EGG_OK);
+    egg_egg_init_weights(model, &(egg_egg_init){.seed = 1, .matrix = 12, .head = 12, .embedding = 16});
+    egg_model_pack(model, kernels);
+    assert_int_equal(egg_generator_open(&generator, model, kernels, STREAMS, 1, &sampling, NULL), EGG_OK);
+    assert_int_equal(egg_generator_prompt(generator, NULL, (const uint8_t *)text, sizeof text - 1, NULL), EGG_OK);
+    for (uint32_t i = 0; i < WRITTEN; i++)
+        assert_int_equal(egg_generator_step(generator, NULL, written[i], NULL), EGG_OK);
+    if (kernels->device) {
+        egg_error error;
+        pretended.failure = "unspecified launch failure";
+        uint8_t lost[STREAMS];
+        assert_int_equal(egg_generator_step(generator, NULL, lost, &error), EGG_ERR_DEVICE);
+        pretended.failure = NULL;
+    }
+    egg_generator_close(generator);
+    egg_model_free(model);
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    static uint8_t expected[WRITTEN][STREAMS], found[WRITTEN][STREAMS];
+    const egg_kernels host = pretended_kernels(false), device = pretended_kernels(true);
+    write_texts(&host, expected);
+    write_texts(&device, found);
+    assert_memory_equal(found, expected, sizeof found);
+    assert_memory_not_equal(expected[1], expected[2], STREAMS);
+    assert_int_equal((int)pretended_blocks(), 0);
+}
+
 /* What a run takes of the device is what was planned. */
 static void test_plan(void **state)
 {
@@ -175,12 +214,14 @@ static void test_no_memory(void **state)
     egg_corpus *corpus = open_text();
     const egg_pretrain_shape shape = {.population = POPULATION, .group = 4, .steps = STEPS, .rank = 1, .threads = 1,
                                       .carry = true, .train_bytes = egg_corpus_bytes(corpus)};
+    const egg_sampling sampling = {.top_p = 1};
     size_t refusals = 0;
     for (size_t allowed = 0;; allowed++) {
         egg_model *model = NULL;
         egg_pretrain *task = NULL;
         egg_update *update = NULL;
         egg_scorer *scorer = NULL;
+        egg_generator *generator = NULL;
         egg_error error = {0};
         pretended.left = allowed;
         egg_status status = egg_egg_open(&model, (egg_shape){16, 1}, &kernels, &error);
@@ -188,6 +229,8 @@ static void test_no_memory(void **state)
         if (status == EGG_OK) status = egg_pretrain_open(&task, &shape, model, corpus, &error);
         if (status == EGG_OK) status = egg_update_open(&update, model->params, model->param_count, 1, 1, &error);
         if (status == EGG_OK) status = egg_scorer_open(&scorer, model, 1, &error);
+        if (status == EGG_OK) status = egg_generator_open(&generator, model, &kernels, 3, 1, &sampling, &error);
+        egg_generator_close(generator);
         egg_scorer_close(scorer);
         egg_update_close(update);
         egg_pretrain_close(task);
@@ -218,8 +261,8 @@ static void test_device_fails(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_plan),
-                                       cmocka_unit_test(test_both_sides_write),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_texts),
+                                       cmocka_unit_test(test_plan), cmocka_unit_test(test_both_sides_write),
                                        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_device_fails)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,15 @@ near()
         fail "$3: $2 instead of $1"
 }
 figure() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$1/metrics.jsonl" | tail -n 1; }
+# wrote MODEL DEVICE OPTION...: texts
+wrote()
+{
+    model=$1 device=$2
+    shift 2
+    "$program" generate "$model" --device "$device" --prompt "line " --bytes 40 "$@" 2>&1 || echo "failed: $device $*"
+}
+# score MODEL ARGUMENT...: without its clock
+score() { { "$program" eval "$@" --json 2>&1 || echo "failed: $*"; } | sed 's/, "seconds".*//'; }
 equal_tuned() { cmp -s "$1/model.safetensors" "$2/model.safetensors" || fail "$3: other bits than alone"; }
 
 part_pretrain()
@@ -85,6 +94,19 @@ part_pretrain()
     fi
     EGGROLL_CUDA=none "$program" plan text --device cuda >out 2>err && fail "EGGROLL_CUDA=none was accepted"
     grep -q "EGGROLL_CUDA: 'none' is no way to multiply" err || fail "EGGROLL_CUDA=none: $(cat err)"
+
+    # Using a model.
+    head -n 12 text >few && tr '\n' '\000' <few >lines   # each a document
+    for words in few lines; do
+        [ "$(score wide-cpu $words)" = "$(score wide-cpu $words --device cuda)" ] ||
+            fail "$words: $(score wide-cpu $words --device cuda)"
+    done
+    for options in "--streams 3 --temperature 1" "--top-p 0.9"; do
+        [ "$(wrote fractional-cpu cpu $options)" = "$(wrote fractional-cpu cuda $options)" ] ||
+            fail "other texts, $options: $(wrote fractional-cpu cuda $options)"
+    done
+    "$program" eval fractional-cpu text --device cuda:999 >out 2>err && fail "eval on cuda:999 was accepted"
+    grep -q "there is no cuda:999" err || fail "eval on cuda:999: $(cat err)"
 
     # From one to the other and back.
     change="--width 16 --layers 2 --population 18 --seq-len 6"
@@ -140,6 +162,10 @@ part_rl()
         run verify other
     done
 
+    [ "$(score cart --device cuda --threads 1)" = "$(score cart --device cuda --threads 2)" ] ||
+        fail "other episodes with another number of threads: $(score cart --device cuda --threads 2)"
+    [ -n "$short" ] || score cart --device cuda --episodes 5000 | grep -q '"episodes": 5000' ||   # not all at once
+        fail "5000 episodes: $(score cart --device cuda --episodes 5000)"
     run $cart --device cuda --plan
     grep -q "device: optimizer, scratch for updating" out || fail "plan of a policy: $(cat out)"
     "$program" $cart --device cuda --policy-width 4096 --policy-layers 64 --plan >out 2>err && fail "4 GiB were planned"
@@ -176,6 +202,20 @@ part_finetune()
         for name in reward_mean valid gradient_norm; do
             near "$(figure sft-$weights-cpu $name)" "$(figure sft-$weights-cuda $name)" "sft, $weights, $name"
         done
+    done
+    # Using a model.
+    head -n 12 text >few && tr '\n' '\000' <few >lines
+    for weights in f32 $others; do
+        for words in few lines; do
+            for device in cpu cuda; do
+                "$program" eval sft-f32-cuda $words --weights $weights --device $device --json >score-$device 2>err ||
+                    fail "eval, $weights, $device: $(cat err)"
+            done
+            near "$(value bits_per_byte <score-cpu)" "$(value bits_per_byte <score-cuda)" "eval, $weights"
+        done
+        [ "$(wrote sft-f32-cuda cuda --weights $weights | head -c 20)" = \
+            "$(wrote sft-f32-cuda cuda --weights $weights --streams 5 | sed -n 2p | head -c 20)" ] ||
+            fail "generate, $weights: a text depends on its neighbours: $(wrote sft-f32-cuda cuda --weights $weights)"
     done
     for weights in $others; do
         run $sft --weights $weights --activations bf16 --device cuda --out sft-$weights-rounded

@@ -34,6 +34,7 @@ struct egg_model {
     uint32_t param_count;
     size_t state_bytes;         /* of one member */
     struct egg_rwkv7 *rwkv7;    /* a float language model, and nothing above; else NULL */
+    egg_kernels kernels;        /* of one that egg_model_open() gave: what it is packed for; closed with it */
 };
 
 void egg_model_free(egg_model *model);     /* NULL is fine */

@@ -8,7 +8,14 @@
 #include "tasks/batch.h"
 #include "tasks/language.h"
 
-enum { LANES = 16, ROWS = 64, WINDOW_BYTES = 4096, SCAN_BYTES = 4096 };
+enum {
+    LANES = 16,
+    ROWS = 64,
+    DEVICE_LANES = 64,    /* a device, which is one thread's, wants more rows at once */
+    DEVICE_ROWS = 1024,
+    WINDOW_BYTES = 4096,
+    SCAN_BYTES = 4096
+};
 
 /* Code lengths are added as integers, so that the sum does not depend on who added what first. */
 static const double code_unit = 0x1p-24;   /* bits */
@@ -23,7 +30,7 @@ typedef struct egg_reader {
 
 typedef struct egg_desk {        /* one thread's */
     egg_batch batch;
-    egg_reader readers[LANES];
+    egg_reader *readers;         /* (lanes) */
     uint32_t count;
     uint8_t *window;             /* (window_bytes) */
     uint8_t scan[SCAN_BYTES];
@@ -34,6 +41,7 @@ typedef struct egg_desk {        /* one thread's */
 typedef struct egg_reading {
     const egg_language *language;
     const egg_corpus *corpus;
+    uint32_t lanes, rows;        /* of a desk: documents at once, and tokens */
     size_t window_bytes;
     egg_desk *desks;             /* (threads) */
     uint32_t threads;
@@ -73,7 +81,7 @@ static bool next_document(egg_reading *reading, egg_desk *desk, egg_reader *read
 /* Encodes more of the document until a whole block waits, or all of it. */
 static void fill_reader(const egg_reading *reading, egg_desk *desk, egg_reader *reader)
 {
-    while (reader->tail - reader->head <= ROWS && reader->at < reader->end) {
+    while (reader->tail - reader->head <= reading->rows && reader->at < reader->end) {
         memmove(reader->tokens, reader->tokens + reader->head, (reader->tail - reader->head) * sizeof *reader->tokens);
         reader->tail -= reader->head;
         reader->head = 0;
@@ -102,7 +110,7 @@ static uint32_t lay_out(egg_reading *reading, egg_desk *desk)
 {
     egg_batch *batch = &desk->batch;
     uint32_t rows = 0, sequences = 0;
-    for (uint32_t i = 0; i < LANES && rows < ROWS;) {
+    for (uint32_t i = 0; i < reading->lanes && rows < reading->rows;) {
         egg_reader *reader = &desk->readers[i];
         if (i == desk->count) {
             if (!next_document(reading, desk, reader)) break;
@@ -114,7 +122,7 @@ static uint32_t lay_out(egg_reading *reading, egg_desk *desk)
             remove_reader(desk, i);
             continue;
         }
-        uint32_t n = inputs < ROWS - rows ? (uint32_t)inputs : ROWS - rows;
+        const uint32_t room = reading->rows - rows, n = inputs < room ? (uint32_t)inputs : room;
         memcpy(batch->tokens + rows, reader->tokens + reader->head, n * sizeof *reader->tokens);
         memcpy(batch->target + rows, reader->tokens + reader->head + 1, n * sizeof *reader->tokens);
         reader->head += n;
@@ -159,23 +167,26 @@ static void run_desk(void *context, size_t begin, size_t end, uint32_t thread)
 static egg_status open_desk(const egg_reading *reading, egg_desk *desk, egg_error *error)
 {
     const egg_rwkv7 *model = reading->language->model;
-    const egg_batch_shape shape = {.rows = ROWS, .sequences = LANES, .slots = LANES, .wanted = ROWS};
-    bool fits = true;
-    for (uint32_t i = 0; i < LANES; i++) {
-        desk->readers[i].tokens = egg_alloc_array(ROWS + 1 + reading->window_bytes, sizeof(uint32_t));
+    const uint32_t lanes = reading->lanes, rows = reading->rows;
+    const egg_batch_shape shape = {.rows = rows, .sequences = lanes, .slots = lanes, .wanted = rows};
+    desk->readers = egg_alloc_array(lanes, sizeof *desk->readers);
+    bool fits = desk->readers;
+    for (uint32_t i = 0; fits && i < lanes; i++) {
+        desk->readers[i].tokens = egg_alloc_array(rows + 1 + reading->window_bytes, sizeof(uint32_t));
         desk->readers[i].slot = i;
-        fits = fits && desk->readers[i].tokens;
+        fits = desk->readers[i].tokens;
     }
     desk->window = egg_alloc(reading->window_bytes);
     if (!fits || !desk->window) return egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring");
     egg_status status = egg_batch_open(&desk->batch, model, reading->language->kernels, &shape, error);
-    for (uint32_t b = 0; status == EGG_OK && b < ROWS; b++) desk->batch.wanted[b] = b;
+    for (uint32_t b = 0; status == EGG_OK && b < rows; b++) desk->batch.wanted[b] = b;
     return status;
 }
 
-static void close_desk(egg_desk *desk)
+static void close_desk(const egg_reading *reading, egg_desk *desk)
 {
-    for (uint32_t i = 0; i < LANES; i++) egg_free(desk->readers[i].tokens);
+    for (uint32_t i = 0; desk->readers && i < reading->lanes; i++) egg_free(desk->readers[i].tokens);
+    egg_free(desk->readers);
     egg_free(desk->window);
     egg_batch_close(&desk->batch);
 }
@@ -185,7 +196,9 @@ egg_status egg_language_score(const egg_language *language, egg_pool *pool, cons
 {
     egg_status status = EGG_OK;
     size_t longest = egg_tokenizer_longest(language->tokenizer);
+    const egg_device *device = language->kernels->device;
     egg_reading reading = {.language = language, .corpus = corpus, .threads = egg_pool_threads(pool),
+                           .lanes = device ? DEVICE_LANES : LANES, .rows = device ? DEVICE_ROWS : ROWS,
                            .window_bytes = longest > WINDOW_BYTES ? longest : WINDOW_BYTES,
                            .end = egg_corpus_bytes(corpus)};
     int64_t code = 0;
@@ -198,6 +211,7 @@ egg_status egg_language_score(const egg_language *language, egg_pool *pool, cons
     }
     for (uint32_t i = 0; i < reading.threads; i++) EGG_TRY(open_desk(&reading, &reading.desks[i], error));
     egg_parallel_for(pool, reading.threads, 1, run_desk, &reading);
+    EGG_TRY(egg_device_wait(device, error));
     if (atomic_load(&reading.failed)) {
         status = egg_fail(error, EGG_ERR_NOMEM, "scoring outgrew its scratch memory");
         goto out;
@@ -209,7 +223,7 @@ egg_status egg_language_score(const egg_language *language, egg_pool *pool, cons
     }
     result->bits_per_byte = result->bytes ? (double)code * code_unit / (double)result->bytes : NAN;
 out:
-    for (uint32_t i = 0; reading.desks && i < reading.threads; i++) close_desk(&reading.desks[i]);
+    for (uint32_t i = 0; reading.desks && i < reading.threads; i++) close_desk(&reading, &reading.desks[i]);
     egg_free(reading.desks);
     pthread_mutex_destroy(&reading.mutex);
     return status;

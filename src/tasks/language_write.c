@@ -6,7 +6,7 @@
 #include "tasks/language.h"
 #include "tasks/sample.h"
 
-enum { PROMPT_ROWS = 64 };       /* of a batch, so that reading a prompt fills the products */
+enum { PROMPT_ROWS = 64, DEVICE_PROMPT_ROWS = 1024 };   /* of a batch, so that reading prompts fills the products */
 
 /* One text. */
 typedef struct egg_stream {
@@ -126,6 +126,8 @@ static egg_status write_all(egg_writer *writer, egg_pool *pool, egg_error *error
         for (uint32_t p = 0; p < writer->parts; p++)
             if (egg_decoder_failed(writer->decoders[p]))
                 return egg_fail(error, EGG_ERR_NOMEM, "generation outgrew its scratch memory");
+        egg_status status = egg_device_wait(writer->language->kernels->device, error);   /* before a text shows it */
+        if (status != EGG_OK) return status;
         for (uint32_t i = 0; i < writer->writing->streams && !writer->stopped; i++) {
             if (!writer->has_next[i]) continue;
             egg_decoder *decoder = writer->decoders[i % writer->parts];
@@ -163,7 +165,8 @@ static egg_status open_part(egg_writer *writer, uint32_t p, egg_error *error)
 {
     egg_status status = EGG_OK;
     uint32_t slots = (writer->writing->streams - p + writer->parts - 1) / writer->parts;
-    const egg_decoder_shape shape = {.slots = slots, .rows = slots > PROMPT_ROWS ? slots : PROMPT_ROWS};
+    uint32_t rows = writer->language->kernels->device ? DEVICE_PROMPT_ROWS : PROMPT_ROWS;
+    const egg_decoder_shape shape = {.slots = slots, .rows = slots > rows ? slots : rows};
     const egg_rwkv7 *model = writer->language->model;
     EGG_TRY(egg_decoder_open(&writer->decoders[p], model, writer->language->kernels, &shape, error));
     EGG_TRY(egg_sampler_open(&writer->samplers[p], &writer->writing->sampling, writer->language->kernels,

@@ -36,7 +36,7 @@ static egg_status check_spaces(const egg_policy *policy, const char *path, egg_e
                     env->observations, env->actions, env->discrete ? "discrete" : "continuous");
 }
 
-egg_status egg_policy_open(egg_policy **out, const char *path, egg_error *error)
+static egg_status open_policy(egg_policy **out, const char *path, const char *device, egg_error *error)
 {
     egg_status status = EGG_OK;
     char file_path[EGG_PATH_BYTES];
@@ -45,7 +45,7 @@ egg_status egg_policy_open(egg_policy **out, const char *path, egg_error *error)
     egg_policy *policy = egg_alloc(sizeof *policy);
     if (!policy) return egg_fail(error, EGG_ERR_NOMEM, "no memory for a policy");
     EGG_TRY(egg_describe_model_path(path, file_path, sizeof file_path, error));
-    EGG_TRY(egg_machine_kernels(&policy->kernels, error));
+    EGG_TRY(egg_machine_open(&policy->kernels, device, 0, error));
     EGG_TRY(egg_safetensors_open(&file, file_path, error));
     EGG_TRY(egg_policy_file_read(&policy->mlp, &policy->normalizer, &policy->info, file, file_path, &policy->kernels,
                                  error));
@@ -59,12 +59,23 @@ out:
     return status;
 }
 
+egg_status egg_policy_open(egg_policy **policy, const char *path, egg_error *error)
+{
+    return open_policy(policy, path, "cpu", error);
+}
+
+egg_status egg_policy_open_with(egg_policy **policy, const char *path, const egg_options *options, egg_error *error)
+{
+    return open_policy(policy, path, egg_options_values(options)->device, error);
+}
+
 void egg_policy_close(egg_policy *policy)
 {
     if (!policy) return;
     egg_mlp_close(&policy->mlp);
     egg_normalizer_close(&policy->normalizer);
     egg_env_close(&policy->env);
+    egg_machine_close(&policy->kernels);
     egg_free(policy);
 }
 
@@ -93,7 +104,7 @@ static void summarize(egg_returns *result, const float *returns, uint32_t n)
 
 egg_status egg_policy_evaluate(egg_policy *policy, const egg_options *options, egg_returns *result, egg_error *error)
 {
-    enum { USUAL_EPISODES = 100, MOST_ROWS = 64 };
+    enum { USUAL_EPISODES = 100, MOST_ROWS = 64, DEVICE_ROWS = 4096 };
     egg_status status = EGG_OK;
     const egg_settings *settings = egg_options_values(options);
     uint32_t n = settings->episodes ? (uint32_t)settings->episodes : USUAL_EPISODES;
@@ -104,8 +115,10 @@ egg_status egg_policy_evaluate(egg_policy *policy, const egg_options *options, e
     *result = (egg_returns){0};
     if (!returns) return egg_fail(error, EGG_ERR_NOMEM, "no memory for the returns of %u episodes", n);
     EGG_TRY(egg_pool_open(&pool, (uint32_t)settings->threads, error));
-    uint32_t threads = egg_pool_threads(pool), rows = (n + threads - 1) / threads;
-    EGG_TRY(open_rollout(&rollout, policy, threads, rows < MOST_ROWS ? rows : MOST_ROWS, error));
+    const bool device = policy->kernels.device;
+    uint32_t threads = egg_pool_threads(pool), rows = device ? n : (n + threads - 1) / threads;
+    uint32_t most = device ? DEVICE_ROWS : MOST_ROWS;
+    EGG_TRY(open_rollout(&rollout, policy, threads, rows < most ? rows : most, error));
     double begun = egg_clock_seconds();
     EGG_TRY(egg_rollout_play(rollout, &policy->kernels, pool, settings->seed, n, returns, &stats, error));
     if (stats.invalid) {

@@ -30,8 +30,8 @@ typedef struct egg_cuda_info {
 uint32_t egg_cuda_devices(egg_cuda_info *list, uint32_t max);
 
 /*
- * Makes device 'index' the process's device, until egg_cuda_close; the same one again where it is open already. NULL:
- * that cannot be, and '*why' says why, a text that stays.
+ * Makes device 'index' the process's device; the same one again where it is open already. It is open until everybody who
+ * opened it has closed it. NULL: that cannot be, and '*why' says why, a text that stays.
  */
 const egg_device *egg_cuda_open(uint32_t index, const char **why);
 
@@ -44,7 +44,7 @@ void egg_kernels_cuda(egg_kernels *kernels, const egg_device *device);
  */
 const char *egg_cuda_products(void);
 
-/* Waits for the device and lets go of it; what was taken from it and not given back is gone. */
+/* The last one waits for the device and lets go of it; what was taken from it and not given back is gone. */
 void egg_cuda_close(void);
 
 /*

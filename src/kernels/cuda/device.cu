@@ -171,7 +171,7 @@ extern "C" uint32_t egg_cuda_devices(egg_cuda_info *list, uint32_t max)
 
 enum { OLDEST_MAJOR = 8 };   /* asynchronous copies and bf16 products begin with compute capability 8.0 */
 
-static bool is_open;
+static uint32_t users;      /* who opened the device and has not closed it */
 static char device_name[256];
 static uint32_t processors;
 static size_t block_shared_bytes;
@@ -237,17 +237,18 @@ size_t egg_cuda_shared_bytes(uint32_t blocks)
 extern "C" const egg_device *egg_cuda_open(uint32_t index, const char **why)
 {
     *why = NULL;
-    if (is_open && device.index == index) return &device;
-    *why = is_open ? "this process has opened another CUDA device" : open_device(index);
-    is_open = is_open || !*why;
-    return *why ? NULL : &device;
+    if (!users) *why = open_device(index);
+    else if (device.index != index) *why = "this process has opened another CUDA device";
+    if (*why) return NULL;
+    users++;
+    return &device;
 }
 
 extern "C" void egg_cuda_close(void)
 {
-    if (!is_open) return;
+    if (!users || --users) return;
     let_go();
-    is_open = failed = false;
+    failed = false;
 }
 
 extern "C" void *egg_cuda_take_shared(size_t bytes)
