@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <math.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "data/documents.h"
 #include "tasks/batch.h"
 #include "tasks/language.h"
 
@@ -13,8 +13,7 @@ enum {
     ROWS = 64,
     DEVICE_LANES = 64,    /* a device, which is one thread's, wants more rows at once */
     DEVICE_ROWS = 1024,
-    WINDOW_BYTES = 4096,
-    SCAN_BYTES = 4096
+    WINDOW_BYTES = 4096
 };
 
 /* Code lengths are added as integers, so that the sum does not depend on who added what first. */
@@ -33,7 +32,6 @@ typedef struct egg_desk {        /* one thread's */
     egg_reader *readers;         /* (lanes) */
     uint32_t count;
     uint8_t *window;             /* (window_bytes) */
-    uint8_t scan[SCAN_BYTES];
     int64_t code;                /* in code_unit */
     uint64_t bytes, documents;
 } egg_desk;
@@ -45,33 +43,15 @@ typedef struct egg_reading {
     size_t window_bytes;
     egg_desk *desks;             /* (threads) */
     uint32_t threads;
-    pthread_mutex_t mutex;       /* guards 'next' */
-    uint64_t next, end;
+    egg_documents documents;
     atomic_bool failed;
 } egg_reading;
 
 /* ------------------------------------------------------------------------------------------------------- documents */
 
-/* First position at or after 'at' whose byte is zero (or is not, for separator == false); 'end' if there is none. */
-static uint64_t find(const egg_reading *reading, egg_desk *desk, uint64_t at, bool separator)
-{
-    while (at < reading->end) {
-        size_t n = reading->end - at < SCAN_BYTES ? (size_t)(reading->end - at) : SCAN_BYTES, i = 0;
-        egg_corpus_read(reading->corpus, at, n, desk->scan);
-        while (i < n && (desk->scan[i] == 0) != separator) i++;
-        at += i;
-        if (i < n) return at;
-    }
-    return reading->end;
-}
-
 static bool next_document(egg_reading *reading, egg_desk *desk, egg_reader *reader)
 {
-    pthread_mutex_lock(&reading->mutex);
-    reader->at = find(reading, desk, reading->next, false);
-    reader->end = reading->next = find(reading, desk, reader->at, true);
-    pthread_mutex_unlock(&reading->mutex);
-    if (reader->at == reader->end) return false;
+    if (!egg_documents_next(&reading->documents, &reader->at, &reader->end)) return false;
     reader->head = reader->tail = 0;
     egg_batch_clear(&desk->batch, reader->slot);
     desk->documents++;
@@ -199,11 +179,10 @@ egg_status egg_language_score(const egg_language *language, egg_pool *pool, cons
     const egg_device *device = language->kernels->device;
     egg_reading reading = {.language = language, .corpus = corpus, .threads = egg_pool_threads(pool),
                            .lanes = device ? DEVICE_LANES : LANES, .rows = device ? DEVICE_ROWS : ROWS,
-                           .window_bytes = longest > WINDOW_BYTES ? longest : WINDOW_BYTES,
-                           .end = egg_corpus_bytes(corpus)};
+                           .window_bytes = longest > WINDOW_BYTES ? longest : WINDOW_BYTES};
     int64_t code = 0;
     *result = (egg_score_result){0};
-    pthread_mutex_init(&reading.mutex, NULL);
+    egg_documents_open(&reading.documents, corpus, 0, egg_corpus_bytes(corpus));
     reading.desks = egg_alloc_array(reading.threads, sizeof *reading.desks);
     if (!reading.desks) {
         status = egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring");
@@ -225,6 +204,6 @@ egg_status egg_language_score(const egg_language *language, egg_pool *pool, cons
 out:
     for (uint32_t i = 0; reading.desks && i < reading.threads; i++) close_desk(&reading, &reading.desks[i]);
     egg_free(reading.desks);
-    pthread_mutex_destroy(&reading.mutex);
+    egg_documents_close(&reading.documents);
     return status;
 }

@@ -2,10 +2,10 @@
 #include "tasks/score.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "data/documents.h"
 #include "es/device_memory.h"
 
 enum {
@@ -13,8 +13,7 @@ enum {
     LANES_PER_BLOCK = 4,   /* documents a thread takes up between blocks: a few long ones are shared by the threads */
     BLOCK_STEPS = 64,
     DEVICE_LANES = 256,    /* a device wants more rows at once, and is one thread's */
-    DEVICE_STEPS = 256,
-    SCAN_BYTES = 4096
+    DEVICE_STEPS = 256
 };
 
 /* Code lengths are added as integers, so that the sum does not depend on who added what first. */
@@ -43,7 +42,6 @@ typedef struct egg_score_scratch {
     int8_t *states;              /* (lanes, state_bytes) */
     int8_t *logits;              /* device: (lanes * steps, 256) of a block, else NULL */
     egg_score_there there;
-    uint8_t scan[SCAN_BYTES];
     int64_t code;                /* in code_unit bits */
     uint64_t bytes, documents, observed, saturated;
     bool failed;
@@ -66,8 +64,7 @@ struct egg_scorer {
     /* of the run in progress */
     const egg_kernels *kernels;
     const egg_corpus *corpus;
-    pthread_mutex_t mutex;       /* guards 'next' */
-    uint64_t next, end;
+    egg_documents documents;
 };
 
 static size_t arena_bytes(const egg_model *model, egg_score_shape shape)
@@ -127,7 +124,6 @@ egg_status egg_scorer_open(egg_scorer **out, const egg_model *model, uint32_t th
     egg_status status = EGG_OK;
     egg_scorer *scorer = egg_alloc(sizeof *scorer);
     if (!scorer) return egg_fail(error, EGG_ERR_NOMEM, "no memory for scoring");
-    pthread_mutex_init(&scorer->mutex, NULL);
     scorer->model = model;
     scorer->device = egg_model_device(model);
     scorer->shape = shape_of(model);
@@ -153,30 +149,7 @@ void egg_scorer_close(egg_scorer *scorer)
     for (uint32_t i = 0; scorer->scratch && i < scorer->threads; i++)
         close_scratch(&scorer->scratch[i], scorer->device);
     egg_free(scorer->scratch);
-    pthread_mutex_destroy(&scorer->mutex);
     egg_free(scorer);
-}
-
-/* First position at or after 'at' whose byte is zero (or is not, for separator == false); 'end' if there is none. */
-static uint64_t find(const egg_scorer *scorer, egg_score_scratch *scratch, uint64_t at, bool separator)
-{
-    while (at < scorer->end) {
-        size_t n = scorer->end - at < SCAN_BYTES ? (size_t)(scorer->end - at) : SCAN_BYTES, i = 0;
-        egg_corpus_read(scorer->corpus, at, n, scratch->scan);
-        while (i < n && (scratch->scan[i] == 0) != separator) i++;
-        at += i;
-        if (i < n) return at;
-    }
-    return scorer->end;
-}
-
-static bool next_document(egg_scorer *scorer, egg_score_scratch *scratch, egg_lane *lane)
-{
-    pthread_mutex_lock(&scorer->mutex);
-    lane->at = find(scorer, scratch, scorer->next, false);
-    lane->end = scorer->next = find(scorer, scratch, lane->at, true);
-    pthread_mutex_unlock(&scorer->mutex);
-    return lane->at < lane->end;
 }
 
 static int64_t code_length(const egg_scorer *scorer, const int8_t *logits, uint8_t target)
@@ -266,7 +239,7 @@ static void run_lanes(void *context, size_t begin, size_t end, uint32_t thread)
             memcpy(scratch->states + m * state_bytes, scratch->states + count * state_bytes, state_bytes);
         }
         uint32_t most = count + shape->lanes_per_block, wanted = most < shape->lanes ? most : shape->lanes;
-        while (more && count < wanted && (more = next_document(scorer, scratch, &lanes[count]))) {
+        while (more && count < wanted && (more = egg_documents_next(&scorer->documents, &lanes[count].at, &lanes[count].end))) {
             scratch->documents++;
             if (lanes[count].end - lanes[count].at < 2) continue;
             memset(scratch->states + count * state_bytes, 0, state_bytes);
@@ -281,8 +254,7 @@ egg_status egg_scorer_run(egg_scorer *scorer, const egg_kernels *kernels, egg_po
 {
     scorer->kernels = kernels;
     scorer->corpus = corpus;
-    scorer->next = begin;
-    scorer->end = end;
+    egg_documents_open(&scorer->documents, corpus, begin, end);
     for (uint32_t i = 0; i < scorer->threads; i++) {
         egg_score_scratch *scratch = &scorer->scratch[i];
         scratch->code = 0;
@@ -291,6 +263,7 @@ egg_status egg_scorer_run(egg_scorer *scorer, const egg_kernels *kernels, egg_po
         egg_device_fill(scorer->device, scratch->there.saturated, 0, sizeof scratch->saturated);
     }
     egg_parallel_for(pool, scorer->threads, 1, run_lanes, scorer);
+    egg_documents_close(&scorer->documents);
     for (uint32_t i = 0; i < scorer->threads; i++) {
         egg_score_scratch *scratch = &scorer->scratch[i];
         egg_device_download(scorer->device, &scratch->saturated, scratch->there.saturated, sizeof scratch->saturated);
