@@ -13,8 +13,7 @@ extern "C" void egg_kernels_cuda(egg_kernels *kernels, const egg_device *device)
     egg_cuda_update_i8(kernels);
     egg_cuda_outer_i8(kernels);
     egg_cuda_gru_i8(kernels);
-    egg_cuda_peak_i8(kernels);
-    egg_cuda_peak_bf16(kernels);
+    egg_cuda_peak(kernels);
     egg_cuda_product_f32(kernels);
     egg_cuda_product_tensor(kernels);
     egg_cuda_elementwise_f32(kernels);

@@ -8,22 +8,54 @@
 enum {
     PEAK_CHAINS = 8,                    /* sums of their own, so that none waits for the one before */
     PEAK_THREADS = 256,
-    PEAK_BLOCKS = 8,                    /* a processor: all the threads it holds */
-    PEAK_MULTIPLY_ADDS = 16 * 8 * 32    /* of one product of a warp's fragments */
+    PEAK_BLOCKS = 8                     /* a processor: all the threads it holds */
 };
 
-static __global__ void peak_kernel(uint64_t rounds, uint32_t operand, int32_t *out)
+/* One product of a warp's fragments, and what a fragment of ones is. Sums are joined so that they can be told from -1. */
+struct peak_s8 {
+    typedef int32_t sum;
+    enum { MULTIPLY_ADDS = 16 * 8 * 32 };
+    static const uint32_t ones = 0x01010101;
+    static __device__ void multiply(sum sums[4], const uint32_t a[4], const uint32_t b[2]) { egg_mma_s8(sums, a, b); }
+    static __device__ sum join(sum a, sum b) { return a | b; }   /* multiples of 32 */
+};
+
+struct peak_bf {
+    typedef float sum;
+    enum { MULTIPLY_ADDS = 16 * 8 * 16 };
+    static const uint32_t ones = 0x3F803F80;
+    static __device__ void multiply(sum sums[4], const uint32_t a[4], const uint32_t b[2]) { egg_mma_bf16(sums, a, b); }
+    static __device__ sum join(sum a, sum b) { return a + b; }   /* positive */
+};
+
+template <typename Kind>
+static __global__ void peak_kernel(uint64_t rounds, uint32_t operand, typename Kind::sum *out)
 {
     const uint32_t a[4] = {operand, operand, operand, operand}, b[2] = {operand, operand};
-    int32_t sums[PEAK_CHAINS][4] = {};
+    typename Kind::sum sums[PEAK_CHAINS][4] = {}, total = 0;
     for (uint64_t i = 0; i < rounds; i++) {
         EGG_UNROLL
-        for (uint32_t k = 0; k < PEAK_CHAINS; k++) egg_mma_s8(sums[k], a, b);
+        for (uint32_t k = 0; k < PEAK_CHAINS; k++) Kind::multiply(sums[k], a, b);
     }
-    int32_t total = 0;
     EGG_UNROLL
-    for (uint32_t k = 0; k < PEAK_CHAINS; k++) total |= sums[k][0] | sums[k][1] | sums[k][2] | sums[k][3];
-    if (total == -1) *out = total;   /* never, all are multiples of 32, but the compiler does not know */
+    for (uint32_t k = 0; k < PEAK_CHAINS; k++) {
+        EGG_UNROLL
+        for (uint32_t i = 0; i < 4; i++) total = Kind::join(total, sums[k][i]);
+    }
+    if (total == -1) *out = total;   /* never, but the compiler does not know */
+}
+
+template <typename Kind>
+static uint64_t peak_by_mma(uint64_t rounds)
+{
+    const uint32_t blocks = PEAK_BLOCKS * egg_cuda_processors(), ones = Kind::ones;
+    EGG_LAUNCH(peak_kernel<Kind>, blocks, PEAK_THREADS, 0, rounds, ones, (typename Kind::sum *)nullptr);
+    return rounds * PEAK_CHAINS * Kind::MULTIPLY_ADDS * (PEAK_THREADS / EGG_WARP) * blocks;
+}
+
+static uint64_t peak_bf16(uint64_t rounds)
+{
+    return peak_by_mma<peak_bf>(rounds);
 }
 
 enum { PEAK_OUTS = 256, PEAK_GROUPS = 2 /* a processor: one multiplies while the other asks for more */ };
@@ -65,13 +97,11 @@ static uint64_t peak_by_wgmma(uint64_t rounds)
 
 static uint64_t peak_i8(uint64_t rounds)
 {
-    if (egg_cuda_uses_wgmma()) return peak_by_wgmma(rounds);
-    const uint32_t blocks = PEAK_BLOCKS * egg_cuda_processors(), ones = 0x01010101;
-    EGG_LAUNCH(peak_kernel, blocks, PEAK_THREADS, 0, rounds, ones, (int32_t *)nullptr);
-    return rounds * PEAK_CHAINS * PEAK_MULTIPLY_ADDS * (PEAK_THREADS / EGG_WARP) * blocks;
+    return egg_cuda_uses_wgmma() ? peak_by_wgmma(rounds) : peak_by_mma<peak_s8>(rounds);
 }
 
-extern "C" void egg_cuda_peak_i8(egg_kernels *kernels)
+extern "C" void egg_cuda_peak(egg_kernels *kernels)
 {
     kernels->peak_i8 = peak_i8;
+    kernels->peak_bf16 = peak_bf16;
 }
