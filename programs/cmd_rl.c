@@ -183,7 +183,9 @@ const struct command command_rl = {
         "eggroll.h describes what it exports). Where a preset was found for an environment it fills in what you do not "
         "give; --preset none leaves the defaults. A run keeps itself in the folder RUN, by default runs/DATE-TIME, and "
         "goes on with --resume; bounded by epochs or steps it ends with the very bits that it would have had without "
-        "the interruption.",
+        "the interruption.\n\n"
+        "With --weights bf16 or int8 members multiply with rounded copies of the matrices, on a GPU by its tensor cores. "
+        "What evolves, and what is saved, are the float32 weights behind them.",
     .examples = {{"eggroll rl CartPole-v1", "train with the preset of the environment"},
                  {"eggroll rl Pendulum-v1 --population 512 --sigma 0.1 --rate 0.05 --minutes 5 --out runs/pendulum",
                   "with settings of your own"},

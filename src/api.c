@@ -15,6 +15,7 @@
 #include "train/machine.h"
 #include "train/model_file.h"
 #include "train/options.h"
+#include "train/precision.h"
 #include "train/run.h"
 #include "train/rwkv7_file.h"
 
@@ -38,7 +39,7 @@ uint32_t egg_rank_count(void)
 }
 
 /* A handle over an RWKV-7; '*out' stays NULL where the file holds none. */
-static egg_status open_rwkv7(egg_model **out, const char *path, egg_rwkv7_weights weights, const egg_kernels *kernels,
+static egg_status open_rwkv7(egg_model **out, const char *path, egg_weights weights, const egg_kernels *kernels,
                              egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -71,7 +72,7 @@ out:
     return status;
 }
 
-static egg_status open_any(egg_model **model, const char *path, egg_rwkv7_weights weights, const egg_kernels *kernels,
+static egg_status open_any(egg_model **model, const char *path, egg_weights weights, const egg_kernels *kernels,
                            egg_error *error)
 {
     char model_path[EGG_PATH_BYTES];
@@ -85,11 +86,11 @@ static egg_status open_any(egg_model **model, const char *path, egg_rwkv7_weight
     egg_status status = egg_describe_model_path(path, model_path, sizeof model_path, error);
     if (status == EGG_OK) status = open_rwkv7(model, model_path, weights, kernels, error);
     if (status != EGG_OK || *model) return status;
-    if (weights != EGG_WEIGHTS_AUTO) return egg_fail(error, EGG_ERR_ARGUMENT, "--weights: only for models of RWKV-7");
+    if (weights != EGG_WEIGHTS_AUTO) return egg_fail(error, EGG_ERR_ARGUMENT, "--weights: only for RWKV-7 and policies");
     return open_egg(model, model_path, kernels, error);
 }
 
-static egg_status open_model(egg_model **model, const char *path, egg_rwkv7_weights weights, const char *device,
+static egg_status open_model(egg_model **model, const char *path, egg_weights weights, const char *device,
                              egg_error *error)
 {
     egg_kernels kernels;
@@ -110,7 +111,12 @@ egg_status egg_model_open(egg_model **model, const char *path, egg_error *error)
 egg_status egg_model_open_with(egg_model **model, const char *path, const egg_options *options, egg_error *error)
 {
     const egg_settings *settings = egg_options_values(options);
-    return open_model(model, path, (egg_rwkv7_weights)settings->weights, settings->device, error);
+    *model = NULL;
+    egg_status status = egg_precision_check(settings, error);
+    if (status == EGG_OK) status = open_model(model, path, (egg_weights)settings->weights, settings->device, error);
+    if (status == EGG_OK && (*model)->rwkv7)
+        egg_rwkv7_round_activations((*model)->rwkv7, egg_precision_of(settings).bf16_activations);
+    return status;
 }
 
 void egg_model_close(egg_model *model)

@@ -320,6 +320,27 @@ ends 0 rl --resume half --epochs 7 --quiet
 ends 0 rl Pendulum $little --epochs 7 --quiet --out full --threads 1
 same "model of a resumed run" "$("$program" info half --json | value model_hash)" "$("$program" info full --json | value model_hash)"
 
+# Members multiply with rounded copies of the matrices, which the update packs anew.
+returned() { sed -n 's/.*"return_mean": \([^,]*\).*/\1/p' "$1/metrics.jsonl" | tr '\n' ' '; }
+for weights in bf16 int8; do
+    ends 0 rl Pendulum $little --weights $weights --epochs 2 --quiet --out $weights
+    ends 0 rl --resume $weights --epochs 7 --quiet --threads 1
+    ends 0 rl Pendulum $little --weights $weights --epochs 7 --quiet --out again-$weights
+    same "returns of a resumed run, $weights" "$(returned $weights)" "$(returned again-$weights)"
+    [ "$(returned $weights)" != "$(returned full)" ] || fail "$weights: the returns of float32"
+    ends 0 verify $weights
+    ends 0 eval $weights --episodes 8 --json
+    mean=$(value return_mean <out)
+    ends 0 eval $weights --weights $weights --episodes 8 --json
+    [ "$(value return_mean <out)" != "$mean" ] || fail "$weights: the score of float32"
+done
+ends 2 rl --resume bf16 --weights f32 --epochs 9
+complains "--weights: the run in 'bf16' has bf16, found f32"
+ends 2 rl Pendulum $little --weights bf16 --activations bf16 --out none
+complains "goes with --device cuda, found --device cpu"
+ends 2 eval bf16 --activations bf16
+complains "goes with --weights bf16 or int8"
+
 # ------------------------------------------------------------------------------------------------- interrupted, resumed
 
 # begin LOG ARGUMENT...: starts a run and waits until it has saved an epoch.
@@ -446,7 +467,7 @@ if [ -f "$tiny" ] && [ -f "$data/tinyshakespeare.txt" ] && [ -f "$data/rwkv_voca
     ends 0 eval "$tiny" held-out.txt --json --weights int8
     same "the score of the tiny RWKV-7 in int8" "$(value bits_per_byte <out | cut -c 1-4)" 5.37
     ends 2 eval first held-out.txt --weights int8
-    complains "--weights: only for models of RWKV-7"
+    complains "--weights: only for RWKV-7 and policies"
     ends 0 generate "$tiny" --prompt 'The king' --bytes 40 --streams 3 --stop 'e|\n'
     says "--- 3 ---"
     ends 2 generate "$tiny" --stop 'a||b'

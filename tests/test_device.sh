@@ -166,6 +166,14 @@ part_rl()
         fail "other episodes with another number of threads: $(score cart --device cuda --threads 2)"
     [ -n "$short" ] || score cart --device cuda --episodes 5000 | grep -q '"episodes": 5000' ||   # not all at once
         fail "5000 episodes: $(score cart --device cuda --episodes 5000)"
+    # Rounded copies of the matrices, and rounded activations.
+    for options in "--weights bf16" "--weights int8 --activations bf16"; do
+        rm -rf cart-rounded
+        run $cart --device cuda --epochs 6 --out cart-rounded $options
+        [ "$(figures cart)" != "$(figures cart-rounded)" ] || fail "$options: nothing was rounded"
+        run verify cart-rounded
+        run eval cart-rounded --device cuda --episodes 3 $options
+    done
     run $cart --device cuda --plan
     grep -q "device: optimizer, scratch for updating" out || fail "plan of a policy: $(cat out)"
     "$program" $cart --device cuda --policy-width 4096 --policy-layers 64 --plan >out 2>err && fail "4 GiB were planned"
@@ -225,6 +233,10 @@ part_finetune()
         awk -v a="$(figure sft-$weights-cuda valid)" -v b="$rounded" \
             'BEGIN { exit !(a != "" && b != "" && (a - b)^2 <= 1e-4 * a^2) }' ||
             fail "$weights, rounded activations: $rounded instead of $(figure sft-$weights-cuda valid)"
+        exact=$(score sft-f32-cuda few --weights $weights --device cuda)
+        rounded=$(score sft-f32-cuda few --weights $weights --device cuda --activations bf16)
+        [ "$exact" != "$rounded" ] || fail "eval, $weights: no activation was rounded: $rounded"
+        run generate sft-f32-cuda --weights $weights --activations bf16 --device cuda --bytes 20
     done
     "$program" $sft --weights bf16 --activations bf16 --out none >out 2>err && fail "rounded activations on a processor"
     grep -q "found --device cpu" err || fail "rounded activations on a processor: $(cat err)"

@@ -369,7 +369,7 @@ static float *forward_text(const fixture *f)
 }
 
 /* The fixture's model read again. */
-static void read_as(fixture *f, egg_rwkv7_use use, egg_rwkv7_weights weights)
+static void read_as(fixture *f, egg_rwkv7_use use, egg_weights weights)
 {
     egg_error error = {0};
     egg_rwkv7_close(f->model);
@@ -491,7 +491,7 @@ static void test_storages_are_batched(void **state)
     enum { SEQUENCES = 20, STEPS = 2 };
     fixture f;
     open_random(&f, small, EGG_TENSOR_F32);
-    for (egg_rwkv7_weights weights = EGG_WEIGHTS_BF16; weights <= EGG_WEIGHTS_INT8; weights++) {
+    for (egg_weights weights = EGG_WEIGHTS_BF16; weights <= EGG_WEIGHTS_INT8; weights++) {
         uint32_t tokens[SEQUENCES * STEPS], first[SEQUENCES + 1];
         float *states[SEQUENCES];
         read_as(&f, EGG_RWKV7_INFERENCE, weights);
@@ -558,7 +558,7 @@ static void test_bytes_of_storages(void **state)
         else matrices += egg_param_elements(param), channels += param->out;
     }
     const struct {
-        egg_rwkv7_weights weights;
+        egg_weights weights;
         uint64_t bytes;
     } expected[] = {
         {EGG_WEIGHTS_F32, 4 * vectors + 4 * matrices},

@@ -20,6 +20,12 @@ typedef enum egg_param_kind {
 
 typedef enum egg_dtype { EGG_I8, EGG_F32 } egg_dtype;
 
+/* Of the products with float32 matrices; egg_param says what either means. */
+typedef struct egg_precision {
+    egg_storage weights;
+    bool bf16_activations;
+} egg_precision;
+
 enum { EGG_PARAM_NAME_BYTES = 48 };
 
 /*
@@ -120,7 +126,8 @@ void egg_param_close(egg_param *param);
 /*
  * A float32 parameter whose packed weights are held as 'storage' says. An update needs data: it changes the float32
  * weights and packs them again. Without ('packed_only') egg_param_store fills the parameter. Vectors, and embeddings
- * with data, are float32 in any case. 'out' and 'in' are multiples of EGG_ROW_QUANTUM, but for the one row of a vector.
+ * with data, are float32 in any case. With 'packed_only' 'out' and 'in' are multiples of EGG_ROW_QUANTUM, but for the one
+ * row of a vector.
  */
 egg_status egg_param_open_stored(egg_param *param, const egg_kernels *kernels, uint32_t id, egg_param_kind kind,
                                  egg_storage storage, bool packed_only, uint32_t out, uint32_t in, const char *name,

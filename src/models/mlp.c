@@ -22,8 +22,12 @@ static uint32_t param_count(const egg_mlp_shape *shape)
 static egg_status open_param(egg_mlp *mlp, const egg_kernels *kernels, egg_param_kind kind, uint32_t out, uint32_t in,
                              const char *name, egg_error *error)
 {
+    const egg_precision precision = mlp->shape.precision;
     uint32_t id = mlp->param_count++;
-    return egg_param_open(&mlp->params[id], kernels, id, kind, EGG_F32, out, in, name, error);
+    egg_status status = egg_param_open_stored(&mlp->params[id], kernels, id, kind, precision.weights, false, out, in, name,
+                                              error);
+    mlp->params[id].bf16_activations = precision.bf16_activations;
+    return status;
 }
 
 egg_status egg_mlp_open(egg_mlp *mlp, const egg_mlp_shape *shape, const egg_kernels *kernels, egg_error *error)

@@ -18,6 +18,7 @@ typedef struct egg_mlp_shape {
     uint32_t width, layers;     /* width: a multiple of EGG_ROW_QUANTUM; layers may be 0 */
     egg_activation activation;
     bool deviation;             /* also a vector 'log_std' (outputs): the deviation of a continuous policy's actions */
+    egg_precision precision;    /* of the products with its matrices */
 } egg_mlp_shape;
 
 typedef struct egg_mlp {

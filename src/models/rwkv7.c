@@ -223,6 +223,11 @@ void egg_rwkv7_set_thaw(egg_rwkv7 *model, egg_rwkv7_thaw thaw)
     }
 }
 
+void egg_rwkv7_round_activations(egg_rwkv7 *model, bool bf16)
+{
+    for (uint32_t i = 0; i < model->param_count; i++) model->params[i].bf16_activations = bf16;
+}
+
 uint64_t egg_rwkv7_parameters(const egg_rwkv7 *model)
 {
     uint64_t parameters = 0;

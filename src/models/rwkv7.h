@@ -74,6 +74,9 @@ void egg_rwkv7_pack(egg_rwkv7 *model, const egg_kernels *kernels);
 /* Chooses what evolution may change; nothing but perturbation and update asks for it. Call it after packing. */
 void egg_rwkv7_set_thaw(egg_rwkv7 *model, egg_rwkv7_thaw thaw);
 
+/* For all products: egg_param's bf16_activations. */
+void egg_rwkv7_round_activations(egg_rwkv7 *model, bool bf16);
+
 uint64_t egg_rwkv7_parameters(const egg_rwkv7 *model);
 uint64_t egg_rwkv7_bytes(const egg_rwkv7 *model, const egg_kernels *kernels);   /* of the weights in memory */
 uint64_t egg_rwkv7_device_bytes(const egg_rwkv7 *model, const egg_kernels *kernels);   /* of them on a device */

@@ -19,6 +19,7 @@
 #include "train/metrics.h"
 #include "train/model_file.h"
 #include "train/plan.h"
+#include "train/precision.h"
 #include "train/ranks.h"
 #include "train/run.h"
 #include "train/rwkv7_file.h"
@@ -94,9 +95,8 @@ static egg_status open_model(egg_finetune *finetune, bool weights, uint64_t *fil
     *file_bytes = 0;
     for (size_t i = 0; i < egg_shards_count(shards); i++) *file_bytes += egg_shards_at(shards, i)->bytes;
     EGG_TRY(egg_rwkv7_file_read_as(&finetune->model, shards, weights ? &finetune->kernels : NULL, EGG_RWKV7_TRAINING,
-                                   (egg_rwkv7_weights)finetune->settings->weights, error));
-    for (uint32_t i = 0; i < finetune->model->param_count; i++)
-        finetune->model->params[i].bf16_activations = egg_finetune_rounds_activations(finetune->settings);
+                                   (egg_weights)finetune->settings->weights, error));
+    egg_rwkv7_round_activations(finetune->model, egg_precision_of(finetune->settings).bf16_activations);
     if (!weights) egg_params_plan_for(finetune->model->params, finetune->model->param_count, &finetune->kernels);
     if (weights)
         EGG_TRY(

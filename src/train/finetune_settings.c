@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "train/precision.h"
 #include "train/rl_settings.h"
 #include "train/rwkv7_file.h"
 
@@ -13,7 +14,6 @@ enum {
 };
 
 enum { SCORING_AUTO, SCORING_GROUP, SCORING_ZSCORE, SCORING_RANK, SCORING_SIGN };   /* in the order of options.def */
-enum { ACTIVATIONS_F32, ACTIVATIONS_BF16 };
 
 /* ----------------------------------------------------------------------------------------------------------- checks */
 
@@ -71,16 +71,6 @@ static egg_status check_reward(const egg_settings *s, egg_error *error)
     return EGG_OK;
 }
 
-static egg_status check_activations(const egg_settings *s, egg_error *error)
-{
-    if (s->activations == ACTIVATIONS_F32) return EGG_OK;
-    if (s->weights != EGG_WEIGHTS_BF16 && s->weights != EGG_WEIGHTS_INT8)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "--activations bf16: goes with --weights bf16 or int8");
-    if (!*s->device || strcmp(s->device, "cpu") == 0)
-        return egg_fail(error, EGG_ERR_ARGUMENT, "--activations bf16: goes with --device cuda, found --device cpu");
-    return EGG_OK;
-}
-
 static egg_status check(egg_options *options, egg_error *error)
 {
     egg_status status = EGG_OK;
@@ -95,7 +85,7 @@ static egg_status check(egg_options *options, egg_error *error)
         return egg_fail(error, EGG_ERR_ARGUMENT, "--data is missing: the questions to train on");
     EGG_TRY(check_reward(s, error));
     EGG_TRY(check_thaw(s->thaw, &thaw, error));
-    EGG_TRY(check_activations(s, error));
+    EGG_TRY(egg_precision_check(s, error));
     EGG_TRY(check_range("numbers", s->numbers, 1, EGG_COUNTDOWN_NUMBERS, error));
     EGG_TRY(check_range("number-range", s->number_range, 0, 1000000, error));
     EGG_TRY(check_range("target-range", s->target_range, 0, 100000000, error));
@@ -186,11 +176,6 @@ static uint32_t scoring_of(const egg_settings *s)
 bool egg_finetune_is_centred(const egg_settings *s)
 {
     return scoring_of(s) == SCORING_GROUP;
-}
-
-bool egg_finetune_rounds_activations(const egg_settings *s)
-{
-    return s->activations == ACTIVATIONS_BF16;
 }
 
 egg_evolution_shape egg_finetune_evolution(const egg_settings *s, uint32_t threads)

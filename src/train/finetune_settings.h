@@ -24,9 +24,6 @@ egg_course_shape egg_finetune_course(const egg_settings *settings, uint32_t pair
 /* Whether fitness is centred by question, rather than left to the shaping of evolution. */
 bool egg_finetune_is_centred(const egg_settings *settings);
 
-/* Whether the products of a device round what they multiply weights by. */
-bool egg_finetune_rounds_activations(const egg_settings *settings);
-
 /* Freezes what the options say. EGG_ERR_ARGUMENT names what they do not fit. */
 egg_status egg_finetune_freeze(const egg_settings *settings, egg_rwkv7 *model, egg_error *error);
 

@@ -12,6 +12,7 @@
 #include "train/machine.h"
 #include "train/options.h"
 #include "train/policy.h"
+#include "train/precision.h"
 #include "train/run.h"
 
 bool egg_policy_is(const char *path)
@@ -36,7 +37,8 @@ static egg_status check_spaces(const egg_policy *policy, const char *path, egg_e
                     env->observations, env->actions, env->discrete ? "discrete" : "continuous");
 }
 
-static egg_status open_policy(egg_policy **out, const char *path, const char *device, egg_error *error)
+static egg_status open_policy(egg_policy **out, const char *path, const char *device, egg_precision precision,
+                              egg_error *error)
 {
     egg_status status = EGG_OK;
     char file_path[EGG_PATH_BYTES];
@@ -47,8 +49,8 @@ static egg_status open_policy(egg_policy **out, const char *path, const char *de
     EGG_TRY(egg_describe_model_path(path, file_path, sizeof file_path, error));
     EGG_TRY(egg_machine_open(&policy->kernels, device, 0, error));
     EGG_TRY(egg_safetensors_open(&file, file_path, error));
-    EGG_TRY(egg_policy_file_read(&policy->mlp, &policy->normalizer, &policy->info, file, file_path, &policy->kernels,
-                                 error));
+    EGG_TRY(egg_policy_file_read_as(&policy->mlp, &policy->normalizer, &policy->info, file, file_path, &policy->kernels,
+                                    precision, error));
     EGG_TRY(egg_env_open(&policy->env, policy->info.environment, error));
     EGG_TRY(check_spaces(policy, file_path, error));
     *out = policy;
@@ -61,12 +63,15 @@ out:
 
 egg_status egg_policy_open(egg_policy **policy, const char *path, egg_error *error)
 {
-    return open_policy(policy, path, "cpu", error);
+    return open_policy(policy, path, "cpu", (egg_precision){0}, error);
 }
 
 egg_status egg_policy_open_with(egg_policy **policy, const char *path, const egg_options *options, egg_error *error)
 {
-    return open_policy(policy, path, egg_options_values(options)->device, error);
+    const egg_settings *settings = egg_options_values(options);
+    *policy = NULL;
+    egg_status status = egg_precision_check(settings, error);
+    return status == EGG_OK ? open_policy(policy, path, settings->device, egg_precision_of(settings), error) : status;
 }
 
 void egg_policy_close(egg_policy *policy)

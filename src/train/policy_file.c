@@ -176,12 +176,12 @@ out:
     return status;
 }
 
-egg_status egg_policy_file_read(egg_mlp *mlp, egg_normalizer *normalizer, egg_policy_info *info,
-                                const egg_safetensors *file, const char *path, const egg_kernels *kernels,
-                                egg_error *error)
+egg_status egg_policy_file_read_as(egg_mlp *mlp, egg_normalizer *normalizer, egg_policy_info *info,
+                                   const egg_safetensors *file, const char *path, const egg_kernels *kernels,
+                                   egg_precision precision, egg_error *error)
 {
     egg_status status = EGG_OK;
-    egg_mlp_shape shape;
+    egg_mlp_shape shape = {.precision = precision};
     *mlp = (egg_mlp){0};
     *normalizer = (egg_normalizer){0};
     EGG_TRY(read_shape(file, path, &shape, info, error));
@@ -197,4 +197,11 @@ out:
         egg_normalizer_close(normalizer);
     }
     return status;
+}
+
+egg_status egg_policy_file_read(egg_mlp *mlp, egg_normalizer *normalizer, egg_policy_info *info,
+                                const egg_safetensors *file, const char *path, const egg_kernels *kernels,
+                                egg_error *error)
+{
+    return egg_policy_file_read_as(mlp, normalizer, info, file, path, kernels, (egg_precision){0}, error);
 }

@@ -25,10 +25,13 @@ size_t egg_policy_floats(const egg_mlp *mlp);
 void egg_policy_file_write(egg_safetensors_writer *writer, const egg_mlp *mlp, const egg_normalizer *normalizer,
                            const egg_policy_info *info, float *plain);
 
-/* Builds the policy of a file and packs it. */
+/* Builds the policy of a file, to multiply in float32 or as 'precision' says, and packs it. */
 egg_status egg_policy_file_read(egg_mlp *mlp, egg_normalizer *normalizer, egg_policy_info *info,
                                 const egg_safetensors *file, const char *path, const egg_kernels *kernels,
                                 egg_error *error);
+egg_status egg_policy_file_read_as(egg_mlp *mlp, egg_normalizer *normalizer, egg_policy_info *info,
+                                   const egg_safetensors *file, const char *path, const egg_kernels *kernels,
+                                   egg_precision precision, egg_error *error);
 
 /* Whether a file is a policy of ours. */
 bool egg_policy_file_is(const egg_safetensors *file);

@@ -2,6 +2,7 @@
 #include "train/rl_settings.h"
 
 #include "envs/plugin.h"
+#include "train/precision.h"
 #include "train/presets.h"
 
 egg_status egg_evolution_resolve(egg_options *options, egg_error *error)
@@ -26,7 +27,8 @@ egg_status egg_rl_check(egg_options *options, egg_error *error)
     if (s->policy_width % EGG_ROW_QUANTUM)
         return egg_fail(error, EGG_ERR_ARGUMENT, "--policy-width: %llu is not a multiple of %d",
                         (unsigned long long)s->policy_width, EGG_ROW_QUANTUM);
-    return egg_evolution_resolve(options, error);
+    egg_status status = egg_precision_check(s, error);
+    return status == EGG_OK ? egg_evolution_resolve(options, error) : status;
 }
 
 egg_status egg_rl_resolve(egg_options *options, egg_error *error)
@@ -42,6 +44,7 @@ egg_status egg_rl_resolve(egg_options *options, egg_error *error)
     if (bounded && !egg_options_is_set(options, "env-steps")) egg_options_resolve_integer(options, "env-steps", 0);
     if (!s->epochs && !s->env_steps && s->minutes == 0) egg_options_resolve_number(options, "minutes", 1);
     if (s->episodes == 0) egg_options_resolve_integer(options, "episodes", 1);
+    if (s->weights == EGG_WEIGHTS_AUTO) EGG_TRY(egg_options_set(options, "weights", "f32", error));
     EGG_TRY(egg_rl_check(options, error));
 out:
     egg_env_close(&handle);
@@ -95,6 +98,8 @@ egg_rollout_shape egg_rl_rollout(const egg_settings *s, const egg_env *env, uint
 
 egg_mlp_shape egg_rl_policy(const egg_settings *s, const egg_env *env)
 {
-    return egg_rollout_policy_shape(env, (uint32_t)s->policy_width, (uint32_t)s->policy_layers,
-                                    (egg_activation)s->activation);
+    egg_mlp_shape shape = egg_rollout_policy_shape(env, (uint32_t)s->policy_width, (uint32_t)s->policy_layers,
+                                                   (egg_activation)s->activation);
+    shape.precision = egg_precision_of(s);
+    return shape;
 }

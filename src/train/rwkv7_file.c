@@ -125,7 +125,7 @@ static egg_status read_rows(const egg_tensor *tensor, const egg_param *param, bo
     return status;
 }
 
-static egg_storage storage_of(const egg_tensor *tensor, egg_rwkv7_use use, egg_rwkv7_weights weights)
+static egg_storage storage_of(const egg_tensor *tensor, egg_rwkv7_use use, egg_weights weights)
 {
     switch (weights) {
     case EGG_WEIGHTS_AUTO: break;
@@ -137,7 +137,7 @@ static egg_storage storage_of(const egg_tensor *tensor, egg_rwkv7_use use, egg_r
 }
 
 static egg_status read_param(egg_rwkv7 *model, uint32_t id, const egg_shards *shards, const egg_kernels *kernels,
-                             egg_rwkv7_use use, egg_rwkv7_weights weights, egg_error *error)
+                             egg_rwkv7_use use, egg_weights weights, egg_error *error)
 {
     egg_status status = EGG_OK;
     const egg_param *param = &model->params[id];
@@ -152,7 +152,7 @@ out:
 }
 
 egg_status egg_rwkv7_file_read_as(egg_rwkv7 **out, const egg_shards *shards, const egg_kernels *kernels,
-                                  egg_rwkv7_use use, egg_rwkv7_weights weights, egg_error *error)
+                                  egg_rwkv7_use use, egg_weights weights, egg_error *error)
 {
     egg_status status = EGG_OK;
     egg_rwkv7 *model = NULL;

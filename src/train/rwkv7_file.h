@@ -5,6 +5,7 @@
 
 #include "data/shards.h"
 #include "models/rwkv7.h"
+#include "train/precision.h"
 
 /* Whether the tensors have the names of an RWKV-7, if perhaps not all of them: what is missing is then told by name. */
 bool egg_rwkv7_file_is_one(const egg_shards *shards);
@@ -17,14 +18,6 @@ typedef enum egg_rwkv7_use {
     EGG_RWKV7_TRAINING
 } egg_rwkv7_use;
 
-/* How matrices and embedding are held; in the order of options.def. */
-typedef enum egg_rwkv7_weights {
-    EGG_WEIGHTS_AUTO,       /* for inference what is BF16 in the file stays so, the rest is float32: no bit is lost */
-    EGG_WEIGHTS_F32,
-    EGG_WEIGHTS_BF16,
-    EGG_WEIGHTS_INT8        /* with a scale for each output channel */
-} egg_rwkv7_weights;
-
 /*
  * Builds the model, some rows of a tensor at a time, and packs it. Every tensor is checked: name, type, shape. All is
  * frozen but the matrices of the layers.
@@ -36,7 +29,7 @@ typedef enum egg_rwkv7_weights {
 egg_status egg_rwkv7_file_read(egg_rwkv7 **model, const egg_shards *shards, const egg_kernels *kernels,
                                egg_rwkv7_use use, egg_error *error);
 egg_status egg_rwkv7_file_read_as(egg_rwkv7 **model, const egg_shards *shards, const egg_kernels *kernels,
-                                  egg_rwkv7_use use, egg_rwkv7_weights weights, egg_error *error);
+                                  egg_rwkv7_use use, egg_weights weights, egg_error *error);
 
 /*
  * Writes a model that was opened for training under the names and in the layout that others read, as F32 or BF16
