@@ -71,7 +71,7 @@ wrote()
 {
     model=$1 device=$2
     shift 2
-    "$program" generate "$model" --device "$device" --prompt "line " --bytes 40 "$@" 2>&1 || echo "failed: $device $*"
+    "$program" generate "$model" --device "$device" --prompt "line " --bytes 12 "$@" 2>&1 || echo "failed: $device $*"
 }
 # score MODEL ARGUMENT...: without its clock
 score() { { "$program" eval "$@" --json 2>&1 || echo "failed: $*"; } | sed 's/, "seconds".*//'; }
@@ -82,7 +82,7 @@ part_pretrain()
     compare fractional --width 32 --layers 2 --population 36 --seq-len 5 --group-size 4 --epochs 3
     [ -n "$short" ] || compare vote --width 16 --layers 1 --population 26 --seq-len 7 --update vote --rank 2 --state reset --epochs 3
     [ -n "$short" ] || compare chunks --width 64 --layers 1 --population 40 --seq-len 9 --chunk 3 --rank 3 --epochs 2
-    wide="--width 256 --layers 1 --population 6 --seq-len 11 --epochs 1 --valid-bytes 300"
+    wide="--width 256 --layers 1 --population 6 --seq-len 11 --epochs 1 --validations 1 --valid-bytes 200"
     compare wide $wide
 
     # Hopper's own products, where the GPU has them.
@@ -96,15 +96,14 @@ part_pretrain()
     grep -q "EGGROLL_CUDA: 'none' is no way to multiply" err || fail "EGGROLL_CUDA=none: $(cat err)"
 
     # Using a model.
-    head -n 12 text >few && tr '\n' '\000' <few >lines   # each a document
+    head -n 4 text >few && tr '\n' '\000' <few >lines   # each a document
     for words in few lines; do
-        [ "$(score wide-cpu $words)" = "$(score wide-cpu $words --device cuda)" ] ||
-            fail "$words: $(score wide-cpu $words --device cuda)"
+        [ "$(score fractional-cpu $words)" = "$(score fractional-cpu $words --device cuda)" ] ||
+            fail "$words: $(score fractional-cpu $words --device cuda)"
     done
-    for options in "--streams 3 --temperature 1" "--top-p 0.9"; do
-        [ "$(wrote fractional-cpu cpu $options)" = "$(wrote fractional-cpu cuda $options)" ] ||
-            fail "other texts, $options: $(wrote fractional-cpu cuda $options)"
-    done
+    options="--streams 3 --temperature 1 --top-p 0.9"
+    [ "$(wrote fractional-cpu cpu $options)" = "$(wrote fractional-cpu cuda $options)" ] ||
+        fail "other texts: $(wrote fractional-cpu cuda $options)"
     "$program" eval fractional-cpu text --device cuda:999 >out 2>err && fail "eval on cuda:999 was accepted"
     grep -q "there is no cuda:999" err || fail "eval on cuda:999: $(cat err)"
 
@@ -127,7 +126,8 @@ part_pretrain()
     # What cannot be.
     "$program" $common --device cuda:999 --out none >out 2>err && fail "cuda:999 was accepted"
     grep -q "there is no cuda:999" err || fail "cuda:999: $(cat err)"
-    "$program" plan text --width 1024 --layers 64 --population 1048576 --device cuda >out 2>err && fail "64 GiB were planned"
+    "$program" plan text --width 1024 --layers 64 --population 1048576 --chunk 524288 --seq-len 1000 --device cuda >out 2>err &&
+        fail "7 TiB were planned"
     grep -q "the run needs .* MiB of .*memory" err || fail "too large a plan: $(cat err)"
 }
 
@@ -176,7 +176,8 @@ part_rl()
     done
     run $cart --device cuda --plan
     grep -q "device: optimizer, scratch for updating" out || fail "plan of a policy: $(cat out)"
-    "$program" $cart --device cuda --policy-width 4096 --policy-layers 64 --plan >out 2>err && fail "4 GiB were planned"
+    "$program" $cart --device cuda --policy-width 4096 --policy-layers 64 --population 131072 --slots 65536 \
+        --plan >out 2>err && fail "280 GiB were planned"
     grep -q "the run needs .* MiB of .*memory" err || fail "too large a policy: $(cat err)"
 
     for sharding in $shardings; do
@@ -212,7 +213,7 @@ part_finetune()
         done
     done
     # Using a model.
-    head -n 12 text >few && tr '\n' '\000' <few >lines
+    head -n 4 text >few && tr '\n' '\000' <few >lines
     for weights in f32 $others; do
         for words in few lines; do
             for device in cpu cuda; do
@@ -221,8 +222,8 @@ part_finetune()
             done
             near "$(value bits_per_byte <score-cpu)" "$(value bits_per_byte <score-cuda)" "eval, $weights"
         done
-        [ "$(wrote sft-f32-cuda cuda --weights $weights | head -c 20)" = \
-            "$(wrote sft-f32-cuda cuda --weights $weights --streams 5 | sed -n 2p | head -c 20)" ] ||
+        [ "$(wrote sft-f32-cuda cuda --weights $weights | head -c 17)" = \
+            "$(wrote sft-f32-cuda cuda --weights $weights --streams 5 | sed -n 2p | head -c 17)" ] ||
             fail "generate, $weights: a text depends on its neighbours: $(wrote sft-f32-cuda cuda --weights $weights)"
     done
     for weights in $others; do

@@ -260,6 +260,11 @@ int main(void)
         print_message("no device: %s\n", why);
         return 77;   /* skipped */
     }
+    if (!egg_cuda_tensor_fits(&(egg_tensor_args){.noise = EGG_TENSOR_STORED, .rank = EGG_TENSOR_MOST_RANK})) {
+        print_message("%s gives a block too little shared memory\n", device->name);
+        egg_cuda_close();
+        return 77;
+    }
     egg_kernels_cuda(&kernels, device);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     egg_cuda_close();

@@ -220,6 +220,10 @@ static egg_status measure_tensor(const egg_bench_setting *setting, const linear_
     char what[64], peer[400];
     const char *why, *library = egg_cuda_cublas(&why);
     egg_status status = EGG_OK;
+    const egg_tensor_args args = {.noise = EGG_TENSOR_STORED, .rank = 1};
+    if (!egg_cuda_tensor_fits(&args))
+        return egg_fail(error, EGG_ERR_UNSUPPORTED, "%s gives a block too little shared memory for products in bf16",
+                        setting->kernels.device->name);
     snprintf(what, sizeof what, "bf16 on tensor cores by %s", egg_cuda_products());
     snprintf(peer, sizeof peer, "plain inference, %s", library ? library : "cuBLAS: not found");
     EGG_TRY(measure(setting, bench, run_tensor, what, library ? peer : NULL, error));

@@ -73,7 +73,7 @@ typedef enum cudaError_t {
 typedef enum cudaMemcpyKind {
     cudaMemcpyHostToDevice = 1,
     cudaMemcpyDeviceToHost = 2,
-    cudaMemcpyDeviceToDevice = 3
+    cudaMemcpyDefault = 4
 } cudaMemcpyKind;
 
 typedef enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 } cudaFuncAttribute;
@@ -259,6 +259,7 @@ void egg_proxy_fence(void);
 void egg_wgmma_fence(void);
 void egg_wgmma_commit(void);
 void egg_emulator_wgmma_wait(uint32_t groups);
+template <typename T> static inline void egg_wgmma_settle(T &) {}
 template <int groups> static inline void egg_wgmma_wait() { egg_emulator_wgmma_wait(groups); }
 
 /* d: (columns / 2) sums of this thread; a, b: operands as the instruction takes them, of 64 and 'columns' lines. */

@@ -255,6 +255,8 @@ static void test_device(void)
     egg_cuda_check(cudaErrorNoDevice, "the second");
     EXPECT(device->take(1) == NULL && strcmp(device->wait(), "the first: invalid argument") == 0);
     egg_cuda_close();
+    EXPECT(strcmp(device->wait(), "the first: invalid argument") == 0);   /* the other who opened it still has it */
+    egg_cuda_close();
     EXPECT(egg_cuda_open(1, &why) == NULL && strstr(why, "there is no CUDA device 1: this machine has 1"));
 }
 

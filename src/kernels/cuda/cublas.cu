@@ -10,12 +10,20 @@
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/tensor.h"
 
-enum { OP_NONE = 0, OP_TRANSPOSED = 1, REAL_BF16 = 14, COMPUTE_F32 = 68, ALGORITHM_DEFAULT = -1 };
+enum {
+    OP_NONE = 0,
+    OP_TRANSPOSED = 1,
+    REAL_BF16 = 14,
+    COMPUTE_F32 = 68,
+    ALGORITHM_DEFAULT = -1,
+    ALL_SUMS_IN_F32 = 16     /* a math mode: parts of a sum are not added up as bf16 */
+};
 
 /* All return 0 if all went well. Matrices are column-major: element (i, j) is at i + j * stride. */
 typedef int create_fn(void **handle);
 typedef int destroy_fn(void *handle);
 typedef int set_stream_fn(void *handle, cudaStream_t stream);
+typedef int set_math_mode_fn(void *handle, int mode);
 typedef int get_property_fn(int which, int *value);   /* 0, 1, 2: of the version */
 typedef int gemm_ex_fn(void *handle, int op_a, int op_b, int m, int n, int k, const void *alpha, const void *A,
                        int type_a, int stride_a, const void *B, int type_b, int stride_b, const void *beta, void *C,
@@ -26,6 +34,7 @@ static struct {
     create_fn *create;
     destroy_fn *destroy;
     set_stream_fn *set_stream;
+    set_math_mode_fn *set_math_mode;
     get_property_fn *get_property;
     gemm_ex_fn *gemm_ex;
     void *handle;             /* of the open device */
@@ -39,10 +48,12 @@ static bool load(const char *name)
     cublas.create = (create_fn *)dlsym(library, "cublasCreate_v2");
     cublas.destroy = (destroy_fn *)dlsym(library, "cublasDestroy_v2");
     cublas.set_stream = (set_stream_fn *)dlsym(library, "cublasSetStream_v2");
+    cublas.set_math_mode = (set_math_mode_fn *)dlsym(library, "cublasSetMathMode");
     cublas.get_property = (get_property_fn *)dlsym(library, "cublasGetProperty");
     cublas.gemm_ex = (gemm_ex_fn *)dlsym(library, "cublasGemmEx");
     int version[3] = {};
-    bool good = cublas.create && cublas.destroy && cublas.set_stream && cublas.get_property && cublas.gemm_ex;
+    bool good = cublas.create && cublas.destroy && cublas.set_stream && cublas.set_math_mode && cublas.get_property &&
+                cublas.gemm_ex;
     for (int i = 0; i < 3; i++) good = good && cublas.get_property(i, &version[i]) == 0;
     if (!good) {
         dlclose(library);
@@ -86,6 +97,7 @@ extern "C" void egg_cuda_cublas_linear(const egg_tensor_args *args)
         check(cublas.create(&cublas.handle), "opening cuBLAS");
         if (!cublas.handle) return;
         check(cublas.set_stream(cublas.handle, egg_cuda_stream), "giving cuBLAS a stream");
+        check(cublas.set_math_mode(cublas.handle, ALL_SUMS_IN_F32), "asking cuBLAS for sums in float32");
     }
     const int rows = (int)args->rows, out = (int)args->out, in = (int)args->in;
     check(cublas.gemm_ex(cublas.handle, OP_TRANSPOSED, OP_NONE, out, rows, in, &one, args->W, REAL_BF16, in, args->X,

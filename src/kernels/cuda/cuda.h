@@ -94,16 +94,16 @@ void egg_cuda_sample(egg_kernels *kernels);
 /*
  * A launch of a kernel that may begin while the one before it still runs: it waits for that one's results in
  * egg_grid_wait(), and begins as soon as all blocks there have come to egg_grid_go_on(), or ended, and there is room. All
- * that it touches before it waits must have been there before that other kernel. Only from compute capability 9.0 on;
- * until then it begins afterwards.
+ * that it touches before it waits must have been there before that other kernel. Only in code for compute
+ * capability 9.0 and later; other code cannot wait, and begins afterwards.
  */
 template <typename... P, typename... A>
 static inline cudaError_t egg_cuda_launch_early(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes,
                                                 A... arguments)
 {
-    int index = 0, major = 0;
-    cudaGetDevice(&index);
-    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
+    cudaFuncAttributes code = {};
+    const cudaError_t error = cudaFuncGetAttributes(&code, (const void *)kernel);
+    if (error != cudaSuccess) return error;
     cudaLaunchAttribute early = {};
     early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     early.val.programmaticStreamSerializationAllowed = 1;
@@ -113,7 +113,7 @@ static inline cudaError_t egg_cuda_launch_early(void (*kernel)(P...), dim3 grid,
     config.dynamicSmemBytes = shared_bytes;
     config.stream = egg_cuda_stream;
     config.attrs = &early;
-    config.numAttrs = major >= 9;
+    config.numAttrs = code.ptxVersion >= 90;   /* of which egg_grid_wait is made, too */
     return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 

@@ -80,7 +80,7 @@ static __global__ void __launch_bounds__(EGG_WARPGROUP) peak_wgmma(uint64_t roun
         egg_wgmma_commit();
         egg_wgmma_wait<1>();
     }
-    egg_wgmma_wait<0>();
+    egg_wgmma_end(sums);
     int32_t total = 0;
     EGG_UNROLL
     for (uint32_t j = 0; j < PEAK_OUTS / 8; j++) total |= sums[j][0] | sums[j][1] | sums[j][2] | sums[j][3];

@@ -24,7 +24,7 @@ static size_t packed_bytes_i8(uint32_t out, uint32_t in)
 
 static void pack_i8(const void *W, uint32_t out, uint32_t in, void *packed)
 {
-    egg_cuda_check(cudaMemcpyAsync(packed, W, packed_bytes_i8(out, in), cudaMemcpyDeviceToDevice, egg_cuda_stream),
+    egg_cuda_check(cudaMemcpyAsync(packed, W, packed_bytes_i8(out, in), cudaMemcpyDefault, egg_cuda_stream),
                    "packing weights");
 }
 

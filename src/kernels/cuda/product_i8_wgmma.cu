@@ -206,7 +206,8 @@ static __global__ void __launch_bounds__(THREADS, 1)
             egg_wgmma_wait<1>();
             stage = stage + 1 == shape::stages ? 0 : stage + 1;
         }
-        egg_wgmma_wait<0>();
+        egg_wgmma_end(sum);
+        if (SHRINK) egg_wgmma_end(t_sum);
         const uint32_t warp_row = row + group_row + threadIdx.x / EGG_WARP % 4 * 16;
         if (SHRINK) finish_t(args, steps, shrink.scale, t_sum, row, warp_row, t);
         finish<OUTS>(args, steps, sum, warp_row, out, SHRINK ? t : nullptr);

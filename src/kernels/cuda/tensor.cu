@@ -104,7 +104,7 @@ static __device__ __forceinline__ void set_to_zero(float (&sum)[ROW_TILES][OUT_T
     for (int i = 0; i < 4 * ROW_TILES * OUT_TILES; i++) sum[i / 4 / OUT_TILES][i / 4 % OUT_TILES][i % 4] = 0;
 }
 
-/* Puts them under way: sums are there after egg_wgmma_wait. 'first': they begin here. */
+/* Puts them under way: sums are there after egg_wgmma_end. 'first': they begin here. */
 static __device__ __forceinline__ void begin_depth(const char *buffer, bool first, float (&sum)[1][TILE_OUT / 8][4])
 {
     const uint32_t group = threadIdx.x / EGG_WARPGROUP;
@@ -246,7 +246,7 @@ static __global__ void __launch_bounds__(THREADS, 1) tensor_linear(const egg_ten
         stage = stage + 1 == stages ? 0 : stage + 1;
         next = next + 1 == stages ? 0 : next + 1;
     }
-    if constexpr (wgmma) egg_wgmma_wait<0>();
+    if constexpr (wgmma) egg_wgmma_end(sum[0]);
     __syncthreads();   /* the factors are there, and nobody reads a buffer any more */
     if (noise != EGG_TENSOR_NO_NOISE) {
         egg_grid_wait();   /* for t, and for nothing else */
@@ -281,6 +281,13 @@ template <egg_tensor_noise noise> static void launch_linear(const egg_tensor_arg
     else if (shared_bytes(4, false, args) <= limit) launch_stages<noise, 4, false>(args);
     else if (shared_bytes(3, false, args) <= limit) launch_stages<noise, 3, false>(args);
     else launch_stages<noise, 2, false>(args);
+}
+
+/* By fewest buffers. */
+extern "C" bool egg_cuda_tensor_fits(const egg_tensor_args *args)
+{
+    const bool wgmma = egg_cuda_uses_wgmma();
+    return shared_bytes(wgmma ? 3 : 2, wgmma, args) <= egg_cuda_shared_bytes(1);
 }
 
 extern "C" void egg_cuda_tensor_linear(const egg_tensor_args *args)

@@ -42,6 +42,9 @@ typedef struct egg_tensor_args {
     uint32_t rows, out, in, rank;
 } egg_tensor_args;
 
+/* Whether a block of the open device can have the shared memory that the product takes. */
+bool egg_cuda_tensor_fits(const egg_tensor_args *args);
+
 /*
  * t, and Y from it, in this order and with nothing between, since the product of perturbed rows begins before t is
  * there: X, W, A and B are not to be written by what was put into the stream just before.

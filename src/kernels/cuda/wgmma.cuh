@@ -115,6 +115,17 @@ template <int groups> static __device__ __forceinline__ void egg_wgmma_wait()
 #endif
 }
 
+/* As far as a compiler knows, 'sum' gets its value here. */
+static __device__ __forceinline__ void egg_wgmma_settle(int32_t &sum)
+{
+    asm volatile("" : "+r"(sum)::"memory");
+}
+
+static __device__ __forceinline__ void egg_wgmma_settle(float &sum)
+{
+    asm volatile("" : "+f"(sum)::"memory");
+}
+
 /* The registers of d: as operands of a constraint, and the names that they then have in the instruction. */
 #define EGG_D1(as, d, j) as(d[j][0]), as(d[j][1]), as(d[j][2]), as(d[j][3])
 #define EGG_D4(as, d, j) EGG_D1(as, d, j), EGG_D1(as, d, j + 1), EGG_D1(as, d, j + 2), EGG_D1(as, d, j + 3)
@@ -213,6 +224,14 @@ static __device__ __forceinline__ void egg_wgmma_line(T (&d)[n][4], uint64_t x, 
     EGG_UNROLL
     for (uint32_t step = 0; step < EGG_LINE_STEPS; step++)
         egg_wgmma(d, egg_wgmma_deeper(x, step), egg_wgmma_deeper(w, step), add || step);
+}
+
+/* Until all that was committed is done. Sums are registers, which no clobber of memory keeps from being read before. */
+template <typename T, int n> static __device__ __forceinline__ void egg_wgmma_end(T (&d)[n][4])
+{
+    egg_wgmma_wait<0>();
+    EGG_UNROLL
+    for (int i = 0; i < 4 * n; i++) egg_wgmma_settle(d[i / 4][i % 4]);
 }
 
 #endif
