@@ -428,7 +428,7 @@ static void run_lookup_f32(const egg_kernels *kernels, void *context)
 static void run_perturb_vector_f32(const egg_kernels *kernels, void *context)
 {
     float_operands *o = context;
-    kernels->perturb_vector_f32(&(egg_perturb_vector_args){.w = o->w, .A = o->A, .out = o->Y, .pairs = PAIRS,
+    kernels->perturb_vector_f32(&(egg_perturb_vector_args){.w = o->w, .A = o->A, .a_stride = WIDTH, .out = o->Y, .pairs = PAIRS,
                                                            .n = WIDTH, .rank = 1, .c = 0.1f});
 }
 

@@ -647,12 +647,21 @@ void check_perturb_vector_f32(const egg_kernels *ref, const egg_kernels *level)
 {
     for (uint32_t i = 0; i < rounds(100); i++) {
         uint32_t pairs = 1 + random_below(10), n = any_length();
-        egg_perturb_vector_args args = {.w = take_f32(n, 0), .A = take_f32((size_t)pairs * n, 0), .pairs = pairs,
-                                        .n = n, .rank = 1, .c = 0.1f};
-        twin out = take_twin((size_t)2 * pairs * n * sizeof(float), 4 * random_below(16));
+        const bool within = random_below(2);   /* the noise lies where the second row of each pair goes */
+        float *A = take_f32((size_t)2 * pairs * n, 0);
+        egg_perturb_vector_args args = {.w = take_f32(n, 0), .A = A, .a_stride = n, .pairs = pairs, .n = n, .rank = 1,
+                                        .c = 0.1f};
+        twin out = take_twin((size_t)2 * pairs * n * sizeof(float), within ? 0 : 4 * random_below(16));
+        if (within) {
+            memcpy(out.expected, A, (size_t)2 * pairs * n * sizeof *A);
+            memcpy(out.actual, A, (size_t)2 * pairs * n * sizeof *A);
+            args.a_stride = 2 * (size_t)n;
+        }
         args.out = out.expected;
+        if (within) args.A = (float *)args.out + n;
         ref->perturb_vector_f32(&args);
         args.out = out.actual;
+        if (within) args.A = (float *)args.out + n;
         level->perturb_vector_f32(&args);
         bool good = same(out);   /* two roundings, fused on some levels */
         if (!good) {
@@ -660,7 +669,7 @@ void check_perturb_vector_f32(const egg_kernels *ref, const egg_kernels *level)
             for (size_t j = 0; j < (size_t)2 * pairs * n; j++) magnitudes[j] = 2;
             good = close(out, magnitudes, 2);
         }
-        count_case(good, "pairs, n", pairs, n, 0, 0);
+        count_case(good, "pairs, n, within", pairs, n, within, 0);
         release_all();
     }
 }

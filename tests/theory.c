@@ -135,8 +135,8 @@ void theory_draw(theory_noise *noise, uint32_t first_pair, uint32_t pairs)
 {
     const egg_param *param = &noise->param;
     if (egg_perturb_is_dense(&noise->law, param)) {
-        egg_perturb_draw_dense(&noise->law, &noise->kernels, param, first_pair, pairs, 0, egg_param_elements(param),
-                               noise->A);
+        const size_t elements = egg_param_elements(param);
+        egg_perturb_draw_dense(&noise->law, &noise->kernels, param, first_pair, pairs, 0, elements, noise->A, elements);
         return;
     }
     egg_perturb_draw(&noise->law, &noise->kernels, param, EGG_A, first_pair, pairs, 0, param->out, noise->A);

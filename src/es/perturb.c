@@ -77,7 +77,7 @@ void egg_perturb_draw(const egg_perturb *law, const egg_kernels *kernels, const 
 }
 
 void egg_perturb_draw_dense(const egg_perturb *law, const egg_kernels *kernels, const egg_param *param,
-                            uint32_t first_pair, uint32_t pairs, uint64_t first, size_t n, float *out)
+                            uint32_t first_pair, uint32_t pairs, uint64_t first, size_t n, float *out, size_t stride)
 {
     kernels->noise_f32(&(egg_noise_args){
         .key = law->key,
@@ -86,6 +86,6 @@ void egg_perturb_draw_dense(const egg_perturb *law, const egg_kernels *kernels, 
         .n = n,
         .pairs = pairs,
         .out = out,
-        .out_stride = n,
+        .out_stride = stride,
     });
 }

@@ -38,10 +38,10 @@ void egg_perturb_draw(const egg_perturb *law, const egg_kernels *kernels, const 
 
 /*
  * float32: draws elements [first, first + n) of dense N(0,1) noise in the shape of the parameter, side A of its
- * address: out (pairs, n). What perturbs vectors, and matrices under a dense law.
+ * address: out (pairs, n; stride). What perturbs vectors, and matrices under a dense law.
  */
 void egg_perturb_draw_dense(const egg_perturb *law, const egg_kernels *kernels, const egg_param *param,
-                            uint32_t first_pair, uint32_t pairs, uint64_t first, size_t n, float *out);
+                            uint32_t first_pair, uint32_t pairs, uint64_t first, size_t n, float *out, size_t stride);
 
 /* Whether a float32 parameter's noise is dense under this law. */
 static inline bool egg_perturb_is_dense(const egg_perturb *law, const egg_param *param)

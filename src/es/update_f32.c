@@ -369,7 +369,7 @@ static void accumulate_dense(const egg_update_f32 *update, const row_task *task,
 {
     size_t in = task->param->in, n = task->rows * in;
     egg_perturb_draw_dense(update->law, update->kernels, task->param, first, pairs, task->first_row * in, n,
-                           scratch->B);
+                           scratch->B, n);
     update->kernels->outer_f32(&(egg_outer_f32_args){.A = update->weight + first, .B = scratch->B, .Z = G,
                                                      .count = pairs,
                                                      .m = 1, .n = (uint32_t)n});

@@ -136,7 +136,7 @@ static void ISA(perturb_vector_f32)(const egg_perturb_vector_args *args)
 {
     const float *w = args->w, *A = args->A;
     float *plus = args->out;
-    for (uint32_t p = 0; p < args->pairs; p++, A += args->n, plus += 2 * (size_t)args->n) {
+    for (uint32_t p = 0; p < args->pairs; p++, A += args->a_stride, plus += 2 * (size_t)args->n) {
         float *minus = plus + args->n;
         for (uint32_t i = 0; i < args->n; i += F32_LANES) {
             vec_f32 noise = args->c * load_f32(A + i), center = load_f32(w + i);

@@ -14,7 +14,8 @@
  *
  * int8 values lie in [-127, 127]; I8(x) clips to that range; >> and "floor" round toward minus infinity. Every length
  * of a row (in, out, n, vocabulary) is a multiple of EGG_ROW_QUANTUM; factors and weights are 64-byte aligned, other
- * pointers and strides carry no assumption unless stated. Strides count elements. No kernel reads or writes outside
+ * pointers and strides carry no assumption unless stated, but for kernels of a device, whose rows are 16-byte aligned.
+ * Strides count elements. No kernel reads or writes outside
  * the rows given.
  */
 #ifndef EGG_KERNELS_KERNELS_H
@@ -220,12 +221,13 @@ typedef void egg_gather_fn(const egg_gather_args *args);
  *   int8     out[2p + j] = I8( w + (((j ? -1 : 1) * scale * sum_k A[p,k] * B[p,k]) >> (8 + noise_shift)) )
  *   float32  out[2p + j] = w + (j ? -1 : 1) * c * A[p]              dense normal noise, c = sigma; no B, no rank
  *
- *   w (n)   A, B (pairs, r, n), float32: A (pairs, n), which for one pair may be the second row of out
+ *   w (n)   A, B (pairs, r, n), float32: A (pairs, n; a_stride), which may be the second rows of the pairs in 'out'
  *   out (2 * pairs, n)
  */
 typedef struct egg_perturb_vector_args {
     const void *w;
     const void *A, *B;
+    size_t a_stride;
     void *out;
     uint32_t pairs, n, rank;
     int32_t scale;

@@ -300,11 +300,12 @@ static void perturb_vector_f32(const egg_perturb_vector_args *args)
 {
     const float *w = args->w, *A = args->A;
     uint32_t n = args->n;
-    for (uint32_t p = 0; p < args->pairs; p++) {
+    for (uint32_t p = 0; p < args->pairs; p++, A += args->a_stride) {
         float *plus = (float *)args->out + (size_t)2 * p * n, *minus = plus + n;
         for (uint32_t i = 0; i < n; i++) {
-            plus[i] = w[i] + args->c * A[(size_t)p * n + i];
-            minus[i] = w[i] - args->c * A[(size_t)p * n + i];
+            const float noise = args->c * A[i];
+            plus[i] = w[i] + noise;
+            minus[i] = w[i] - noise;
         }
     }
 }

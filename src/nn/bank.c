@@ -59,15 +59,16 @@ void egg_bank_close(egg_bank *bank)
 }
 
 /* A vector is kept as its two members see it, w + sigma n and w - sigma n, so that layers only read. */
-static void draw_vector(const egg_bank *bank, const egg_kernels *kernels, const egg_param *param, uint32_t pair,
-                        bool none, float *out)
+static void draw_vector(const egg_bank *bank, const egg_kernels *kernels, const egg_param *param,
+                        const egg_bank_run *run)
 {
-    float *noise = out + param->in;   /* perturb_vector reads element i before it writes the two elements i */
-    if (none) egg_device_fill(param->device, noise, 0, param->in * sizeof *noise);
-    else egg_perturb_draw_dense(&bank->law, kernels, param, pair, 1, 0, param->in, noise);
-    kernels->perturb_vector_f32(&(egg_perturb_vector_args){.w = egg_param_kernel_data(param), .A = noise, .out = out,
-                                                           .pairs = 1, .n = param->in, .rank = 1,
-                                                           .c = bank->law.sigma});
+    const size_t n = param->in, stride = 2 * n;
+    float *out = bank->A[param - bank->params] + run->slot * stride, *noise = out + n;   /* where perturb_vector may have it */
+    if (run->none) egg_device_fill(param->device, out, 0, run->count * stride * sizeof *out);
+    else egg_perturb_draw_dense(&bank->law, kernels, param, run->pair, run->count, 0, n, noise, stride);
+    kernels->perturb_vector_f32(&(egg_perturb_vector_args){.w = egg_param_kernel_data(param), .A = noise,
+                                                           .a_stride = stride, .out = out, .pairs = run->count,
+                                                           .n = param->in, .rank = 1, .c = bank->law.sigma});
 }
 
 static void draw_matrix(const egg_bank *bank, const egg_kernels *kernels, const egg_param *param,
@@ -80,7 +81,7 @@ static void draw_matrix(const egg_bank *bank, const egg_kernels *kernels, const 
         egg_device_fill(param->device, A, 0, run->count * a * sizeof *A);
         egg_device_fill(param->device, B, 0, run->count * b * sizeof *B);
     } else if (bank->law.dense) {
-        egg_perturb_draw_dense(&bank->law, kernels, param, run->pair, run->count, 0, a, A);
+        egg_perturb_draw_dense(&bank->law, kernels, param, run->pair, run->count, 0, a, A, a);
     } else {
         egg_perturb_draw(&bank->law, kernels, param, EGG_A, run->pair, run->count, 0, param->out, A);
         egg_perturb_draw(&bank->law, kernels, param, EGG_B, run->pair, run->count, 0, param->in, B);
@@ -93,10 +94,8 @@ void egg_bank_flush(egg_bank *bank, const egg_kernels *kernels)
     for (uint32_t i = 0; run.count && i < bank->count; i++) {
         const egg_param *param = &bank->params[i];
         if (param->frozen) continue;
-        if (param->kind != EGG_PARAM_VECTOR) draw_matrix(bank, kernels, param, &run);
-        for (uint32_t k = 0; param->kind == EGG_PARAM_VECTOR && k < run.count; k++)
-            draw_vector(bank, kernels, param, run.pair + k, run.none,
-                        bank->A[i] + 2 * (size_t)(run.slot + k) * param->in);
+        if (param->kind == EGG_PARAM_VECTOR) draw_vector(bank, kernels, param, &run);
+        else draw_matrix(bank, kernels, param, &run);
     }
     bank->run.count = 0;
 }

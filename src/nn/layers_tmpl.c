@@ -104,7 +104,7 @@ static egg_factors NAME(draw_vector)(egg_pass *pass, const egg_param *w, uint32_
     return NAME(egg_factors)(pass, w);
 #else
     float *noise = egg_pass_take(pass, (size_t)pairs * w->in * sizeof *noise);
-    if (noise) egg_perturb_draw_dense(pass->law, pass->kernels, w, pass->first_pair, pairs, 0, w->in, noise);
+    if (noise) egg_perturb_draw_dense(pass->law, pass->kernels, w, pass->first_pair, pairs, 0, w->in, noise, w->in);
     return (egg_factors){.A = noise};
 #endif
 }
@@ -117,9 +117,9 @@ egg_member_vector NAME(egg_member_vector)(egg_pass *pass, const egg_param *w)
     void *out = egg_pass_take(pass, (size_t)2 * pairs * w->in * ELEMENT_BYTES);
     egg_mark mark = egg_arena_mark(pass->arena);
     egg_factors factors = NAME(draw_vector)(pass, w, pairs);
-    const egg_perturb_vector_args args = {.w = egg_param_kernel_data(w), .A = factors.A, .B = factors.B, .out = out,
-                                          .pairs = pairs, .n = w->in, .rank = pass->law->rank,
-                                          .scale = pass->law->scale, .c = pass->law->sigma,
+    const egg_perturb_vector_args args = {.w = egg_param_kernel_data(w), .A = factors.A, .a_stride = w->in,
+                                          .B = factors.B, .out = out, .pairs = pairs, .n = w->in,
+                                          .rank = pass->law->rank, .scale = pass->law->scale, .c = pass->law->sigma,
                                           .noise_shift = pass->law->noise_shift};
     if (!pass->failed) KERNEL(pass, perturb_vector)(&args);
     egg_arena_release(pass->arena, mark);

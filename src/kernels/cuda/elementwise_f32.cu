@@ -70,7 +70,8 @@ static __global__ void perturb_vector_f32(const egg_perturb_vector_args args, si
 {
     EGG_EACH_FOUR(at, elements) {
         const size_t p = at / args.n, i = at % args.n;
-        const float4 w = egg_load_four((const float *)args.w + i), noise = egg_load_four((const float *)args.A + at);
+        const float4 w = egg_load_four((const float *)args.w + i);
+        const float4 noise = egg_load_four((const float *)args.A + p * args.a_stride + i);
         float *out = (float *)args.out + 2 * p * args.n + i;
         egg_store_four(out, egg_fma_four(args.c, noise, w));
         egg_store_four(out + args.n, egg_fma_four(-args.c, noise, w));
