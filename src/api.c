@@ -97,7 +97,7 @@ static egg_status open_model(egg_model **model, const char *path, egg_weights we
     *model = NULL;
     egg_status status = egg_machine_open(&kernels, device, 0, error);
     if (status != EGG_OK) return status;
-    status = open_any(model, path, weights, &kernels, error);
+    status = egg_machine_explain(&kernels, open_any(model, path, weights, &kernels, error), error);
     if (status == EGG_OK) (*model)->kernels = kernels;
     else egg_machine_close(&kernels);
     return status;
@@ -176,7 +176,7 @@ egg_status egg_model_score(egg_model *model, const egg_options *options, const c
 out:
     egg_corpus_close(corpus);
     egg_pool_close(pool);
-    return status;
+    return egg_machine_explain(&model->kernels, status, error);
 }
 
 static egg_status write_texts(egg_generator *generator, egg_pool *pool, const egg_settings *settings,
@@ -246,7 +246,7 @@ egg_status egg_model_generate(egg_model *model, const egg_options *options, egg_
                           : generate_egg(model, settings, &sampling, pool, write, context, error);
 out:
     egg_pool_close(pool);
-    return status;
+    return egg_machine_explain(&model->kernels, status, error);
 }
 
 egg_status egg_bench(const char *suite, const egg_options *options, egg_bench_fn *row, void *context, egg_error *error)

@@ -16,6 +16,7 @@
 #include "tasks/generate.h"
 #include "tasks/pretrain.h"
 #include "tasks/score.h"
+#include "train/machine.h"
 
 /* ------------------------------------------------------------------------------------------------------------ runs */
 
@@ -253,8 +254,13 @@ static void test_device_fails(void **state)
     egg_error error = {0};
     assert_int_equal(egg_device_wait(NULL, &error), EGG_OK);
     assert_int_equal(egg_device_wait(pretended_kernels(true).device, &error), EGG_OK);
+    assert_int_equal(egg_machine_explain(&kernels, EGG_ERR_NOMEM, &error), EGG_ERR_NOMEM);
     pretended.failure = "an illegal memory access was encountered";
     assert_int_equal(egg_device_wait(kernels.device, &error), EGG_ERR_DEVICE);
+    assert_non_null(strstr(error.text, "a pretended device: an illegal"));
+    error.text[0] = '\0';
+    assert_int_equal(egg_machine_explain(&kernels, EGG_OK, &error), EGG_OK);
+    assert_int_equal(egg_machine_explain(&kernels, EGG_ERR_NOMEM, &error), EGG_ERR_DEVICE);
     assert_non_null(strstr(error.text, "a pretended device: an illegal"));
     pretended.failure = NULL;
 }

@@ -627,6 +627,9 @@ static void test_impossible_shapes(void **state)
     shape.head_size = 64;
     assert_int_equal(egg_rwkv7_check_shape(&shape, &error), EGG_ERR_ARGUMENT);
     assert_string_equal(error.text, "the width of an RWKV-7 is 96, expected a multiple of its head size 64");
+    shape.width = shape.head_size = 2048;
+    assert_int_equal(egg_rwkv7_check_shape(&shape, &error), EGG_ERR_ARGUMENT);
+    assert_string_equal(error.text, "the head size of an RWKV-7 is 2048, expected at most 1024");
     shape = small;
     shape.layers = 0;
     assert_int_equal(egg_rwkv7_check_shape(&shape, &error), EGG_ERR_ARGUMENT);

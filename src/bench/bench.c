@@ -58,7 +58,7 @@ egg_status egg_bench_run(const char *suite, const egg_options *options, const eg
         goto out;
     }
     EGG_TRY(egg_pool_open(&setting.pool, egg_machine_threads(&setting.kernels, setting.settings->threads), error));
-    EGG_TRY(suites[i].run(&setting, error));
+    EGG_TRY(egg_machine_explain(&setting.kernels, suites[i].run(&setting, error), error));
 out:
     egg_pool_close(setting.pool);
     egg_machine_close(&setting.kernels);

@@ -149,6 +149,9 @@ egg_status egg_rwkv7_check_shape(const egg_rwkv7_shape *shape, egg_error *error)
         return egg_fail(error, EGG_ERR_ARGUMENT,
                         "the width of an RWKV-7 is %u, expected a multiple of its head size %u", shape->width,
                         shape->head_size);
+    if (shape->head_size > 1024)   /* threads of a block on a device, one a row of the state */
+        return egg_fail(error, EGG_ERR_ARGUMENT, "the head size of an RWKV-7 is %u, expected at most 1024",
+                        shape->head_size);
     if (shape->layers == 0 || shape->layers > 1024)
         return egg_fail(error, EGG_ERR_ARGUMENT, "an RWKV-7 of %u layers, expected 1 to 1024", shape->layers);
     return EGG_OK;

@@ -315,7 +315,7 @@ egg_status egg_finetune_open(egg_finetune **out, const egg_options *options, egg
     EGG_TRY(egg_ranks_open(ranks, error));
     EGG_TRY(open_options(finetune, options, &resumed, error));
     EGG_TRY(egg_ranks_machine(ranks, finetune->settings->device, &finetune->kernels, error));
-    status = open_all(finetune, error);
+    status = egg_machine_explain(&finetune->kernels, open_all(finetune, error), error);
     EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
     EGG_TRY(compare_inputs(finetune, error));
     if (finetune->folder) status = open_run(finetune, resumed, opened, error);
@@ -684,7 +684,7 @@ const char *egg_finetune_option(egg_finetune *finetune, const char *name)
 static void add_device(const egg_finetune *finetune, egg_plan *plan)
 {
     const egg_rwkv7 *model = finetune->model;
-    plan->device_available_bytes = finetune->kernels.device->memory().free_bytes;
+    plan->device_available_bytes = egg_plan_device_available(finetune->kernels.device);
     egg_plan_add_device(plan, "device: parameters", egg_rwkv7_device_bytes(model, &finetune->kernels));
     egg_plan_add_device(plan, "device: optimizer, scratch for updating",
                         egg_evolution_device_bytes(&finetune->shape, model->params, model->param_count));

@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "base/threads.h"
+#include "es/device_memory.h"
 #include "kernels/cuda/cuda_level.h"
 
 egg_status egg_machine_levels(uint32_t *levels, egg_error *error)
@@ -67,6 +68,12 @@ egg_status egg_machine_open(egg_kernels *kernels, const char *device, uint32_t l
 void egg_machine_close(const egg_kernels *kernels)
 {
     if (kernels->device) egg_cuda_close();
+}
+
+egg_status egg_machine_explain(const egg_kernels *kernels, egg_status status, egg_error *error)
+{
+    if (status == EGG_OK || !kernels->device || !kernels->device->wait()) return status;
+    return egg_device_wait(kernels->device, error);
 }
 
 uint32_t egg_machine_threads(const egg_kernels *kernels, uint64_t threads)

@@ -20,6 +20,12 @@ egg_status egg_machine_kernels(egg_kernels *kernels, egg_error *error);
 egg_status egg_machine_open(egg_kernels *kernels, const char *device, uint32_t local_rank, egg_error *error);
 void egg_machine_close(const egg_kernels *kernels);
 
+/*
+ * The status of what was done with these kernels: a device that has failed gives no memory any more, so where it has, that
+ * is what went wrong.
+ */
+egg_status egg_machine_explain(const egg_kernels *kernels, egg_status status, egg_error *error);
+
 /* Threads that a pool has beside these kernels: one talks to a device. 'threads': the option's, 0 = one a processor. */
 uint32_t egg_machine_threads(const egg_kernels *kernels, uint64_t threads);
 

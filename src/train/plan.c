@@ -17,6 +17,13 @@ void egg_plan_add(egg_plan *plan, const char *name, uint64_t bytes)
     plan->total_bytes += bytes;
 }
 
+/* Not all that is free: kernels that are loaded when they are first used, graphs and rounding take some, too. */
+uint64_t egg_plan_device_available(const egg_device *device)
+{
+    const uint64_t reserve = 256 << 20, free_bytes = device->memory().free_bytes;
+    return free_bytes > reserve ? free_bytes - reserve : 0;
+}
+
 void egg_plan_add_device(egg_plan *plan, const char *name, uint64_t bytes)
 {
     plan->items[plan->count++] = (egg_plan_item){.name = name, .bytes = bytes, .on_device = true};
@@ -58,7 +65,7 @@ egg_status egg_plan_check(const egg_plan *plan, uint64_t held, uint64_t droppabl
 static void add_device(egg_plan *plan, const egg_settings *settings, const egg_model *shape,
                        const egg_kernels *kernels, const egg_pretrain_memory *task)
 {
-    plan->device_available_bytes = kernels->device->memory().free_bytes;
+    plan->device_available_bytes = egg_plan_device_available(kernels->device);
     egg_plan_add_device(plan, "device: parameters", egg_model_device_bytes(shape, kernels));
     if (settings->update == EGG_UPDATE_FRACTIONAL)
         egg_plan_add_device(plan, "device: fractions of the weights", egg_model_parameters(shape) * sizeof(int16_t));

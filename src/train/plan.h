@@ -19,6 +19,7 @@ egg_status egg_plan_run(egg_plan *plan, const egg_settings *settings, const egg_
 /* The steps of it, for other kinds of runs. 'held' and 'droppable' of the total need not be available any more. */
 void egg_plan_add(egg_plan *plan, const char *name, uint64_t bytes);
 void egg_plan_add_device(egg_plan *plan, const char *name, uint64_t bytes);
+uint64_t egg_plan_device_available(const egg_device *device);
 uint64_t egg_plan_program_bytes(uint64_t base_bytes, uint32_t threads);
 egg_status egg_plan_check(const egg_plan *plan, uint64_t held, uint64_t droppable, egg_error *error);
 

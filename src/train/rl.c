@@ -243,7 +243,7 @@ egg_status egg_rl_open(egg_rl **out, const egg_options *options, egg_error *erro
     EGG_TRY(egg_ranks_open(&rl->ranks, error));
     EGG_TRY(open_options(rl, options, &resumed, error));
     EGG_TRY(egg_ranks_machine(&rl->ranks, rl->settings->device, &rl->kernels, error));
-    status = open_machine(rl, error);
+    status = egg_machine_explain(&rl->kernels, open_machine(rl, error), error);
     EGG_TRY(egg_ranks_agree(&rl->ranks, status, NULL, 0, error));
     if (rl->folder) status = open_run(rl, resumed, opened, error);
     EGG_TRY(egg_ranks_agree(&rl->ranks, status, NULL, 0, error));

@@ -62,7 +62,7 @@ static egg_status add_up(const planned_run *run, egg_plan *plan, egg_error *erro
     if (exchanged) egg_plan_add(plan, "rows on their way between ranks", exchanged);
     egg_plan_add(plan, "episodes in flight, returns", episodes.host);
     if (run->kernels.device) {
-        plan->device_available_bytes = run->kernels.device->memory().free_bytes;
+        plan->device_available_bytes = egg_plan_device_available(run->kernels.device);
         egg_plan_add_device(plan, "device: parameters", parameters.device);
         egg_plan_add_device(plan, "device: optimizer, scratch for updating",
                             egg_evolution_device_bytes(&shape, policy->params, policy->param_count));

@@ -204,7 +204,7 @@ egg_status egg_trainer_open(egg_trainer **out, const egg_options *options, const
     EGG_TRY(egg_ranks_open(ranks, error));
     uint64_t base_bytes = egg_system_resident_bytes();
     EGG_TRY(open_options(trainer, options, data, data_count, &resumed, error));
-    status = open_own(trainer, base_bytes, error);
+    status = egg_machine_explain(&trainer->kernels, open_own(trainer, base_bytes, error), error);
     EGG_TRY(egg_ranks_agree(ranks, status, NULL, 0, error));
     EGG_TRY(egg_ranks_compare(ranks, trainer->progress.text, "the texts to train on", error));
     if (trainer->folder) status = egg_trainer_open_folder(trainer, resumed, opened, error);

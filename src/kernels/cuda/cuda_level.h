@@ -44,7 +44,7 @@ void egg_kernels_cuda(egg_kernels *kernels, const egg_device *device);
  */
 const char *egg_cuda_products(void);
 
-/* The last one waits for the device and lets go of it; what was taken from it and not given back is gone. */
+/* The last one waits for the device and lets go of it; what was taken from it and not given back is lost. */
 void egg_cuda_close(void);
 
 /*

@@ -13,11 +13,11 @@ static char first_error[512];
 
 bool egg_cuda_check(cudaError_t error, const char *what)
 {
-    if (error != cudaSuccess && !failed) {
-        failed = true;
-        snprintf(first_error, sizeof first_error, "%s: %s", what, cudaGetErrorString(error));
-    }
-    return !failed;
+    if (error == cudaSuccess) return !failed;
+    cudaGetLastError();   /* which the next launch would take for its own */
+    if (!failed) snprintf(first_error, sizeof first_error, "%s: %s", what, cudaGetErrorString(error));
+    failed = true;
+    return false;
 }
 
 /* Asked for each time: it costs less than the launch, and nobody has to remember which kernels have been prepared. */
@@ -35,10 +35,12 @@ static void *take(size_t bytes)
 {
     void *memory;
     if (failed) return NULL;
-    if (cudaMalloc(&memory, bytes ? bytes : 1) != cudaSuccess) {
+    const cudaError_t error = cudaMalloc(&memory, bytes ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError();   /* to have none left is no error of the device */
         return NULL;
     }
+    if (!egg_cuda_check(error, "taking the device's memory")) return NULL;   /* perhaps of what was queued before */
     egg_cuda_check(cudaMemsetAsync(memory, 0, bytes, egg_cuda_stream), "clearing the device's memory");
     return memory;
 }
@@ -167,6 +169,34 @@ extern "C" uint32_t egg_cuda_devices(egg_cuda_info *list, uint32_t max)
     return count;
 }
 
+/* --------------------------------------------------------------------------------------------- memory of both, for tests */
+
+/* Before each block, on a page of its own, where the one before it lies. */
+enum { PAGE = 4096 };
+
+static void *last_shared;
+
+extern "C" void *egg_cuda_take_shared(size_t bytes)
+{
+    void *page = NULL;
+    if (cudaHostAlloc(&page, PAGE + bytes, cudaHostAllocMapped) != cudaSuccess) {
+        cudaGetLastError();
+        return NULL;
+    }
+    *(void **)page = last_shared;
+    last_shared = page;
+    return (char *)page + PAGE;
+}
+
+static void give_shared(void)
+{
+    while (last_shared) {
+        void *page = last_shared;
+        last_shared = *(void **)page;
+        cudaFreeHost(page);
+    }
+}
+
 /* --------------------------------------------------------------------------------------------------- open and close */
 
 enum { OLDEST_MAJOR = 8 };   /* asynchronous copies and bf16 products begin with compute capability 8.0 */
@@ -180,14 +210,21 @@ static egg_device device = {
     egg_cuda_begin_replay, egg_cuda_end_replay,
 };
 
+/* Others of this process may use the device by CUDA, too: what they have there is only lost where the device is anyway. */
 static void let_go(void)
 {
-    cudaStreamSynchronize(egg_cuda_stream);
-    egg_cuda_graphs_forget();
-    egg_cuda_cublas_close();
-    cudaStreamDestroy(egg_cuda_stream);
-    cudaFreeHost(staging);
-    cudaDeviceReset();
+    if (egg_cuda_stream) {
+        cudaStreamSynchronize(egg_cuda_stream);
+        egg_cuda_graphs_forget();
+        egg_cuda_cublas_close();
+        cudaStreamDestroy(egg_cuda_stream);
+    }
+    if (staging) cudaFreeHost(staging);
+    give_shared();
+    egg_cuda_stream = NULL;
+    staging = NULL;
+    if (failed) cudaDeviceReset();
+    cudaGetLastError();
 }
 
 static const char *open_device(uint32_t index)
@@ -218,8 +255,9 @@ static const char *open_device(uint32_t index)
         egg_cuda_check(cudaStreamCreateWithFlags(&egg_cuda_stream, cudaStreamNonBlocking), "opening the device"))
         egg_cuda_check(cudaHostAlloc((void **)&staging, STAGING_BYTES, cudaHostAllocDefault), "opening the device");
     if (!failed) none = egg_cuda_choose_products(device_name, properties.major, properties.minor);
+    if (failed) none = first_error;
     if (none) let_go();
-    return failed ? first_error : none;
+    return none;
 }
 
 uint32_t egg_cuda_processors(void)
@@ -251,12 +289,3 @@ extern "C" void egg_cuda_close(void)
     failed = false;
 }
 
-extern "C" void *egg_cuda_take_shared(size_t bytes)
-{
-    void *shared = NULL;
-    if (cudaHostAlloc(&shared, bytes, cudaHostAllocMapped) != cudaSuccess) {
-        cudaGetLastError();
-        return NULL;
-    }
-    return shared;
-}
