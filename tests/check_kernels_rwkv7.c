@@ -144,8 +144,8 @@ void check_rwkv7_shift(const egg_kernels *ref, const egg_kernels *level)
         batch b = take_batch();
         states s = take_states(&b, b.n);
         output Y[EGG_RWKV7_MIXES];
-        egg_rwkv7_shift_args args = {.sequences = b.sequences, .X = take_scaled((size_t)b.rows * b.n, 1), .n = b.n,
-                                     .count = ONE_OF(1, EGG_RWKV7_MIXES)};
+        egg_rwkv7_shift_args args = {.sequences = b.sequences, .X = take_scaled((size_t)b.rows * b.n, 1),
+                                     .rows = b.rows, .n = b.n, .count = ONE_OF(1, EGG_RWKV7_MIXES)};
         for (uint32_t q = 0; q < args.count; q++) {
             args.mix[q] = take_vector(&b);
             Y[q] = take_output((size_t)b.rows * b.n, 1);
@@ -158,6 +158,7 @@ void check_rwkv7_shift(const egg_kernels *ref, const egg_kernels *level)
         for (uint32_t r = 0; r < b.rows; r++) {
             egg_rwkv7_shift_args row = args;
             row.sequences = one_row(&b, r);
+            row.rows = 1;
             row.X += (size_t)r * b.n;
             row.state = states_of(&s, BY_ROW, b.of_row[r]);
             for (uint32_t q = 0; q < args.count; q++) row.Y[q] = output_of(&Y[q], BY_ROW) + (size_t)r * b.n;

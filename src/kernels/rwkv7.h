@@ -57,7 +57,7 @@ typedef struct egg_rwkv7_shift_args {
     egg_sequences sequences;
     const float *X;
     egg_states state;
-    uint32_t n, count;
+    uint32_t rows, n, count;   /* rows: of all sequences, for a device, whose kernels cannot be asked how many there are */
     egg_rows_vector mix[EGG_RWKV7_MIXES];
     float *Y[EGG_RWKV7_MIXES];
 } egg_rwkv7_shift_args;

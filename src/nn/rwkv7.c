@@ -10,7 +10,8 @@ static egg_rows_vector rows_vector(egg_pass *pass, const egg_param *param)
 void egg_rwkv7_shift(egg_pass *pass, egg_sequences sequences, const egg_param *const *mix, uint32_t count, egg_mat X,
                      egg_states state, const egg_mat *Y)
 {
-    egg_rwkv7_shift_args args = {.sequences = sequences, .X = X.data, .state = state, .n = X.cols, .count = count};
+    egg_rwkv7_shift_args args = {.sequences = sequences, .X = X.data, .state = state,
+                                 .rows = egg_mat_rows(pass, X), .n = X.cols, .count = count};
     for (uint32_t q = 0; q < count; q++) {
         args.mix[q] = rows_vector(pass, mix[q]);
         args.Y[q] = Y[q].data;

@@ -316,7 +316,7 @@ template <int row_warps_, int out_warps_, int warp_panels_> struct tile_shape {
 };
 
 typedef tile_shape<4, 2, 4> large_tile;   /* 128 x 128 */
-typedef tile_shape<2, 2, 2> small_tile;   /* 64 x 64 */
+typedef tile_shape<2, 4, 1> small_tile;   /* 64 x 64 by many warps: these are products with few blocks */
 
 template <egg_storage storage, typename shape> struct tile_buffer {
     enum {
@@ -425,7 +425,8 @@ static __device__ __forceinline__ void tile_finish(const egg_linear_args &args, 
                                                    const float (&sum)[shape::row_tiles][shape::warp_panels][2][4],
                                                    float *results)
 {
-    enum { FOURS = shape::out / 4 };
+    enum { FOURS = shape::out / 4, ROWS_APART = shape::threads / FOURS, TOGETHER = 4 };
+    static_assert(shape::rows % (ROWS_APART * TOGETHER) == 0, "all threads have as many rows");
     __syncthreads();   /* nobody reads the last buffer any more */
     EGG_UNROLL
     for (uint32_t r = 0; r < 2 * shape::row_tiles; r++)
@@ -436,13 +437,23 @@ static __device__ __forceinline__ void tile_finish(const egg_linear_args &args, 
                            make_float4(low[0], low[1], high[0], high[1]));
         }
     __syncthreads();
-    for (uint32_t n = threadIdx.x; n < shape::rows * FOURS; n += shape::threads) {
-        const uint32_t b = first_row + n / FOURS, o = first_panel * PANEL + n % FOURS * 4;
-        if (b >= args.rows || o >= args.out) continue;
-        const uint32_t m = egg_cuda_row_member(args.member, b, args.steps);
-        const float4 four = egg_load_four(results + n / FOURS * shape::result_stride + n % FOURS * 4);
-        egg_store_four((float *)args.Y + b * args.y_stride + o,
-                       egg_finish_four(args, b, m, o, scaled_four<storage>(args, o, four)));
+    const uint32_t column = threadIdx.x % FOURS * 4, o = first_panel * PANEL + column;
+    if (o >= args.out) return;
+    EGG_NO_UNROLL
+    for (uint32_t r = threadIdx.x / FOURS; r < shape::rows; r += TOGETHER * ROWS_APART) {
+        uint32_t b[TOGETHER];
+        float4 four[TOGETHER];
+        EGG_UNROLL
+        for (uint32_t i = 0; i < TOGETHER; i++) {
+            b[i] = min(first_row + r + i * ROWS_APART, args.rows - 1);   /* the last row again: it is not stored twice */
+            four[i] = scaled_four<storage>(
+                args, o, egg_load_four(results + (r + i * ROWS_APART) * shape::result_stride + column));
+        }
+        egg_finish_rows(args, b, o, four);
+        EGG_UNROLL
+        for (uint32_t i = 0; i < TOGETHER; i++)
+            if (first_row + r + i * ROWS_APART < args.rows)
+                egg_store_four((float *)args.Y + b[i] * args.y_stride + o, four[i]);
     }
 }
 

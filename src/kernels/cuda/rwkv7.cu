@@ -38,10 +38,10 @@ static __device__ __forceinline__ void shift_row(const egg_rwkv7_shift_args &arg
     }
 }
 
-enum { SHIFT_THREADS = 128, SHIFT_PARTS = 16 };
+enum { SHIFT_THREADS = 128, SHIFT_MOST_PARTS = 16 };
 
 /*
- * A thread has four columns of every SHIFT_PARTS-th row of a sequence. The first of them also moves the state on, which
+ * A thread has four columns of every gridDim.z-th row of a sequence. The first of them also moves the state on, which
  * nobody but it reads.
  */
 static __global__ void shift(const egg_rwkv7_shift_args args)
@@ -50,7 +50,7 @@ static __global__ void shift(const egg_rwkv7_shift_args args)
     const uint32_t first = args.sequences.first[s], end = args.sequences.first[s + 1];
     if (i >= n || first == end) return;
     float *state = state_at(args.state, s) + i;
-    for (uint32_t b = first + blockIdx.z; b < end; b += SHIFT_PARTS) {
+    for (uint32_t b = first + blockIdx.z; b < end; b += gridDim.z) {
         const float *x = args.X + (size_t)b * n + i, *before = b == first ? state : x - n;
         shift_row(args, b, i, egg_load_four(x), egg_load_four(before));
     }
@@ -59,9 +59,11 @@ static __global__ void shift(const egg_rwkv7_shift_args args)
 
 static void launch_shift(const egg_rwkv7_shift_args *args)
 {
-    const uint32_t columns = egg_divide_up<uint32_t>(args->n, 4 * SHIFT_THREADS);
-    if (args->sequences.count)
-        EGG_LAUNCH(shift, dim3(args->sequences.count, columns, SHIFT_PARTS), dim3(SHIFT_THREADS), 0, *args);
+    const uint32_t columns = egg_divide_up<uint32_t>(args->n, 4 * SHIFT_THREADS), sequences = args->sequences.count;
+    if (!args->rows) return;
+    const uint32_t each = egg_divide_up<uint32_t>(args->rows, sequences);
+    const uint32_t parts = each < SHIFT_MOST_PARTS ? each : (uint32_t)SHIFT_MOST_PARTS;   /* most often each has one row */
+    EGG_LAUNCH(shift, dim3(sequences, columns, parts), dim3(SHIFT_THREADS), 0, *args);
 }
 
 /* ------------------------------------------------------------------------------------------------------------- gate */
