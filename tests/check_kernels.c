@@ -4,6 +4,7 @@
  * slots within a derived tolerance. Needs nothing but libc, so that it also runs on a bare emulator.
  *
  *   check_kernels [SLOT]             checks; SLOT is a part of a slot's name
+ *   check_kernels --apart [SLOT]     checks a device alone, whose operands share no allocation: for compute-sanitizer
  *   check_kernels --bench [SLOT]     times
  */
 #include "check_kernels.h"
@@ -59,11 +60,43 @@ static struct shared_arena {
 
 enum { ARENA_BYTES = 256 << 20, DEVICE_ALIGNMENT = 16 };
 
+/*
+ * A tool that knows only where allocations end sees nothing of an overrun within the arena. With --apart each operand of
+ * a device is one of its own; they are gone with the device, which is opened anew when they have become many.
+ */
+static bool apart;
+static uint32_t apart_count;
+static size_t apart_bytes;
+
+enum { MOST_APART = 4096 };
+
+static void *take_apart(size_t bytes)
+{
+    void *memory = egg_cuda_take_shared(bytes);
+    if (!memory) out_of_memory();
+    apart_count++;
+    apart_bytes += bytes;
+    return memory;
+}
+
+static void release_apart(void)
+{
+    if (apart_count < MOST_APART && apart_bytes < ARENA_BYTES) return;
+    const char *why;
+    egg_cuda_close();
+    if (egg_cuda_open(device->index, &why) != device) {
+        fprintf(stderr, "check_kernels: opening the device again: %s\n", why);
+        exit(2);
+    }
+    apart_count = 0;
+    apart_bytes = 0;
+}
+
 static void begin_with(const egg_kernels *level)
 {
     device = level->device;
 #ifndef EGG_CUDA_EMULATOR
-    if (device && !arena.memory && !(arena.memory = egg_cuda_take_shared(ARENA_BYTES))) out_of_memory();
+    if (device && !apart && !arena.memory && !(arena.memory = egg_cuda_take_shared(ARENA_BYTES))) out_of_memory();
 #endif
 }
 
@@ -98,7 +131,9 @@ void *take(size_t bytes, size_t misalign)
     void *memory = NULL;
     if (device) misalign = misalign / DEVICE_ALIGNMENT * DEVICE_ALIGNMENT;
     const size_t size = misalign + bytes + !bytes;
-    if (device && arena.memory) {
+    if (device && apart) {
+        memory = take_apart(size);
+    } else if (device && arena.memory) {
         if (ARENA_BYTES - arena.used < size + EGG_CACHE_LINE) out_of_memory();
         memory = arena.memory + arena.used;
         arena.used += (size + EGG_CACHE_LINE - 1) / EGG_CACHE_LINE * EGG_CACHE_LINE;
@@ -113,6 +148,7 @@ void release_all(void)
 {
     finish();
     arena.used = 0;
+    release_apart();
     while (taken_count) free(taken[--taken_count]);
 }
 
@@ -748,7 +784,8 @@ int main(int argc, char **argv)
     static level_set levels;
     levels_detect(&levels);
     bool bench = argc > 1 && strcmp(argv[1], "--bench") == 0;
-    const char *filter = argv[1 + bench];   /* NULL where there is none */
+    apart = argc > 1 && strcmp(argv[1], "--apart") == 0;
+    const char *filter = argv[1 + (bench || apart)];   /* NULL where there is none */
     if (bench) {
         bench_kernels(&levels, filter);
         return 0;
@@ -757,6 +794,7 @@ int main(int argc, char **argv)
     uint32_t passed = 0, failed = 0;
     for (uint32_t l = 0; l < levels.count; l++) {
         const egg_kernels *level = &levels.level[l];
+        if (apart && !level->device) continue;
         if (level->device && !check_complete(&levels.ref, level)) failed++;
         for (size_t s = 0; s < EGG_COUNT(slots); s++) {
             if (filter && !strstr(slots[s].name, filter)) continue;
