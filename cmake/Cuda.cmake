@@ -27,7 +27,7 @@ elseif(EGG_CUDA)   # AUTO or ON
     list(APPEND CMAKE_CUDA_ARCHITECTURES ${hopper})
     set(missing "")
     if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS oldest)
-      set(missing "${CMAKE_CUDA_COMPILER} is of CUDA ${CMAKE_CUDA_COMPILER_VERSION}, the oldest that will do is ${oldest}")
+      set(missing "${CMAKE_CUDA_COMPILER} is of CUDA ${CMAKE_CUDA_COMPILER_VERSION}, older than ${oldest}")
     endif()
   endif()
   if(NOT missing)
