@@ -43,7 +43,7 @@ pretend tests/check_cuda_i8 'echo "wrong: blocking ${CUDA_LAUNCH_BLOCKING:-0}"; 
 pretend tests/test_tensor 'exit 77'
 pretend tests/test_batch 'exit 0'
 pretend tests/test_device.sh 'echo "$3 of $2"'
-ends 1 "^[1-9][0-9]* failed" --packed . --only checks --limit 3
+ends 1 "^[1-9][0-9]* failed" --packed . --only checks --limit 12
 row "kernels against the reference" "TIMED OUT"
 row "mma: int8 products" FAILED
 row "mma: products of bf16" skipped
