@@ -285,6 +285,7 @@ static inline float __fsqrt_rn(float a) { return sqrtf(a); }
 static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 static inline double __dadd_rn(double a, double b) { return a + b; }
 static inline double __dmul_rn(double a, double b) { return a * b; }
+static inline double __fma_rn(double a, double b, double c) { return fma(a, b, c); }
 static inline float __frcp_rn(float a) { return 1 / a; }
 static inline float rsqrtf(float a) { return 1 / sqrtf(a); }
 static inline float __int2float_rn(int32_t a) { return (float)a; }
@@ -302,6 +303,8 @@ static inline uint32_t __float_as_uint(float a) { return egg_emulator_bits<uint3
 static inline int32_t __float_as_int(float a) { return egg_emulator_bits<int32_t>(a); }
 static inline float __uint_as_float(uint32_t a) { return egg_emulator_bits<float>(a); }
 static inline float __int_as_float(int32_t a) { return egg_emulator_bits<float>(a); }
+static inline long long __double_as_longlong(double a) { return egg_emulator_bits<long long>(a); }
+static inline double __longlong_as_double(long long a) { return egg_emulator_bits<double>(a); }
 
 static inline int __clz(int a) { return a ? __builtin_clz((unsigned)a) : 32; }
 static inline int __popc(unsigned a) { return __builtin_popcount(a); }
