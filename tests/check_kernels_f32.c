@@ -601,44 +601,66 @@ void check_gather(const egg_kernels *ref, const egg_kernels *level)
     }
 }
 
-/* Ties, tokens that are out of the question, and rows of nothing else. */
-static void make_logits(float *logits, uint32_t n, uint32_t kind)
+enum logit_kind { PLAIN, TIES, HOLES, NOTHING, NO_NUMBERS, WIDE, EQUAL, HUGE_LOGITS, INFINITE, CROWDED, ONE_AHEAD, LOGIT_KINDS };
+
+/*
+ * Ties, tokens that are out of the question, rows of nothing else, and what is hard for sums over bins: nearly all tokens
+ * in one exponent, or in one bin below a likelier token.
+ */
+static void make_logits(float *logits, uint32_t n, enum logit_kind kind)
 {
+    const float level = (float)random_below(64) / 4 - 8;
     fill_f32(logits, n);
     for (uint32_t k = 0; k < n; k++) {
-        if (kind == 1) logits[k] = floorf(4 * logits[k]) / 4;
-        if (kind == 2 && random_below(3) == 0) logits[k] = random_below(2) ? NAN : -INFINITY;
-        if (kind == 3) logits[k] = -INFINITY;
-        if (kind == 4) logits[k] = NAN;
-        if (kind == 5) logits[k] = 30 * logits[k];
+        if (kind == TIES) logits[k] = floorf(4 * logits[k]) / 4;
+        if (kind == HOLES && random_below(3) == 0) logits[k] = random_below(2) ? NAN : -INFINITY;
+        if (kind == NOTHING) logits[k] = -INFINITY;
+        if (kind == NO_NUMBERS) logits[k] = NAN;
+        if (kind == WIDE) logits[k] = 30 * logits[k];
+        if (kind == EQUAL) logits[k] = level;
+        if (kind == HUGE_LOGITS) logits[k] = 3e38f * logits[k];
+        if (kind == INFINITE && random_below(4) == 0) logits[k] = random_below(2) ? INFINITY : -INFINITY;
+        if (kind == CROWDED) logits[k] = 5 + 1e-4f * logits[k];
+        if (kind == ONE_AHEAD) logits[k] = 1e-3f * logits[k];
     }
-    if (kind == 2) logits[random_below(n)] = 3;
+    if (kind == HOLES) logits[random_below(n)] = 3;
+    if (kind == ONE_AHEAD) logits[random_below(n)] = 6;
+}
+
+/* Of equal logits whole numbers of tokens, which has no rounding where n is a power of two. */
+static double any_top_p(enum logit_kind kind, uint32_t n)
+{
+    static const double top_ps[] = {1e-9, 0.2931, 0.7117, 0.9973, 0.9999999};
+    if (kind == EQUAL && !(n & (n - 1))) return (1 + random_below(n)) / (double)n;
+    return top_ps[random_below(EGG_COUNT(top_ps))];
 }
 
 /* The same token as the reference, but where a number falls within n * 2^-41 of the bound between two. */
 void check_sample_f32(const egg_kernels *ref, const egg_kernels *level)
 {
-    static const double temperatures[] = {0.3, 1, 2.5}, top_ps[] = {1e-9, 0.2931, 0.7117, 0.9973};
-    static const double min_ps[] = {0.0311, 0.1777, 1};
-    for (uint32_t i = 0; i < rounds(300); i++) {
-        const uint32_t n = ONE_OF(16, 32, 48, 256, 1040, 5008), rows = 1 + random_below(4);
+    static const double temperatures[] = {0.3, 1, 1, 2.5, 1e-305, 1e-6, 1e3}, min_ps[] = {1e-5, 0.0311, 0.1777, 1};
+    for (uint32_t i = 0; i < rounds(600); i++) {
+        const bool long_row = i % 16 == 0;
+        const uint32_t n = long_row ? ONE_OF(32768, 65520, 65536) : ONE_OF(16, 32, 48, 256, 1040, 2048, 5008);
+        const uint32_t rows = long_row ? 1 : 1 + random_below(4), kind = random_below(5);
+        const enum logit_kind logit_kind = (enum logit_kind)random_below(LOGIT_KINDS);
         float *logits = take((size_t)rows * n * sizeof *logits, 0);
         double *uniform = take(rows * sizeof *uniform, 0);
         for (uint32_t b = 0; b < rows; b++) {
-            make_logits(logits + (size_t)b * n, n, random_below(6));
+            make_logits(logits + (size_t)b * n, n, logit_kind);
             uniform[b] = (random_below(1u << 20) + 0.37) / (1u << 20);
         }
-        const uint32_t kind = random_below(5);
         egg_sample_args args = {.logits = logits, .uniform = uniform, .scratch = take(EGG_SAMPLE_SCRATCH(n), 0),
-                                .rows = rows, .n = n, .temperature = kind == 0 ? 0 : temperatures[random_below(3)],
-                                .top_p = kind < 2 ? 1 : top_ps[random_below(4)],
-                                .min_p = kind < 3 ? 0 : min_ps[random_below(3)]};
+                                .rows = rows, .n = n,
+                                .temperature = kind == 0 ? 0 : temperatures[random_below(EGG_COUNT(temperatures))],
+                                .top_p = kind < 2 ? 1 : any_top_p(logit_kind, n),
+                                .min_p = kind < 3 && i % 4 ? 0 : min_ps[random_below(EGG_COUNT(min_ps))]};
         twin token = take_twin(rows * sizeof(uint32_t), 4 * random_below(16));
         args.token = token.expected;
         ref->sample_f32(&args);
         args.token = token.actual;
         level->sample_f32(&args);
-        count_case(same(token), "rows, n, kind", rows, n, kind, 0);
+        count_case(same(token), "rows, n, kind, kind of logits", rows, n, kind, logit_kind);
         release_all();
     }
 }

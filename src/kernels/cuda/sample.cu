@@ -70,17 +70,19 @@ struct sample_row {
 
 /* --------------------------------------------------------------------------------------------------------- weights */
 
-/* 2^x for |x| <= 1/2 by its series, to 2^-47. */
+/* log(2)^k / k!, k = 1 ... 11. Not const: the compiler would move them word by word, for every weight again. */
+static __constant__ double series[] = {
+    0x1.62e42fefa39efp-1,  0x1.ebfbdff82c58fp-3,  0x1.c6b08d704a0c0p-5,  0x1.3b2ab6fba4e77p-7,
+    0x1.5d87fe78a6731p-10, 0x1.430912f86c787p-13, 0x1.ffcbfc588b0c7p-17, 0x1.62c0223a5c824p-20,
+    0x1.b5253d395e7c4p-24, 0x1.e4cf5158b8ecap-28, 0x1.e8cac7351bb25p-32,
+};
+
+/* 2^x for |x| <= 1/2, to 2^-47. */
 static __device__ __forceinline__ double power_of_two(double x)
 {
-    const double coefficients[] = {
-        0x1.62e42fefa39efp-1,  0x1.ebfbdff82c58fp-3,  0x1.c6b08d704a0c0p-5,  0x1.3b2ab6fba4e77p-7,
-        0x1.5d87fe78a6731p-10, 0x1.430912f86c787p-13, 0x1.ffcbfc588b0c7p-17, 0x1.62c0223a5c824p-20,
-        0x1.b5253d395e7c4p-24, 0x1.e4cf5158b8ecap-28, 0x1.e8cac7351bb25p-32,   /* log(2)^k / k!, k = 1 ... 11 */
-    };
-    double power = coefficients[10];
+    double power = series[10];
     EGG_UNROLL
-    for (int k = 9; k >= 0; k--) power = __fma_rn(power, x, coefficients[k]);
+    for (int k = 9; k >= 0; k--) power = __fma_rn(power, x, series[k]);
     return __fma_rn(power, x, 1);
 }
 
