@@ -609,10 +609,10 @@ enum logit_kind { PLAIN, TIES, HOLES, NOTHING, NO_NUMBERS, WIDE, EQUAL, HUGE_LOG
  */
 static void make_logits(float *logits, uint32_t n, enum logit_kind kind)
 {
-    const float level = (float)random_below(64) / 4 - 8;
+    const float level = (float)random_below(64) / 4 - 8, steps = (float)ONE_OF(1, 1, 2, 4);
     fill_f32(logits, n);
     for (uint32_t k = 0; k < n; k++) {
-        if (kind == TIES) logits[k] = floorf(4 * logits[k]) / 4;
+        if (kind == TIES) logits[k] = floorf(steps * logits[k]) / steps;
         if (kind == HOLES && random_below(3) == 0) logits[k] = random_below(2) ? NAN : -INFINITY;
         if (kind == NOTHING) logits[k] = -INFINITY;
         if (kind == NO_NUMBERS) logits[k] = NAN;
