@@ -601,11 +601,13 @@ void check_gather(const egg_kernels *ref, const egg_kernels *level)
     }
 }
 
-enum logit_kind { PLAIN, TIES, HOLES, NOTHING, NO_NUMBERS, WIDE, EQUAL, HUGE_LOGITS, INFINITE, CROWDED, ONE_AHEAD, LOGIT_KINDS };
+enum logit_kind {
+    PLAIN, TIES, HOLES, NOTHING, NO_NUMBERS, WIDE, EQUAL, HUGE_LOGITS, INFINITE, CROWDED, ONE_AHEAD, LOGIT_KINDS
+};
 
 /*
- * Ties, tokens that are out of the question, rows of nothing else, and what is hard for sums over bins: nearly all tokens
- * in one exponent, or in one bin below a likelier token.
+ * Ties, tokens that are out of the question, rows of nothing else, and what is hard for sums over bins: nearly all
+ * tokens in one exponent, or in one bin below a likelier token.
  */
 static void make_logits(float *logits, uint32_t n, enum logit_kind kind)
 {

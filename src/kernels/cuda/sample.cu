@@ -14,11 +14,11 @@
  * every time from the other end, because what was read last is likeliest to be in a cache still; and a part of it, a
  * sixteenth, twice more for the token.
  *
- * By reckoning, 65536 tokens on an H100 at 1.7 GHz, times of one of its 132 processors: a reading takes 10 us from memory
- * (256 KiB at 25 GB/s; two blocks a processor are 69 MB on their way, more than the second-level cache holds), a weight's
- * 19 operations in double 11 us (64 a clock), and the 50 or so instructions of a weight that goes into a bin 15 us (4
- * times 32 lanes a clock). Blocks are at different things at a time, so the readings are the bound: 21 us a row without
- * top_p and 31 us with it, 0.5 and 0.7 ms for 3072 rows. It has not been measured.
+ * By reckoning, 65536 tokens on an H100 at 1.7 GHz, times of one of its 132 processors: a reading takes 10 us from
+ * memory (256 KiB at 25 GB/s; two blocks a processor are 69 MB on their way, more than the second-level cache holds), a
+ * weight's 19 operations in double 11 us (64 a clock), and the 50 or so instructions of a weight that goes into a bin
+ * 15 us (4 times 32 lanes a clock). Blocks are at different things at a time, so the readings are the bound: 21 us a
+ * row without top_p and 31 us with it, 0.5 and 0.7 ms for 3072 rows. It has not been measured.
  */
 #include "kernels/cuda/cuda.h"
 
@@ -182,7 +182,7 @@ static __device__ __forceinline__ token_span part_of(uint32_t warp, uint32_t n)
     return {first, min(first + each, n)};
 }
 
-/* visit(logit, token), 'at_once' quads a thread being on their way; in steps of 'stride', or backward. */
+/* visit(logit, token) of all tokens of the warp's part, 'at_once' quads a thread being on their way; or backward. */
 template <uint32_t at_once, bool backward, typename F>
 static __device__ __forceinline__ void visit_part(const float *logits, token_span part, F visit)
 {
@@ -324,8 +324,8 @@ static __device__ __forceinline__ uint32_t lowest_of_bin(const sample_row &row, 
 }
 
 /* Where top_p ends, by bins of likelihood. Leaves what the tokens that are kept are to have together. */
-static __device__ __forceinline__ key_range find_octaves(const sample_row &row, double top_p, uint32_t bottom, u64 *wanted,
-                                                         shared_row *shared)
+static __device__ __forceinline__ key_range find_octaves(const sample_row &row, double top_p, uint32_t bottom,
+                                                         u64 *wanted, shared_row *shared)
 {
     clear_bins(shared);
     bin_adder bins(shared);
@@ -338,7 +338,8 @@ static __device__ __forceinline__ key_range find_octaves(const sample_row &row, 
     const u64 before = sum_bins_before(&total, shared);
     *wanted = min(max((u64)(top_p * (double)total), (u64)1), total);
     const uint32_t bin = find_bin(*wanted, before, &range.above, shared);
-    if (threadIdx.x < 2 && threadIdx.x <= bin) shared->edge[threadIdx.x] = lowest_of_bin(row, bottom, bin - threadIdx.x);
+    if (threadIdx.x < 2 && threadIdx.x <= bin)
+        shared->edge[threadIdx.x] = lowest_of_bin(row, bottom, bin - threadIdx.x);
     __syncthreads();
     range.low = shared->edge[0];
     if (bin) range.high = shared->edge[1] - 1;
@@ -385,8 +386,8 @@ static __device__ __forceinline__ void list_token(float logit, uint32_t token, s
 }
 
 /*
- * By part: the sum of what lies above 'high', and how many tokens lie from 'low' on; these are listed, as far as there is
- * room. Returns how many they are.
+ * By part: the sum of what lies above 'high', and how many tokens lie from 'low' on; these are listed, as far as there
+ * is room. Returns how many they are.
  */
 template <bool backward>
 static __device__ __forceinline__ uint32_t survey(const sample_row &row, float low, float high, shared_row *shared)
@@ -467,7 +468,8 @@ struct draw_place {
     uint32_t ties;    /* before that */
 };
 
-static __device__ __forceinline__ draw_place find_part(const kept_tokens &kept, double uniform, const shared_row *shared)
+static __device__ __forceinline__ draw_place find_part(const kept_tokens &kept, double uniform,
+                                                       const shared_row *shared)
 {
     u64 total = 0;
     uint32_t ties = 0;
@@ -503,7 +505,7 @@ static __device__ __forceinline__ uint32_t walk(const sample_row &row, const kep
     return span.end - 1;   /* never */
 }
 
-/* The part where the chosen token is, divided once more: each thread sums up a few tokens, and one goes through them. */
+/* Divides the part where the chosen token is once more: each thread sums up a few tokens, and one goes through them. */
 static __device__ __forceinline__ void draw(const sample_row &row, const kept_tokens &kept, double uniform,
                                             uint32_t *chosen, shared_row *shared)
 {
@@ -528,8 +530,8 @@ static __device__ __forceinline__ void draw(const sample_row &row, const kept_to
 }
 
 /* 'worst': the smallest logit. Bins spread over what the row has, or over as much of it as matters. */
-static __device__ __forceinline__ sample_row row_of(const float *logits, uint32_t n, const sample_rule &rule, float best,
-                                                    float worst)
+static __device__ __forceinline__ sample_row row_of(const float *logits, uint32_t n, const sample_rule &rule,
+                                                    float best, float worst)
 {
     const double spread = min((double)best - worst, rule.settled_reach);
     return {logits, n, rule.scale, rule.least_weight, best,
