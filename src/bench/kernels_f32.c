@@ -301,8 +301,8 @@ static egg_status bench_slots(const egg_bench_setting *setting, const egg_levels
                                   .steps = 1, .out = N, .in = N, .c = 1e-6f};
     const egg_lookup_args lookup = {.table = b.x, .tokens = b.tokens, .A = b.z, .B = b.z, .Y = b.y, .y_stride = N,
                                     .rows = ROWS, .steps = 1, .vocabulary = 256, .n = N, .rank = 1, .c = 0.1f};
-    const egg_perturb_vector_args vector = {.w = b.x, .A = b.z, .a_stride = N, .out = b.y, .pairs = ROWS / 2, .n = N, .rank = 1,
-                                            .c = 0.1f};
+    const egg_perturb_vector_args vector = {.w = b.x, .A = b.z, .a_stride = N, .out = b.y, .pairs = ROWS / 2,
+                                            .n = N, .rank = 1, .c = 0.1f};
     const egg_layer_norm_args norm = {.X = b.x, .x_stride = N, .w = b.z, .w_stride = N, .bias = b.z, .bias_stride = N,
                                       .Y = b.y, .y_stride = N, .rows = ROWS, .steps = 1, .n = N, .epsilon = 1e-5f,
                                       .relu = true};
